@@ -1,0 +1,130 @@
+namespace RaftKit.Consensus;
+
+/// <summary>A message between two members' cores. Immutable once sent.</summary>
+internal abstract class Message
+{
+    public required MemberId From { get; init; }
+
+    public required MemberId To { get; init; }
+
+    /// <summary>The sender's term; for a pre-vote request, the term that it would campaign in.</summary>
+    public required Term Term { get; init; }
+}
+
+/// <summary>Asks for a vote (Raft 5.2), or, as a pre-vote, whether one would be given (thesis 9.6).</summary>
+internal sealed class VoteRequest : Message
+{
+    public required bool PreVote { get; init; }
+
+    public required LogIndex LastIndex { get; init; }
+
+    public required Term LastTerm { get; init; }
+
+    /// <summary>The leader itself asked for this election, so that stickiness to it does not apply (thesis 4.2.3).</summary>
+    public bool Transfer { get; init; }
+}
+
+/// <summary>Answers a <see cref="VoteRequest"/>. A granted pre-vote's reply carries the request's term.</summary>
+internal sealed class VoteReply : Message
+{
+    public required bool PreVote { get; init; }
+
+    public required bool Granted { get; init; }
+}
+
+/// <summary>Replicates entries that follow (<see cref="PreviousIndex"/>, <see cref="PreviousTerm"/>) (Raft 5.3).</summary>
+internal sealed class AppendRequest : Message
+{
+    public required LogIndex PreviousIndex { get; init; }
+
+    public required Term PreviousTerm { get; init; }
+
+    public required LogIndex Commit { get; init; }
+
+    /// <summary>Contiguous; empty for a probe.</summary>
+    public required IReadOnlyList<Entry> Entries { get; init; }
+}
+
+/// <summary>Answers an <see cref="AppendRequest"/>. An acceptance promises durability, so it is sent only after the fsync.</summary>
+internal sealed class AppendReply : Message
+{
+    public required bool Accepted { get; init; }
+
+    /// <summary>Accepted: the last index now known to match the leader's log. Refused: the request's previous index.</summary>
+    public required LogIndex Index { get; init; }
+
+    /// <summary>Refused: the largest index at which the logs may still agree, and the term there (fast back-off, Raft 5.3).</summary>
+    public LogIndex HintIndex { get; init; }
+
+    public Term HintTerm { get; init; }
+}
+
+/// <summary>Tells that the leader lives, up to where the receiver may commit, and carries a read round's token.</summary>
+internal sealed class Heartbeat : Message
+{
+    /// <summary>Never above what the leader knows to match at the receiver.</summary>
+    public required LogIndex Commit { get; init; }
+
+    /// <summary>The read round that the reply confirms; 0 for none. Unique within the leader's life (etcd 20418).</summary>
+    public ulong ReadToken { get; init; }
+}
+
+/// <summary>Answers a <see cref="Heartbeat"/>.</summary>
+internal sealed class HeartbeatReply : Message
+{
+    public ulong ReadToken { get; init; }
+}
+
+/// <summary>A follower asks the leader for a read index (thesis 6.4).</summary>
+internal sealed class ReadIndexRequest : Message
+{
+    public required ulong Token { get; init; }
+}
+
+/// <summary>Answers a <see cref="ReadIndexRequest"/>; refused when the sender cannot tell (it does not lead, or has not committed in its term).</summary>
+internal sealed class ReadIndexReply : Message
+{
+    public required ulong Token { get; init; }
+
+    public required bool Refused { get; init; }
+
+    public LogIndex Index { get; init; }
+}
+
+/// <summary>A piece of a snapshot (Raft 7). The node fills the bytes; the core only decides when, to whom and from which offset.</summary>
+internal sealed class SnapshotChunk : Message
+{
+    public required SnapshotMark Snapshot { get; init; }
+
+    public required long Offset { get; init; }
+
+    public required ReadOnlyMemory<byte> Data { get; init; }
+
+    /// <summary>CRC32C of <see cref="Data"/>.</summary>
+    public required uint Checksum { get; init; }
+
+    public bool IsLast => Offset + Data.Length == Snapshot.Length;
+}
+
+/// <summary>Answers a <see cref="SnapshotChunk"/>: where to go on, or that the snapshot is installed and durable.</summary>
+internal sealed class SnapshotReply : Message
+{
+    public required LogIndex SnapshotIndex { get; init; }
+
+    /// <summary>The offset wanted next.</summary>
+    public required long NextOffset { get; init; }
+
+    /// <summary>The receiver's log and state now cover <see cref="SnapshotIndex"/>, durably.</summary>
+    public required bool Installed { get; init; }
+}
+
+/// <summary>The leader tells its chosen successor to campaign at once (thesis 3.10).</summary>
+internal sealed class TimeoutNow : Message;
+
+/// <summary>What a snapshot replaces: the log up to and including <see cref="Index"/>.</summary>
+/// <param name="Index">The last entry it covers.</param>
+/// <param name="Term">That entry's term.</param>
+/// <param name="Stamp">That entry's stamp.</param>
+/// <param name="Membership">The membership in effect there.</param>
+/// <param name="Length">Its bytes in the store.</param>
+internal sealed record SnapshotMark(LogIndex Index, Term Term, long Stamp, Membership Membership, long Length);

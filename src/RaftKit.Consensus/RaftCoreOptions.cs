@@ -1,0 +1,83 @@
+namespace RaftKit.Consensus;
+
+/// <summary>How one member's core behaves. Times are in ticks: only the owner knows how long a tick is.</summary>
+internal sealed record RaftCoreOptions
+{
+    public required MemberId Self { get; init; }
+
+    /// <summary>Seeds every random choice of this core.</summary>
+    public required ulong Seed { get; init; }
+
+    /// <summary>The leader tells that it lives this often.</summary>
+    public int HeartbeatTicks { get; init; } = 6;
+
+    /// <summary>A follower campaigns after this to twice this many ticks without its leader; check-quorum uses it too (thesis 6.2).</summary>
+    public int ElectionTicks { get; init; } = 40;
+
+    /// <summary>With evidence that the leader died, a pre-vote follows within 0 to this many ticks.</summary>
+    public int EvidenceJitterTicks { get; init; } = 2;
+
+    /// <summary>The most entry bytes in one append message (one entry always fits).</summary>
+    public int MaxAppendBytes { get; init; } = 1 << 20;
+
+    /// <summary>The most unacknowledged append messages to one peer.</summary>
+    public int MaxInflightMessages { get; init; } = 64;
+
+    /// <summary>The most unacknowledged entry bytes to one peer.</summary>
+    public long MaxInflightBytes { get; init; } = 16 << 20;
+
+    /// <summary>The most bytes that a leader accepts beyond what is committed; more is refused as busy.</summary>
+    public long MaxUncommittedBytes { get; init; } = 64 << 20;
+
+    /// <summary>The most bytes asked for in one snapshot chunk.</summary>
+    public int SnapshotChunkBytes { get; init; } = 1 << 20;
+}
+
+/// <summary>What a member knows when it starts, read from its disk.</summary>
+/// <param name="Term">The last term stored.</param>
+/// <param name="Vote">The vote stored with it.</param>
+/// <param name="Membership">The newest membership in the log or the snapshot.</param>
+/// <param name="MembershipIndex">Where that membership stands in the log.</param>
+/// <param name="Snapshot">The newest snapshot; null if none.</param>
+/// <param name="Entries">Every entry after the snapshot (or the newest of them), durable, contiguous.</param>
+internal sealed record RestoredState(
+    Term Term, MemberId Vote, Membership Membership, LogIndex MembershipIndex, SnapshotMark? Snapshot, IReadOnlyList<Entry> Entries);
+
+/// <summary>Reads entries that the core no longer holds in memory. Called on the loop; the entries are durable and still in the log.</summary>
+internal interface IEntryReader
+{
+    /// <summary>Adds entries from <paramref name="from"/> up to <paramref name="last"/> to <paramref name="into"/>: at least one, then as many as fit in the bytes.</summary>
+    void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into);
+}
+
+/// <summary>The part that a member plays.</summary>
+public enum RaftRole
+{
+    /// <summary>Follows a leader, or waits for one.</summary>
+    Follower,
+
+    /// <summary>Asks whether it would be elected, without disturbing anybody (thesis 9.6).</summary>
+    PreCandidate,
+
+    /// <summary>Asks for votes (Raft 5.2).</summary>
+    Candidate,
+
+    /// <summary>Leads its term.</summary>
+    Leader,
+}
+
+/// <summary>How a proposal was taken.</summary>
+internal enum ProposeOutcome
+{
+    /// <summary>Appended to the leader's own log; not yet committed.</summary>
+    Appended,
+
+    /// <summary>This member does not lead. Surely not appended.</summary>
+    NotLeader,
+
+    /// <summary>Too many bytes are uncommitted, or a leadership transfer is under way. Surely not appended.</summary>
+    Busy,
+
+    /// <summary>A membership change that may not start now: another is uncommitted, or this leader has not committed in its own term (raft-dev 2015). Surely not appended.</summary>
+    MembershipChangePending,
+}
