@@ -1,0 +1,55 @@
+using System.Buffers;
+using RaftKit.Consensus;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>
+/// A replicated state machine. Every member applies the same commands in the same order, so it must be deterministic: its result and its
+/// state follow from the commands and their contexts alone (no clock, no randomness, no order of a hash table).
+/// All calls come from the node's loop, one at a time. An exception that escapes stops the node: applying never fails, a refusal is a result.
+/// </summary>
+public interface IStateMachine
+{
+    /// <summary>Names it within the log; never changed once there is data. At most 64 characters.</summary>
+    string Name { get; }
+
+    /// <summary>Applies a command and writes its result. Each command is applied exactly once, in the order of the log.</summary>
+    /// <param name="context">Where the command stands in the log, and the leader's time.</param>
+    /// <param name="command">The bytes that were proposed; valid during the call only.</param>
+    /// <param name="result">Takes the result for the proposer; at most 1 MiB. It is kept, replicated, until the proposer has seen it.</param>
+    void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result);
+
+    /// <summary>
+    /// Begins a snapshot of the state as it is now. Applying goes on while it is written, slice by slice: what is written must be the state of
+    /// this moment. At most one is open at a time.
+    /// </summary>
+    ISnapshotCapture Capture();
+
+    /// <summary>Begins to replace the whole state by a snapshot's. No command is applied until it ends.</summary>
+    IStateRestorer BeginRestore();
+}
+
+/// <summary>Where a command stands.</summary>
+/// <param name="Index">Its index in the log.</param>
+/// <param name="Term">The term of the leader that took it.</param>
+/// <param name="Stamp">The leader's time in milliseconds since the Unix epoch; never falls from one command to the next.</param>
+/// <param name="Zxid">Recovery epoch in the upper 16 bits, log index in the lower 48; grows with every command.</param>
+public readonly record struct CommandContext(LogIndex Index, Term Term, long Stamp, long Zxid);
+
+/// <summary>A snapshot in the making.</summary>
+public interface ISnapshotCapture : IDisposable
+{
+    /// <summary>Writes the next slice as one frame: a few hundred microseconds of work, at most about 256 KiB.</summary>
+    /// <returns>Whether more slices follow.</returns>
+    bool WriteSlice(IBufferWriter<byte> frame);
+}
+
+/// <summary>A state machine's state being replaced.</summary>
+public interface IStateRestorer
+{
+    /// <summary>Takes one frame, in the order in which they were written.</summary>
+    void Frame(ReadOnlyMemory<byte> frame);
+
+    /// <summary>All frames were given: the state is now the snapshot's, as of <paramref name="context"/>.</summary>
+    void Complete(in CommandContext context);
+}

@@ -1,0 +1,152 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>The loop's time at the start of a turn.</summary>
+/// <param name="Monotonic">Since an arbitrary start; counts on while the machine is suspended (CLOCK_BOOTTIME).</param>
+/// <param name="UnixMilliseconds">Wall-clock time; may jump.</param>
+internal readonly record struct LoopTime(TimeSpan Monotonic, long UnixMilliseconds);
+
+/// <summary>What a member knows of the quorum. Immutable.</summary>
+/// <param name="Self">This member.</param>
+/// <param name="Role">Its role.</param>
+/// <param name="Term">Its term.</param>
+/// <param name="Leader">The leader it knows of; nobody if none.</param>
+/// <param name="Ready">It leads and has committed an entry of its own term, or it follows a known leader.</param>
+/// <param name="Commit">The last index it knows to be committed.</param>
+/// <param name="Applied">The last index that its state machines hold.</param>
+public sealed record NodeStatus(
+    MemberId Self, RaftRole Role, Term Term, MemberId Leader, bool Ready, LogIndex Commit, LogIndex Applied);
+
+/// <summary>What a part of the node that lives on the loop (sessions, later brokers) may ask of it. Loop thread only.</summary>
+internal interface ILoopServices
+{
+    LoopTime Now { get; }
+
+    NodeStatus Status { get; }
+
+    MemberId Self { get; }
+
+    /// <summary>Which process this is: compared by others to prove its death.</summary>
+    HostProcess HostProcess { get; }
+
+    /// <summary>This start's number, and the incarnation that it belongs to.</summary>
+    int Incarnation { get; }
+
+    long Boot { get; }
+
+    /// <summary>Proposes from this member, exactly once, forwarded to the leader when that is another. The callback runs on the loop.</summary>
+    void Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback);
+
+    /// <summary>Proposes straight into this leader's log, without exactly-once; false when it does not lead or is busy. For the leader's own housekeeping, whose commands are idempotent.</summary>
+    bool ProposeAsLeader(string machine, ReadOnlyMemory<byte> command);
+
+    /// <summary>Sends bytes to the part of the same channel on another member, in the priority lane. May be lost.</summary>
+    void Send(MemberId to, byte channel, ReadOnlyMemory<byte> payload);
+
+    /// <summary>Asks for a linearizable read point: the callback runs on the loop once everything acknowledged before now is applied here.</summary>
+    void ReadBarrier(IReadCallback callback);
+}
+
+/// <summary>A part of the node that lives on the loop beside the state machines.</summary>
+internal interface ILoopParticipant
+{
+    /// <summary>Its channel for messages between members; 1 for sessions.</summary>
+    byte Channel { get; }
+
+    /// <summary>Called once, before anything else.</summary>
+    void Start(ILoopServices services);
+
+    /// <summary>Role, term, leader or readiness changed.</summary>
+    void StatusChanged(NodeStatus status);
+
+    /// <summary>A tick passed. Every message that had arrived before it has been handled (keepalives are drained before judging).</summary>
+    /// <param name="lateness">How much later than planned this tick came; zero when on time. Deadlines are extended by it.</param>
+    void Tick(TimeSpan lateness);
+
+    /// <summary>Bytes came from the same channel of another member.</summary>
+    void Received(MemberId from, ReadOnlyMemory<byte> payload);
+
+    /// <summary>The link to a member came up or broke (not evidence of death by itself).</summary>
+    void LinkChanged(MemberId member, bool up);
+
+    /// <summary>There is evidence that a member's process died.</summary>
+    void PeerDied(DeathEvidence evidence);
+
+    /// <summary>The node stops in order: say goodbye (close the host's own session) and call back when done.</summary>
+    void Stopping(Action done);
+}
+
+/// <summary>Hears how a proposal ended. Runs on the loop, so it only hands over.</summary>
+internal interface IProposalCallback
+{
+    /// <summary>Applied here. Events that the command caused were emitted before this call.</summary>
+    void Applied(in CommandContext context, ReadOnlyMemory<byte> result);
+
+    /// <summary>Ended otherwise.</summary>
+    void Failed(ProposalFailure failure, string reason);
+}
+
+/// <summary>How a proposal ended when its result is not known here.</summary>
+internal enum ProposalFailure
+{
+    /// <summary>Surely not applied, and never will be: the queue is full or the node is stopping and never sent it.</summary>
+    NotApplied,
+
+    /// <summary>It may or may not be applied: this member cannot tell.</summary>
+    Unknown,
+}
+
+/// <summary>Hears how a read barrier ended. Runs on the loop.</summary>
+internal interface IReadCallback
+{
+    void Ready();
+
+    void Failed(string reason);
+}
+
+/// <summary>A call to run on the loop, in order with everything else. The seam by which other threads reach the loop's state.</summary>
+internal interface ILoopCall
+{
+    void Run();
+
+    /// <summary>The node stopped before it could run.</summary>
+    void Stopped();
+}
+
+/// <summary>Where inputs to the loop go in; any thread.</summary>
+internal interface INodeInbox
+{
+    void Post(NodeInput input);
+}
+
+/// <summary>One input to the loop.</summary>
+internal abstract record NodeInput
+{
+    public sealed record Tick(TimeSpan Lateness) : NodeInput;
+
+    /// <summary>A link to a peer is up, after both sides' hello. Everything from it comes after this.</summary>
+    public sealed record LinkUp(long Link, PeerHello Hello) : NodeInput;
+
+    /// <summary>A message came over a link.</summary>
+    public sealed record Received(long Link, MemberId From, PeerMessage Message) : NodeInput;
+
+    /// <summary>The link is gone. With a goodbye, the peer said so; without, it is the first half of evidence.</summary>
+    public sealed record LinkDown(long Link, MemberId Peer, bool Goodbye) : NodeInput;
+
+    /// <summary>Probes after a broken link stayed refused, or a newer incarnation or boot shook hands.</summary>
+    public sealed record PeerDied(DeathEvidence Evidence) : NodeInput;
+
+    /// <summary>A disk job ended.</summary>
+    public sealed record DiskDone(Log.DiskJob Job) : NodeInput;
+
+    public sealed record Call(ILoopCall Target) : NodeInput;
+
+    public sealed record Propose(string Machine, ReadOnlyMemory<byte> Command, IProposalCallback? Callback) : NodeInput;
+
+    public sealed record Read(IReadCallback Callback) : NodeInput;
+
+    public sealed record Stop(Action<Exception?> Stopped) : NodeInput;
+}

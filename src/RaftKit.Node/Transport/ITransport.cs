@@ -1,0 +1,38 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Loop;
+
+namespace RaftKit.Node.Transport;
+
+/// <summary>Moves messages between members; may drop, never garbles, keeps the order of what it does not drop within a lane.</summary>
+internal interface ITransport
+{
+    /// <summary>Sends to a peer if a link is up and its queue has room; drops otherwise. Loop thread only.</summary>
+    void Send(MemberId to, PeerMessage message);
+
+    /// <summary>Flushes what was sent during the turn: one write per peer.</summary>
+    void Flush();
+
+    /// <summary>The members to keep links with, and where they listen. Called when the membership or an address changes.</summary>
+    void SetPeers(IReadOnlyDictionary<MemberId, string> endpoints);
+
+    /// <summary>What this member says of itself from the next handshake on.</summary>
+    void SetHello(PeerHello hello);
+
+    /// <summary>Ends a link that the loop does not want (a stale boot, a wiped member that is not admitted), with a reason for the peer's log.</summary>
+    void Refuse(long link, string reason);
+}
+
+/// <summary>What a member says first on a link.</summary>
+/// <param name="ClusterId">The cluster's id; empty while it is not formed.</param>
+/// <param name="Member">Who it is.</param>
+/// <param name="Incarnation">Which life; 0 while it has none.</param>
+/// <param name="Boot">Which start.</param>
+/// <param name="Endpoint">Where it listens.</param>
+/// <param name="Process">Its process.</param>
+internal sealed record PeerHello(
+    Guid ClusterId, MemberId Member, int Incarnation, long Boot, string Endpoint, HostProcess Process)
+{
+    /// <summary>The protocol's version; links between different versions are refused with a clear error.</summary>
+    public const int ProtocolVersion = 1;
+}
