@@ -145,7 +145,9 @@ internal ref struct MessagePackWriter
         {
             var length = Utf8.GetByteCount(value);
             WriteStringHeader(length);
-            _at += Utf8.GetBytes(value, Reserve(length));
+            // Not in one statement: Reserve may flush and move _at, after "+=" had read it.
+            var span = Reserve(length);
+            _at += Utf8.GetBytes(value, span);
         }
         catch (EncoderFallbackException notText)
         {
