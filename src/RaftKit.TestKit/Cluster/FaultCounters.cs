@@ -1,0 +1,43 @@
+namespace RaftKit.TestKit;
+
+/// <summary>How often each fault struck: a sweep in which one never did has not tested what it claims to.</summary>
+internal sealed class FaultCounters
+{
+    public long Drop;
+    public long Delay;
+    public long Duplicate;
+    public long Reorder;
+    public long Partition;
+    public long Kill;
+    public long Pause;
+    public long PowerCut;
+    public long Torn;
+    public long Fsync;
+    public long Stall;
+    public long Wipe;
+    public long DiskFull;
+
+    /// <summary>Each counter with its name in the summary line.</summary>
+    public IEnumerable<(string Name, long Count)> All =>
+    [
+        ("drop", Drop), ("delay", Delay), ("duplicate", Duplicate), ("reorder", Reorder), ("partition", Partition), ("kill", Kill),
+        ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
+    ];
+
+    public void Add(FaultCounters other)
+    {
+        Drop += other.Drop;
+        Delay += other.Delay;
+        Duplicate += other.Duplicate;
+        Reorder += other.Reorder;
+        Partition += other.Partition;
+        Kill += other.Kill;
+        Pause += other.Pause;
+        PowerCut += other.PowerCut;
+        Torn += other.Torn;
+        Fsync += other.Fsync;
+        Stall += other.Stall;
+        Wipe += other.Wipe;
+        DiskFull += other.DiskFull;
+    }
+}

@@ -1,0 +1,258 @@
+using RaftKit.Node.Log;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// A directory on a disk that does exactly what the POSIX contract promises and no more: bytes are durable after the file's sync, names after
+/// the directory's. A killed process leaves everything it wrote; a power cut keeps, drops or tears every unsynced sector by itself and
+/// may lose every unsynced create, rename and delete.
+/// </summary>
+internal sealed class SimulatedDisk(string location, SimulatedRandom random, FaultCounters counters) : ILogDirectory
+{
+    private SortedDictionary<string, SimulatedInode> _names = new(StringComparer.Ordinal);
+    private SortedDictionary<string, SimulatedInode> _durableNames = new(StringComparer.Ordinal);
+    private readonly List<NameChange> _pending = [];
+    private bool _locked;
+    private int _generation;
+    private int _untilPowerCut = -1;
+    private int _untilSyncFailure = -1;
+
+    public string Location => location;
+
+    /// <summary>No power: every I/O fails until <see cref="PowerCut"/> has run.</summary>
+    public bool IsOff { get; private set; }
+
+    /// <summary>Writes and creates fail with "no space left on device".</summary>
+    public bool IsFull { get; set; }
+
+    /// <summary>How many I/O calls were made.</summary>
+    public long Operations { get; private set; }
+
+    /// <summary>Whether everything written is synced.</summary>
+    public bool IsSynced => _pending.Count == 0 && _names.Values.All(inode => inode.IsSynced);
+
+    /// <summary>The power goes at the n-th I/O call from now, before it takes effect.</summary>
+    public void CutPowerIn(int operations) => _untilPowerCut = operations;
+
+    /// <summary>The n-th file sync from now fails with EIO.</summary>
+    public void FailSyncIn(int syncs) => _untilSyncFailure = syncs;
+
+    /// <summary>The process died: its lock is gone and its open files lead nowhere; what it wrote stays.</summary>
+    public void ProcessDied()
+    {
+        _generation++;
+        _locked = false;
+        _untilPowerCut = -1;
+        _untilSyncFailure = -1;
+        IsFull = false;
+        foreach (var inode in _names.Values)
+            inode.ForgetLost();
+    }
+
+    /// <summary>The power goes, and comes back.</summary>
+    public void PowerCut()
+    {
+        ProcessDied();
+        var lostNames = new HashSet<string>(StringComparer.Ordinal);
+        var names = new SortedDictionary<string, SimulatedInode>(_durableNames, StringComparer.Ordinal);
+        var keep = random.NextDouble();
+        foreach (var change in _pending)
+        {
+            // A later change of a name cannot survive one before it that was lost.
+            if (!random.Chance(keep) || change.Touches.Any(lostNames.Contains))
+                lostNames.UnionWith(change.Touches);
+            else
+                change.ApplyTo(names);
+        }
+        _pending.Clear();
+        _names = names;
+        foreach (var inode in _names.Values.Distinct())
+            counters.Torn += inode.PowerCut(random);
+        _durableNames = new(_names, StringComparer.Ordinal);
+        IsOff = false;
+    }
+
+    /// <summary>Everything is gone, as if the disk were replaced.</summary>
+    public void Wipe()
+    {
+        ProcessDied();
+        _names.Clear();
+        _durableNames.Clear();
+        _pending.Clear();
+    }
+
+    /// <summary>A copy as it would be if the power went now and nothing unsynced survived: the disk's truth about what is durable.</summary>
+    public SimulatedDisk DurableCopy()
+    {
+        var copy = new SimulatedDisk(location, new SimulatedRandom(0), new FaultCounters());
+        foreach (var (name, inode) in _durableNames)
+            copy._names.Add(name, inode.DurableCopy());
+        copy._durableNames = new(copy._names, StringComparer.Ordinal);
+        return copy;
+    }
+
+    /// <summary>Puts an older copy in the place of what is there.</summary>
+    public void Restore(SimulatedDisk older)
+    {
+        Wipe();
+        foreach (var (name, inode) in older._names)
+            _names.Add(name, inode.DurableCopy());
+        _durableNames = new(_names, StringComparer.Ordinal);
+    }
+
+    public void FlipBit(string name, long offset, int bit) => _names[name].FlipBit(offset, bit);
+
+    public IDisposable Lock()
+    {
+        Operation();
+        if (_locked)
+            throw new DirectoryInUseException($"{location} is held by another node.");
+        _locked = true;
+        return new Held(this, _generation);
+    }
+
+    public IReadOnlyList<string> List()
+    {
+        Operation();
+        return [.. _names.Keys];
+    }
+
+    public bool Exists(string name)
+    {
+        Operation();
+        return _names.ContainsKey(name);
+    }
+
+    public ILogFile Create(string name, long length)
+    {
+        Operation();
+        if (IsFull && length > 0)
+        {
+            counters.DiskFull++;
+            throw new IOException($"{location}/{name}: no space left on device (simulated).");
+        }
+        if (_names.ContainsKey(name))
+            throw new IOException($"{location}/{name} exists.");
+        var inode = new SimulatedInode();
+        inode.SetLength(length);
+        _names.Add(name, inode);
+        _pending.Add(new NameChange([name], names => names[name] = inode));
+        return new OpenFile(this, name, inode);
+    }
+
+    public ILogFile Open(string name)
+    {
+        Operation();
+        return new OpenFile(this, name, Find(name));
+    }
+
+    public void Rename(string from, string to)
+    {
+        Operation();
+        Rename(_names, from, to);
+        _pending.Add(new NameChange([from, to], names => Rename(names, from, to)));
+    }
+
+    public void Delete(string name)
+    {
+        Operation();
+        Find(name);
+        _names.Remove(name);
+        _pending.Add(new NameChange([name], names => names.Remove(name)));
+    }
+
+    public void Sync()
+    {
+        Operation();
+        FailSyncIfDue(null);
+        _durableNames = new(_names, StringComparer.Ordinal);
+        _pending.Clear();
+    }
+
+    private static void Rename(SortedDictionary<string, SimulatedInode> names, string from, string to)
+    {
+        if (!names.Remove(from, out var inode))
+            throw new FileNotFoundException($"{from} does not exist.");
+        names[to] = inode;
+    }
+
+    private SimulatedInode Find(string name) =>
+        _names.TryGetValue(name, out var inode) ? inode : throw new FileNotFoundException($"{location}/{name} does not exist.", name);
+
+    private void Operation()
+    {
+        Operations++;
+        if (_untilPowerCut > 0 && --_untilPowerCut == 0)
+            IsOff = true;
+        if (IsOff)
+            throw new SimulatedPowerCutException();
+    }
+
+    private void FailSyncIfDue(SimulatedInode? inode)
+    {
+        if (_untilSyncFailure <= 0 || --_untilSyncFailure > 0)
+            return;
+        counters.Fsync++;
+        inode?.FailSync(random);
+        throw new IOException($"{location}: fsync failed: input/output error (simulated).");
+    }
+
+    private sealed record NameChange(string[] Touches, Action<SortedDictionary<string, SimulatedInode>> ApplyTo);
+
+    private sealed class Held(SimulatedDisk disk, int generation) : IDisposable
+    {
+        public void Dispose()
+        {
+            if (disk._generation == generation)
+                disk._locked = false;
+        }
+    }
+
+    private sealed class OpenFile(SimulatedDisk disk, string name, SimulatedInode inode) : ILogFile
+    {
+        private readonly int _generation = disk._generation;
+        private bool _closed;
+
+        public string Name => name;
+
+        public long Length => inode.Length;
+
+        public void Write(long offset, ReadOnlySpan<byte> bytes)
+        {
+            Check();
+            // Overwriting what was allocated before needs no space.
+            if (disk.IsFull && offset + bytes.Length > inode.Length)
+            {
+                disk.CountFull();
+                throw new IOException($"{disk.Location}/{name}: no space left on device (simulated).");
+            }
+            inode.Write(offset, bytes);
+        }
+
+        public int Read(long offset, Span<byte> into)
+        {
+            Check();
+            return inode.Read(offset, into);
+        }
+
+        public void Sync()
+        {
+            Check();
+            disk.FailSyncIfDue(inode);
+            inode.Sync();
+        }
+
+        public void Dispose() => _closed = true;
+
+        private void Check()
+        {
+            ObjectDisposedException.ThrowIf(_closed || _generation != disk._generation, this);
+            disk.Operation();
+        }
+    }
+
+    private void CountFull() => counters.DiskFull++;
+}
+
+/// <summary>The power went in the middle of an I/O call: whoever made it no longer exists.</summary>
+internal sealed class SimulatedPowerCutException() : IOException("The power is gone (simulated).");
