@@ -59,13 +59,16 @@ internal sealed class AppendReply : Message
     public Term HintTerm { get; init; }
 }
 
-/// <summary>Tells that the leader lives, up to where the receiver may commit, and carries a read round's token.</summary>
+/// <summary>
+/// Tells that the leader lives, up to where the receiver may commit, and carries a round's token, which the reply echoes. Without a token
+/// it is a mere notice of commits, and is not answered.
+/// </summary>
 internal sealed class Heartbeat : Message
 {
     /// <summary>Never above what the leader knows to match at the receiver.</summary>
     public required LogIndex Commit { get; init; }
 
-    /// <summary>The read round that the reply confirms; 0 for none. Unique within the leader's life (etcd 20418).</summary>
+    /// <summary>The round that the reply confirms; 0 for none. Unique within the leader's life (etcd 20418).</summary>
     public ulong ReadToken { get; init; }
 }
 

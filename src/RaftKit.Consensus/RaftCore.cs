@@ -4,90 +4,215 @@ namespace RaftKit.Consensus;
 /// One member's Raft, as a deterministic function: inputs come through its methods, what is to be done comes out of
 /// <see cref="Effects"/>. It knows no clock, no I/O and no thread; one owner calls it from one thread at a time.
 /// </summary>
-internal sealed class RaftCore
+internal sealed partial class RaftCore
 {
-    public RaftCore(RaftCoreOptions options, RestoredState restored, IEntryReader reader) => throw new NotImplementedException();
+    private readonly MembershipHistory _memberships;
+    private Role _role;
 
-    /// <summary>What is to be done since the owner last cleared it.</summary>
+    public RaftCore(RaftCoreOptions options, RestoredState restored, IEntryReader reader)
+    {
+        Options = options;
+        Log = new LogView(restored, reader);
+        _memberships = new MembershipHistory(restored, Log.RestoredMemberships);
+        (Term, Vote, Snapshot) = (restored.Term, restored.Vote, restored.Snapshot);
+        Invariant.Holds(Log.LastTerm <= Term, $"restored with term {Term}, but the log ends in term {Log.LastTerm}");
+        Invariant.Holds(Snapshot is null || Log.Holds(Snapshot.Index, Snapshot.Term), $"restored with a snapshot of {SnapshotIndex} that the log contradicts");
+        Commit = Applied = SnapshotIndex;
+        Ledger = new PersistLedger(Term, Vote, LastIndex);
+        Clock = new ElectionClock(options, new SeededRandom(options.Seed + options.Boot));
+        RemoteReads = new RemoteReads(this);
+        Snapshots = new SnapshotReceiver(this);
+        _role = new FollowerRole(this);
+        // Nobody else could lead: waiting for them would only delay the start.
+        if (Membership.Voters.Count == 1 && !Membership.IsJoint && Membership.IsVoter(Self))
+            Clock.DueAtOnce();
+    }
+
+    /// <summary>What is to be done since the owner last cleared it. Complete only after <see cref="EndTurn"/>.</summary>
     public Effects Effects { get; } = new();
 
-    public MemberId Self => throw new NotImplementedException();
-    public RaftRole Role => throw new NotImplementedException();
-    public Term Term => throw new NotImplementedException();
-    public MemberId Vote => throw new NotImplementedException();
+    public MemberId Self => Options.Self;
+
+    public RaftRole Role => _role.Kind;
+
+    public Term Term { get; private set; }
+
+    public MemberId Vote { get; private set; }
 
     /// <summary>The leader of the current term, itself included; nobody when unknown.</summary>
-    public MemberId Leader => throw new NotImplementedException();
-    public LogIndex Commit => throw new NotImplementedException();
-    public LogIndex Applied => throw new NotImplementedException();
-    public LogIndex LastIndex => throw new NotImplementedException();
-    public Term LastTerm => throw new NotImplementedException();
+    public MemberId Leader { get; private set; }
+
+    public LogIndex Commit { get; private set; }
+
+    public LogIndex Applied { get; private set; }
+
+    public LogIndex LastIndex => Log.Last;
+
+    public Term LastTerm => Log.LastTerm;
+
+    /// <summary>The first entry that can still be read; what lies before it is in the snapshot only.</summary>
+    public LogIndex FirstIndex => Log.Base.Next;
 
     /// <summary>The last index that this member's own disk holds durably.</summary>
-    public LogIndex Durable => throw new NotImplementedException();
+    public LogIndex Durable => Ledger.Log;
 
     /// <summary>The last index that the newest snapshot covers.</summary>
-    public LogIndex SnapshotIndex => throw new NotImplementedException();
+    public LogIndex SnapshotIndex => Snapshot?.Index ?? LogIndex.Zero;
+
+    /// <summary>The newest snapshot; null if none.</summary>
+    public SnapshotMark? Snapshot { get; private set; }
 
     /// <summary>The membership in effect: the newest in the log, committed or not (Raft 6).</summary>
-    public Membership Membership => throw new NotImplementedException();
-    public LogIndex MembershipIndex => throw new NotImplementedException();
+    public Membership Membership => _memberships.Current;
+
+    public LogIndex MembershipIndex => _memberships.Index;
 
     /// <summary>Leads, and an entry of its own term is committed: only now may it answer reads, keepalives and membership changes.</summary>
-    public bool HasCommittedInTerm => throw new NotImplementedException();
+    public bool HasCommittedInTerm => _role is LeaderRole { HasCommittedInTerm: true };
 
     /// <summary>The stamp of the last entry in the log; new entries never go below it.</summary>
-    public long LastStamp => throw new NotImplementedException();
+    public long LastStamp => Log.LastStamp;
 
     /// <summary>The member that leadership is being handed to; nobody when no transfer is under way.</summary>
-    public MemberId TransferTarget => throw new NotImplementedException();
+    public MemberId TransferTarget => _role is LeaderRole leader ? leader.TransferTarget : MemberId.None;
 
     /// <summary>One tick of this member's time passed.</summary>
-    public void Tick() => throw new NotImplementedException();
+    public void Tick() => _role.Tick();
 
     /// <summary>A message arrived. Anything may arrive: old, twice, out of order, from a stranger.</summary>
-    public void Step(Message message) => throw new NotImplementedException();
+    public void Step(Message message)
+    {
+        if (message.To != Self || message.From == Self || message.From.Value is < 1 or > 255)
+            return;
+        switch (message)
+        {
+            case VoteRequest request:
+                AnswerVoteRequest(request);
+                return;
+            case VoteReply { PreVote: true, Granted: true }:
+                // Carries the term that the asker would campaign in, which nobody is in yet.
+                _role.Step(message);
+                return;
+        }
+        if (message.Term < Term)
+        {
+            AnswerOlderTerm(message);
+            return;
+        }
+        if (message.Term > Term)
+            BecomeFollower(message.Term, MemberId.None);
+        _role.Step(message);
+    }
+
+    /// <summary>
+    /// Call once per turn, after all inputs and before reading <see cref="Effects"/>: works out what is to be sent, committed and
+    /// persisted, so that everything that came in during the turn is one batch.
+    /// </summary>
+    public void EndTurn()
+    {
+        _role.EndTurn();
+        _memberships.Forget(Commit);
+        bool logChanged = Log.HandOver(Effects);
+        if (!logChanged && !_mustPersist)
+            return;
+        _mustPersist = false;
+        var request = new PersistRequest(Term, Vote, LastIndex, LastTerm);
+        if (Effects.Persist is { } notTakenYet)
+            Ledger.Replace(notTakenYet, request);
+        else
+            Ledger.Issue(request);
+        Effects.Persist = request;
+    }
 
     /// <summary>Appends a command, when leading. Call often within one turn: all of it becomes one batch.</summary>
     /// <param name="payload">The command; not changed afterwards.</param>
     /// <param name="now">The time in Unix milliseconds; the entry's stamp is this or the last stamp, whichever is later.</param>
     /// <param name="index">Where it stands.</param>
-    public ProposeOutcome Propose(ReadOnlyMemory<byte> payload, long now, out LogIndex index) => throw new NotImplementedException();
+    public ProposeOutcome Propose(ReadOnlyMemory<byte> payload, long now, out LogIndex index)
+    {
+        index = LogIndex.Zero;
+        return _role is LeaderRole leader ? leader.Propose(EntryKind.Command, payload, now, out index) : ProposeOutcome.NotLeader;
+    }
 
     /// <summary>Appends a membership that is adjacent to the one in effect, or joint with it.</summary>
-    public ProposeOutcome ProposeMembership(Membership membership, long now, out LogIndex index) => throw new NotImplementedException();
+    public ProposeOutcome ProposeMembership(Membership membership, long now, out LogIndex index)
+    {
+        index = LogIndex.Zero;
+        return _role is LeaderRole leader ? leader.ProposeMembership(membership, now, out index) : ProposeOutcome.NotLeader;
+    }
 
     /// <summary>Everything up to and including this request is fsynced.</summary>
-    public void Persisted(PersistRequest request) => throw new NotImplementedException();
+    public void Persisted(PersistRequest request)
+    {
+        if (!Ledger.Complete(request))
+            return;
+        Invariant.Holds(Durable <= LastIndex, $"the disk holds entry {Durable}, but the log ends at {LastIndex}");
+        _role.Persisted();
+    }
 
     /// <summary>The state machines have applied everything up to this index.</summary>
-    public void AppliedTo(LogIndex index) => throw new NotImplementedException();
+    public void AppliedTo(LogIndex index)
+    {
+        Invariant.Holds(index >= Applied && index <= Commit, $"applied would move from {Applied} to {index}, with {Commit} committed");
+        Applied = index;
+    }
 
     /// <summary>Asks for a read index; the answer comes in <see cref="Effects.Reads"/>, here or through the leader.</summary>
     /// <param name="token">Unique within this member's life.</param>
-    public void ReadIndex(ulong token) => throw new NotImplementedException();
+    public void ReadIndex(ulong token) => _role.ReadIndex(token);
 
     /// <summary>There is evidence that the member's process died: clears this member's contact with it, if it led (DESIGN promise 6).</summary>
-    public void PeerDied(MemberId member) => throw new NotImplementedException();
+    public void PeerDied(MemberId member) => _role.PeerDied(member);
 
     /// <summary>The link to a peer broke or came back: an optimistic pipeline to it starts over with a probe.</summary>
-    public void PeerUnreachable(MemberId member) => throw new NotImplementedException();
+    public void PeerUnreachable(MemberId member) => _role.PeerUnreachable(member);
 
     /// <summary>Hands leadership to the member, or to the most caught-up voter when nobody is named. False: not leading, or nobody fits.</summary>
-    public bool TransferLeadership(MemberId to) => throw new NotImplementedException();
+    public bool TransferLeadership(MemberId to) => _role is LeaderRole leader && leader.TransferLeadership(to);
 
     /// <summary>A snapshot of this member's own state is durable: the log before it may go. Keeps <paramref name="keep"/> entries before it for slow peers.</summary>
-    public void SnapshotTaken(SnapshotMark snapshot, long keep) => throw new NotImplementedException();
+    public void SnapshotTaken(SnapshotMark snapshot, long keep)
+    {
+        if (snapshot.Index <= SnapshotIndex)
+            return;
+        Invariant.Holds(snapshot.Index <= Applied, $"a snapshot of {snapshot.Index}, but only {Applied} is applied");
+        Invariant.Holds(Log.TermAt(snapshot.Index) == snapshot.Term, $"a snapshot of {snapshot.Index} in term {snapshot.Term}, but the log has {Log.TermAt(snapshot.Index)} there");
+        Snapshot = snapshot;
+        // What the disk does not hold yet stays in memory: it is still to be handed over.
+        Log.CompactTo(LogIndex.Min(snapshot.Index - keep, Durable));
+        (_role as LeaderRole)?.SnapshotTaken(snapshot);
+    }
 
-    /// <summary>The next chunk from <paramref name="from"/> was written aside up to <paramref name="nextOffset"/>.</summary>
-    public void SnapshotChunkWritten(MemberId from, Term term, LogIndex snapshotIndex, long nextOffset) => throw new NotImplementedException();
+    /// <summary>
+    /// The next chunk from <paramref name="from"/> was written aside up to <paramref name="nextOffset"/>. Another offset than the chunk's
+    /// end makes the sender go on there: further on when an earlier attempt left more, back when the chunk was damaged.
+    /// </summary>
+    public void SnapshotChunkWritten(MemberId from, Term term, LogIndex snapshotIndex, long nextOffset) =>
+        Snapshots.Written(from, snapshotIndex, nextOffset);
 
     /// <summary>A snapshot from the leader is installed and durable, and the state machines hold it: the log now starts after it.</summary>
-    public void SnapshotInstalled(SnapshotMark snapshot, MemberId from) => throw new NotImplementedException();
+    public void SnapshotInstalled(SnapshotMark snapshot, MemberId from)
+    {
+        if (snapshot.Index > SnapshotIndex)
+        {
+            Invariant.Holds(snapshot.Index > Commit, $"a snapshot of {snapshot.Index} was installed over {Commit} committed entries");
+            Invariant.Holds(_role is not LeaderRole, $"the leader of term {Term} installed a snapshot of {snapshot.Index}");
+            Log.Reset(snapshot);
+            Ledger.Reset(snapshot.Index);
+            _memberships.Reset(snapshot);
+            Snapshot = snapshot;
+            Commit = Applied = snapshot.Index;
+        }
+        Snapshots.Installed(snapshot.Index, from);
+    }
 
     /// <summary>Entries in memory are kept up to this many bytes before the commit; older ones are read back through <see cref="IEntryReader"/>.</summary>
-    public void TrimMemory(long keepBytes) => throw new NotImplementedException();
+    public void TrimMemory(long keepBytes) => Log.TrimMemory(LogIndex.Min(Commit, Durable), keepBytes);
 
     /// <summary>Reads entries to apply, from memory or through the reader: at least one, then as many as fit.</summary>
-    public void ReadCommitted(LogIndex from, int maxBytes, List<Entry> into) => throw new NotImplementedException();
+    public void ReadCommitted(LogIndex from, int maxBytes, List<Entry> into)
+    {
+        if (from <= Commit)
+            Log.Read(from, Commit, maxBytes, into);
+    }
 }

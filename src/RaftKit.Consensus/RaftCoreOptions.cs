@@ -8,6 +8,9 @@ internal sealed record RaftCoreOptions
     /// <summary>Seeds every random choice of this core.</summary>
     public required ulong Seed { get; init; }
 
+    /// <summary>Which start of this member this is: the persisted boot number. Keeps the numbers that a former life sent from meaning anything now.</summary>
+    public uint Boot { get; init; }
+
     /// <summary>The leader tells that it lives this often.</summary>
     public int HeartbeatTicks { get; init; } = 6;
 
@@ -80,4 +83,7 @@ internal enum ProposeOutcome
 
     /// <summary>A membership change that may not start now: another is uncommitted, or this leader has not committed in its own term (raft-dev 2015). Surely not appended.</summary>
     MembershipChangePending,
+
+    /// <summary>A membership that may not follow the one in effect: see <see cref="MembershipRules.Refusal"/>. Surely not appended.</summary>
+    MembershipNotAdjacent,
 }

@@ -1,0 +1,76 @@
+namespace RaftKit.Consensus;
+
+/// <summary>
+/// When to campaign, and how long ago the leader was heard. Two different things: granting a vote puts the campaign off (Raft 5.2), but
+/// only the leader's own messages are contact with the leader. A pre-vote touches neither (hashicorp/raft 606).
+/// </summary>
+internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random)
+{
+    private const int MostFailuresCounted = 8;
+
+    private int _elapsed;
+    private int _due = options.ElectionTicks + random.Below(options.ElectionTicks);
+    private int _sinceContact = int.MaxValue;
+    private int _evidenceLeft;
+    private int _failures;
+
+    /// <summary>It is time to campaign, or to ask again.</summary>
+    public bool IsDue => _elapsed >= _due;
+
+    /// <summary>The leader was heard within an election timeout: no vote may disturb it (thesis 4.2.3).</summary>
+    public bool HeardLeader => _sinceContact < options.ElectionTicks;
+
+    /// <summary>The leader died, by this member's evidence, less than an election timeout ago.</summary>
+    public bool HasEvidence => _evidenceLeft > 0;
+
+    public void Tick()
+    {
+        _elapsed++;
+        if (_sinceContact < int.MaxValue)
+            _sinceContact++;
+        if (_evidenceLeft > 0)
+            _evidenceLeft--;
+    }
+
+    /// <summary>A message of the current leader came.</summary>
+    public void LeaderSpoke()
+    {
+        _sinceContact = 0;
+        _evidenceLeft = 0;
+        _failures = 0;
+        Restart();
+    }
+
+    /// <summary>There is no leader that this member could be loyal to.</summary>
+    public void ForgetLeader() => _sinceContact = int.MaxValue;
+
+    /// <summary>A full election timeout from now: chosen from one to two times the configured one, so that members rarely collide (Raft 5.2).</summary>
+    public void Restart() => DueIn(options.ElectionTicks + random.Below(options.ElectionTicks));
+
+    /// <summary>The leader's process died: a campaign within the jitter, and quick repeats for an election timeout, because others may not know yet.</summary>
+    public void LeaderDied()
+    {
+        ForgetLeader();
+        _evidenceLeft = options.ElectionTicks;
+        DueIn(random.Below(options.EvidenceJitterTicks + 1));
+    }
+
+    /// <summary>When to repeat a pre-vote: soon, since asking disturbs nobody.</summary>
+    public void AskAgainSoon() => DueIn(HasEvidence
+        ? 1 + random.Below(options.EvidenceJitterTicks)
+        : 1 + (options.HeartbeatTicks / 2) + random.Below(options.HeartbeatTicks));
+
+    /// <summary>A vote was split or refused: soon again, but over a range that grows, so that two who collide part ways.</summary>
+    public void CampaignAgainAfterLoss()
+    {
+        int range = Math.Max(1, HasEvidence ? options.EvidenceJitterTicks : options.HeartbeatTicks);
+        range = Math.Min(options.ElectionTicks, range << _failures);
+        _failures = Math.Min(_failures + 1, MostFailuresCounted);
+        DueIn(1 + random.Below(range));
+    }
+
+    /// <summary>Due with the next tick.</summary>
+    public void DueAtOnce() => DueIn(0);
+
+    private void DueIn(int ticks) => (_elapsed, _due) = (0, ticks);
+}

@@ -1,0 +1,70 @@
+namespace RaftKit.Consensus;
+
+/// <summary>
+/// Read indexes that this member asked of the leader. All reads of one turn share one request. The number on the wire carries the boot
+/// number: an answer that a former life of this member asked for must not answer this one's read.
+/// </summary>
+internal sealed class RemoteReads(RaftCore core)
+{
+    private readonly List<ulong> _fresh = [];
+    private readonly List<Batch> _asked = [];
+    private uint _count;
+
+    public void Ask(ulong token) => _fresh.Add(token);
+
+    public void EndTurn()
+    {
+        if (_fresh.Count == 0)
+            return;
+        ulong token = ((ulong)core.Options.Boot << 32) | ++_count;
+        _asked.Add(new Batch(token, [.. _fresh]));
+        _fresh.Clear();
+        core.Effects.Messages.Add(new ReadIndexRequest { From = core.Self, To = core.Leader, Term = core.Term, Token = token });
+    }
+
+    public void Answer(ReadIndexReply reply)
+    {
+        int at = _asked.FindIndex(b => b.Token == reply.Token);
+        if (at < 0)
+            return;
+        foreach (ulong token in _asked[at].Reads)
+            core.Effects.Reads.Add(new ReadGrant(token, reply.Refused ? LogIndex.Zero : reply.Index, reply.Refused));
+        _asked.RemoveAt(at);
+    }
+
+    public void Tick()
+    {
+        foreach (var batch in _asked)
+            batch.Ticks++;
+        while (_asked.Count > 0 && _asked[0].Ticks >= core.Options.ElectionTicks)
+        {
+            Refuse(_asked[0].Reads);
+            _asked.RemoveAt(0);
+        }
+    }
+
+    /// <summary>The leader or the term changed, or the link broke: no answer can be trusted to come.</summary>
+    public void RefuseAll()
+    {
+        foreach (var batch in _asked)
+            Refuse(batch.Reads);
+        Refuse(_fresh);
+        _asked.Clear();
+        _fresh.Clear();
+    }
+
+    private void Refuse(IReadOnlyList<ulong> tokens)
+    {
+        foreach (ulong token in tokens)
+            core.Effects.Reads.Add(new ReadGrant(token, LogIndex.Zero, Refused: true));
+    }
+
+    private sealed class Batch(ulong token, ulong[] reads)
+    {
+        public ulong Token => token;
+
+        public ulong[] Reads => reads;
+
+        public int Ticks { get; set; }
+    }
+}
