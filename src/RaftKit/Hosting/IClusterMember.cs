@@ -1,0 +1,26 @@
+using RaftKit.Node.Loop;
+using RaftKit.Znodes;
+
+namespace RaftKit.Hosting;
+
+/// <summary>The member that this process embeds, as the host starts, stops and observes it.</summary>
+internal interface IClusterMember : IAsyncDisposable
+{
+    /// <summary>Usable before the start: what is asked then waits.</summary>
+    IZnodeSessions Sessions { get; }
+
+    /// <summary>What it knows of the quorum; null before it started.</summary>
+    NodeStatus? Status { get; }
+
+    /// <summary>Completes with the cause when the node stopped by itself: its disk failed, or an invariant broke.</summary>
+    Task<Exception> Failed { get; }
+
+    /// <summary>Opens its directory and begins to listen. Does not wait for a quorum.</summary>
+    Task StartAsync(CancellationToken cancellationToken);
+
+    /// <summary>Closes the host's session, hands leadership over, flushes, says goodbye.</summary>
+    Task StopAsync(CancellationToken cancellationToken);
+
+    /// <summary>Completes when everything acknowledged before the call is applied here.</summary>
+    Task ReadBarrierAsync(CancellationToken cancellationToken);
+}

@@ -1,0 +1,95 @@
+using Microsoft.Extensions.Logging;
+using RaftKit.Recipes;
+using RaftKit.Znodes;
+
+namespace RaftKit.Hosting;
+
+/// <summary>One cluster of this process: its member, and what dependency injection hands out of it.</summary>
+internal sealed class RaftKitHost : ILeaderElections, IAsyncDisposable
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, LeaderElection> _elections = new(StringComparer.Ordinal);
+    private readonly ILogger _logger;
+    private readonly TimeProvider _time;
+    private readonly RaftKitMetrics _metrics;
+    private Task _watchingForFailure = Task.CompletedTask;
+    private bool _started;
+    private bool _stopped;
+
+    public RaftKitHost(
+        string? key, RaftKitOptions options, IClusterMember member, TimeProvider time, RaftKitMetrics metrics, ILogger logger)
+    {
+        Key = key;
+        Options = options;
+        Member = member;
+        _time = time;
+        _metrics = metrics;
+        _logger = logger;
+        SessionSource = new ZnodeSessionSource(member.Sessions);
+        _session = new Lazy<IZnodeSession>(() => SessionSource.Current);
+    }
+
+    private readonly Lazy<IZnodeSession> _session;
+
+    public string? Key { get; }
+
+    public RaftKitOptions Options { get; }
+
+    public IClusterMember Member { get; }
+
+    public ZnodeSessionSource SessionSource { get; }
+
+    /// <summary>The host's own first session. When it has ended, it has ended: <see cref="SessionSource"/> has the next.</summary>
+    public IZnodeSession Session => _session.Value;
+
+    /// <summary>Why the node stopped by itself; null while it has not.</summary>
+    public Exception? Failure => Member.Failed.IsCompletedSuccessfully ? Member.Failed.Result : null;
+
+    public bool IsRunning => _started && !_stopped && Failure is null;
+
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        await Member.StartAsync(cancellationToken);
+        _started = true;
+        _metrics.Add(this);
+        _watchingForFailure = ReportFailureAsync();
+        RaftKitLog.Started(_logger, Options.Member, Key ?? "", Options.DataDirectory);
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (!_started || _stopped)
+            return;
+        _stopped = true;
+        await Member.StopAsync(cancellationToken);
+        RaftKitLog.Stopped(_logger, Options.Member, Key ?? "");
+    }
+
+    public LeaderElection For(string path, ReadOnlyMemory<byte> data = default)
+    {
+        lock (_lock)
+        {
+            if (!_elections.TryGetValue(path, out var election))
+            {
+                election = new LeaderElection(SessionSource, path, new LeaderElectionOptions { Data = data, TimeProvider = _time });
+                _elections.Add(path, election);
+            }
+
+            return election;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync(CancellationToken.None);
+        await SessionSource.DisposeAsync();
+        await Member.DisposeAsync();
+    }
+
+    private async Task ReportFailureAsync()
+    {
+        var cause = await Member.Failed;
+        if (!_stopped)
+            RaftKitLog.Failed(_logger, Options.Member, Key ?? "", cause);
+    }
+}

@@ -1,0 +1,67 @@
+namespace RaftKit;
+
+/// <summary>
+/// How this process takes part in a quorum. With nothing set it is a quorum of one: durable, in <c>raftkit-data</c> under the application's content
+/// root, and reachable by nobody. All values are checked together when the host starts; each error names its key, the value and the mend.
+/// Bound from the configuration section <c>RaftKit</c> (a cluster with a key: <c>RaftKit:{key}</c>) before the code's own settings.
+/// </summary>
+public sealed class RaftKitOptions
+{
+    /// <summary>Which member this process is: 1 to 255, unique in the cluster, never changed once there is data. 1 by default.</summary>
+    public int Member { get; set; } = 1;
+
+    /// <summary>
+    /// Every member of the quorum and where it listens, this one included: <c>"1" -> "10.0.0.1:7420"</c>. The same on all members. Empty by default: this process
+    /// alone. An odd number survives the loss of the smaller half: three of one, five of two.
+    /// </summary>
+    public IDictionary<string, string> Members { get; } = new Dictionary<string, string>(StringComparer.Ordinal);
+
+    /// <summary>
+    /// Where the log, the snapshots and this member's identity live; a relative path is under the application's content root. One process at a time
+    /// may use it (a lock says so). <c>raftkit-data</c> by default. Put it on a local disk: its fsync is what "durable" means.
+    /// </summary>
+    public string DataDirectory { get; set; } = "raftkit-data";
+
+    /// <summary>
+    /// The address and port to listen on, where it differs from this member's endpoint in <see cref="Members"/> (behind address translation, or to bind all
+    /// interfaces: <c>0.0.0.0:7420</c>). Null by default: this member's endpoint.
+    /// </summary>
+    public string? Listen { get; set; }
+
+    /// <summary>How often the leader tells that it lives. 30 ms by default.</summary>
+    public TimeSpan HeartbeatInterval { get; set; } = TimeSpan.FromMilliseconds(30);
+
+    /// <summary>
+    /// A member campaigns after one to two of these without hearing from the leader. 200 ms by default, at least 3 heartbeats. A member whose process died is
+    /// noticed sooner, by its closed connection; this is for machines and networks that fall silent.
+    /// </summary>
+    public TimeSpan ElectionTimeout { get; set; } = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>
+    /// How long the quorum waits for a silent session before it expires it and removes its ephemerals, unless the session asks for another time. 6 seconds by
+    /// default; at least 4 election timeouts, so that a failover costs nobody a session.
+    /// </summary>
+    public TimeSpan SessionTimeout { get; set; } = TimeSpan.FromSeconds(6);
+
+    /// <summary>A snapshot is taken, and the log before it dropped, after this many entries... 200,000 by default.</summary>
+    public long SnapshotEveryEntries { get; set; } = 200_000;
+
+    /// <summary>...or after this many bytes of them, whichever comes first. 64 MiB by default.</summary>
+    public long SnapshotEveryBytes { get; set; } = 64L << 20;
+
+    /// <summary>
+    /// How long a graceful stop may take for closing sessions and for handing leadership over, each, before it goes on without. 2 seconds by default.
+    /// </summary>
+    public TimeSpan StopPatience { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// An operator's word that the configured members may form a new cluster though not all of them answered that they are empty. False by default. Set it for
+    /// one start only: if one of the silent ones has data, two clusters come into being.
+    /// </summary>
+    public bool ForceBootstrap { get; set; }
+
+    /// <summary>
+    /// Allows listening on an address other than loopback without TLS: whoever reaches the port can read and write everything. False by default.
+    /// </summary>
+    public bool AllowPlainText { get; set; }
+}

@@ -1,0 +1,109 @@
+using System.Globalization;
+using Microsoft.Extensions.Options;
+
+namespace RaftKit;
+
+/// <summary>Checks the options of one cluster together, and reports everything that is wrong with them at once.</summary>
+internal sealed class RaftKitOptionsValidator(string name, string section) : IValidateOptions<RaftKitOptions>
+{
+    public const int GreatestMember = 255;
+    private const int LongestTimer = int.MaxValue;
+
+    public ValidateOptionsResult Validate(string? name1, RaftKitOptions options)
+    {
+        if (name1 is not null && name1 != name)
+            return ValidateOptionsResult.Skip;
+        var errors = new List<string>();
+        CheckMembers(options, errors);
+        CheckTimes(options, errors);
+        CheckStorage(options, errors);
+        CheckSecurity(options, errors);
+        return errors.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(errors);
+    }
+
+    private void CheckMembers(RaftKitOptions options, List<string> errors)
+    {
+        if (options.Member is < 1 or > GreatestMember)
+            errors.Add($"{section}:Member is {options.Member}. Give a number from 1 to {GreatestMember}, another on every member.");
+
+        var listed = new Dictionary<int, string>();
+        var endpoints = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (key, endpoint) in options.Members)
+        {
+            if (!int.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var member) || member is < 1 or > GreatestMember)
+                errors.Add($"{section}:Members has the key '{key}'. Use the member's number, from 1 to {GreatestMember}.");
+            else if (!listed.TryAdd(member, endpoint))
+                errors.Add($"{section}:Members:{key} names member {member} a second time. Keep one of them.");
+
+            if (!Endpoint.TryParse(endpoint, out var parsed))
+                errors.Add($"{section}:Members:{key} is '{endpoint}'. Give a host and a port, such as '10.0.0.1:7420' or '[::1]:7420'.");
+            else if (parsed.Port == 0 && options.Members.Count > 1)
+                errors.Add($"{section}:Members:{key} is '{endpoint}'. Give a port other than 0: the other members have to know it.");
+            else if (parsed.Port != 0 && !endpoints.TryAdd(endpoint, key))
+                errors.Add($"{section}:Members:{key} is '{endpoint}', and so is {section}:Members:{endpoints[endpoint]}. Give each member an endpoint of its own.");
+        }
+
+        if (options.Members.Count > 0 && options.Member is >= 1 and <= GreatestMember && !listed.ContainsKey(options.Member))
+        {
+            errors.Add($"{section}:Members does not have member {options.Member}, which {section}:Member says this is (it has " +
+                $"{string.Join(", ", options.Members.Keys)}). Add it, or correct {section}:Member.");
+        }
+
+        if (options.Listen is { } listen && !Endpoint.TryParse(listen, out _))
+            errors.Add($"{section}:Listen is '{listen}'. Give an address and a port, such as '0.0.0.0:7420', or leave it out to use the member's endpoint.");
+    }
+
+    private void CheckTimes(RaftKitOptions options, List<string> errors)
+    {
+        var shortest = TimeSpan.FromMilliseconds(5);
+        if (options.HeartbeatInterval < shortest || options.HeartbeatInterval.TotalMilliseconds > LongestTimer)
+            errors.Add($"{section}:HeartbeatInterval is {Text(options.HeartbeatInterval)}. Give at least {Text(shortest)}.");
+        else if (options.ElectionTimeout < 3 * options.HeartbeatInterval)
+        {
+            errors.Add($"{section}:ElectionTimeout is {Text(options.ElectionTimeout)}, less than 3 times {section}:HeartbeatInterval " +
+                $"({Text(options.HeartbeatInterval)}): a lost heartbeat would depose the leader. Give at least {Text(3 * options.HeartbeatInterval)}.");
+        }
+
+        if (options.ElectionTimeout > TimeSpan.FromMinutes(5))
+            errors.Add($"{section}:ElectionTimeout is {Text(options.ElectionTimeout)}. Give at most 5 minutes.");
+        else if (options.SessionTimeout < 4 * options.ElectionTimeout)
+        {
+            errors.Add($"{section}:SessionTimeout is {Text(options.SessionTimeout)}, less than 4 times {section}:ElectionTimeout " +
+                $"({Text(options.ElectionTimeout)}): a failover would expire sessions. Give at least {Text(4 * options.ElectionTimeout)}.");
+        }
+
+        if (options.SessionTimeout > TimeSpan.FromHours(1))
+            errors.Add($"{section}:SessionTimeout is {Text(options.SessionTimeout)}. Give at most 1 hour.");
+        if (options.StopPatience < TimeSpan.Zero || options.StopPatience > TimeSpan.FromMinutes(10))
+            errors.Add($"{section}:StopPatience is {Text(options.StopPatience)}. Give 0 to 10 minutes.");
+    }
+
+    private void CheckStorage(RaftKitOptions options, List<string> errors)
+    {
+        if (string.IsNullOrWhiteSpace(options.DataDirectory))
+            errors.Add($"{section}:DataDirectory is empty. Name a folder on a local disk, or leave it out for 'raftkit-data' under the content root.");
+        if (options.SnapshotEveryEntries < 1_000)
+            errors.Add($"{section}:SnapshotEveryEntries is {options.SnapshotEveryEntries}. Give at least 1000: a snapshot writes the whole state.");
+        if (options.SnapshotEveryBytes < 1 << 20)
+            errors.Add($"{section}:SnapshotEveryBytes is {options.SnapshotEveryBytes}. Give at least {1 << 20} (1 MiB): a snapshot writes the whole state.");
+    }
+
+    private void CheckSecurity(RaftKitOptions options, List<string> errors)
+    {
+        if (options.AllowPlainText)
+            return;
+        var (key, value) = options.Listen is { } listen ? ("Listen", listen)
+            : options.Members.TryGetValue(options.Member.ToString(CultureInfo.InvariantCulture), out var own) ? ($"Members:{options.Member}", own)
+            : ("", Endpoint.Loopback);
+        if (Endpoint.TryParse(value, out var endpoint) && !endpoint.IsLoopback)
+        {
+            errors.Add($"{section}:{key} is '{value}', which other machines can reach, and there is no TLS. " +
+                $"Set {section}:AllowPlainText to true if the network is private, or listen on 127.0.0.1.");
+        }
+    }
+
+    private static string Text(TimeSpan time) =>
+        time.TotalMilliseconds < 10_000
+            ? string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0.###} ms")
+            : string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.###} s");
+}
