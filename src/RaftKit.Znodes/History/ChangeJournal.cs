@@ -43,13 +43,24 @@ internal sealed class ChangeJournal
     /// <summary>Takes what one entry changed; an entry that changed nothing need not be told.</summary>
     public void Append(long zxid, IReadOnlyList<TreeChange> changes)
     {
-        Invariant.Holds(zxid > LastZxid, $"changes of zxid {zxid:x} were journaled after those of {LastZxid:x}");
+        Invariant.Holds(zxid > LastZxid, $"changes of zxid {zxid} were journaled after those of {LastZxid}");
         if (changes.Count == 0)
             return;
+
+        // The close of a session with very many ephemerals may be more than the journal holds: then it reaches back to right after it.
+        long bytes = 0;
+        for (var i = 0; i < changes.Count; i++)
+            bytes += CostOf(changes[i]);
+        if (changes.Count > _maxChanges || bytes > _maxBytes)
+        {
+            Reset(zxid);
+            return;
+        }
+
         LastZxid = zxid;
         for (var i = 0; i < changes.Count; i++)
         {
-            Invariant.Holds(changes[i].Zxid == zxid, $"a change of zxid {changes[i].Zxid:x} was journaled with the entry {zxid:x}");
+            Invariant.Holds(changes[i].Zxid == zxid, $"a change of zxid {changes[i].Zxid} was journaled with the entry {zxid}");
             Push(changes[i]);
         }
         while (Count > _maxChanges || Bytes > _maxBytes)
@@ -75,6 +86,7 @@ internal sealed class ChangeJournal
     /// <param name="readThrough">The last entry looked at; if not all were, more follow. If compacted: <see cref="OldestZxid"/>.</param>
     public JournalRead TryReadAfter(long zxid, string? prefix, int max, List<TreeChange> into, out long readThrough)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(max, 1);
         if (zxid < OldestZxid)
         {
             readThrough = OldestZxid;

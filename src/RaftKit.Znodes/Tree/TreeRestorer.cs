@@ -39,8 +39,8 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
         var (zxid, count, digest) = _header!.Value;
         Invariant.Holds(_unfilled == 0, $"a snapshot of the tree lacks {_unfilled} nodes that are parents of others");
         Invariant.Holds(_store.Count == count, $"a snapshot of the tree holds {_store.Count} nodes; its header says {count}");
-        Invariant.Holds(_store.Digest == digest, $"a snapshot of the tree gives the digest {_store.Digest:x16}; its header says {digest:x16}");
-        Invariant.Holds(context.Zxid >= zxid, $"a snapshot of the tree as of zxid {zxid:x} was installed as of {context.Zxid:x}, before it");
+        Invariant.Holds(_store.Digest == digest, $"a snapshot of the tree gives the digest {_store.Digest}; its header says {digest}");
+        Invariant.Holds(context.Zxid >= zxid, $"a snapshot of the tree as of zxid {zxid} was installed as of {context.Zxid}, before it");
         tree.Replace(_store, context.Zxid);
     }
 
@@ -57,7 +57,7 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
 
         var node = FindOrAdd(path, owner);
         Invariant.Holds(TreeStore.IsPlaceholder(node), $"a snapshot of the tree holds {path} twice");
-        Invariant.Holds(node.Owner == owner, $"a snapshot of the tree holds {path} with children, and as an ephemeral of session {owner:x}");
+        Invariant.Holds(node.Owner == owner, $"a snapshot of the tree holds {path} with children, and as an ephemeral of session {owner}");
         _store.Fill(node, path, image);
         _unfilled--;
     }
