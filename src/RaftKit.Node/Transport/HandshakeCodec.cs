@@ -1,0 +1,168 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Liveness;
+
+namespace RaftKit.Node.Transport;
+
+/// <summary>A frame that belongs to the link itself and never reaches the loop.</summary>
+internal abstract record LinkFrame
+{
+    /// <summary>The first frame each way.</summary>
+    /// <param name="Version">The sender's protocol version.</param>
+    /// <param name="Attempt">Grows with every hello that the sender's process writes to this peer: tells which of two came later.</param>
+    /// <param name="Said">What it says of itself; null when the version is another, whose hello may look different.</param>
+    public sealed record Hello(int Version, long Attempt, PeerHello? Said) : LinkFrame;
+
+    /// <summary>The sender ends the link because of something that the receiver should know, and log.</summary>
+    public sealed record Refusal(RefusalCode Code, string Reason) : LinkFrame;
+
+    /// <summary>The sender stops in order: the end of the link is no evidence of death.</summary>
+    public sealed record Goodbye(string Reason) : LinkFrame;
+}
+
+/// <summary>Why a link was refused or ended. On the wire: never renumber.</summary>
+internal enum RefusalCode : byte
+{
+    /// <summary>Both dialled at once and the other link goes on: nothing is wrong.</summary>
+    Crossed = 1,
+    Version = 2,
+    Cluster = 3,
+    Member = 4,
+
+    /// <summary>A later start of the same member is linked.</summary>
+    Superseded = 5,
+    Malformed = 6,
+
+    /// <summary>The receiver's loop does not want it: a stale boot, a wiped member that is not admitted.</summary>
+    Unwanted = 7,
+}
+
+/// <summary>
+/// The link's own frames: hello [1, "RaftKit", version, attempt, cluster id, member, incarnation, boot, endpoint, [machine boot id, pid
+/// namespace, pid, start time]]; refusal [2, code, reason]; goodbye [3, reason].
+/// </summary>
+internal static class HandshakeCodec
+{
+    /// <summary>No frame of a handshake is longer: strangers get no more memory than this.</summary>
+    public const int MaxBody = 4096;
+
+    private const string Magic = "RaftKit";
+    private const int HelloElements = 10;
+    private const int LongestReason = 500;
+
+    /// <summary>Writes a frame, with its length.</summary>
+    public static void Encode(LinkFrame frame, FrameBuffer output)
+    {
+        output.BeginFrame();
+        var writer = new MessagePackWriter(output);
+        switch (frame)
+        {
+            case LinkFrame.Hello { Said: { } said } hello:
+                WriteHello(ref writer, hello.Version, hello.Attempt, said);
+                break;
+            case LinkFrame.Refusal refusal:
+                writer.WriteArrayHeader(3);
+                writer.Write((byte)FrameKind.Refusal);
+                writer.Write((byte)refusal.Code);
+                writer.Write(Readable(refusal.Reason));
+                break;
+            case LinkFrame.Goodbye goodbye:
+                writer.WriteArrayHeader(2);
+                writer.Write((byte)FrameKind.Goodbye);
+                writer.Write(Readable(goodbye.Reason));
+                break;
+            default:
+                throw new InvariantBrokenException($"There is no frame for {frame}.");
+        }
+        writer.Flush();
+        var fits = output.EndFrame(MaxBody);
+        Invariant.Holds(fits, $"a {frame.GetType().Name} is longer than the {MaxBody} bytes that a handshake may take");
+    }
+
+    /// <summary>Whether a body is one of the link's own frames.</summary>
+    public static bool IsLinkFrame(ReadOnlySpan<byte> body) => body.Length >= 2 && body[1] is >= (byte)FrameKind.Hello and <= (byte)FrameKind.Goodbye;
+
+    /// <exception cref="MalformedFrameException">These bytes are not such a frame.</exception>
+    public static LinkFrame Decode(ReadOnlyMemory<byte> body)
+    {
+        try
+        {
+            var reader = new MessagePackReader(body);
+            var elements = reader.ReadArrayHeader();
+            if (elements == 0)
+                throw new MalformedFrameException("A frame's body is an empty array; it begins with its kind.");
+            var kind = (FrameKind)reader.ReadByte();
+            LinkFrame frame = (kind, elements) switch
+            {
+                (FrameKind.Hello, >= 3) => ReadHello(ref reader, elements),
+                (FrameKind.Refusal, 3) => ReadRefusal(ref reader),
+                (FrameKind.Goodbye, 2) => new LinkFrame.Goodbye(Readable(reader.ReadRequiredString())),
+                _ => throw new MalformedFrameException($"A frame of kind {(byte)kind} with {elements} elements is not part of a handshake."),
+            };
+            if (!reader.End && frame is not LinkFrame.Hello { Said: null })
+                throw new MalformedFrameException($"{reader.Remaining} bytes follow the end of a {kind}.");
+            return frame;
+        }
+        catch (MessagePackSerializationException notMessagePack)
+        {
+            throw new MalformedFrameException($"A frame of {body.Length} bytes: {notMessagePack.Message}", notMessagePack);
+        }
+    }
+
+    private static void WriteHello(ref MessagePackWriter writer, int version, long attempt, PeerHello hello)
+    {
+        writer.WriteArrayHeader(HelloElements);
+        writer.Write((byte)FrameKind.Hello);
+        writer.Write(Magic);
+        writer.Write(version);
+        writer.Write(attempt);
+        writer.Write(hello.ClusterId);
+        writer.Write(hello.Member);
+        writer.Write(hello.Incarnation);
+        writer.Write(hello.Boot);
+        writer.Write(hello.Endpoint);
+        writer.WriteArrayHeader(4);
+        writer.Write(hello.Process.MachineBootId);
+        writer.Write(hello.Process.PidNamespace);
+        writer.Write(hello.Process.Pid);
+        writer.Write(hello.Process.StartTime);
+    }
+
+    // Magic and version stand first and never move: everything after them belongs to the version.
+    private static LinkFrame.Hello ReadHello(ref MessagePackReader reader, int elements)
+    {
+        if (reader.ReadRequiredString() != Magic)
+            throw new MalformedFrameException("This is not a RaftKit peer: its hello does not begin with the protocol's name.");
+        var version = reader.ReadInt32();
+        if (version != PeerHello.ProtocolVersion)
+            return new LinkFrame.Hello(version, 0, null);
+        if (elements != HelloElements)
+            throw new MalformedFrameException($"A hello has {HelloElements} elements, this one has {elements}.");
+
+        var attempt = reader.ReadNotNegative("attempt");
+        var cluster = reader.ReadGuid();
+        var member = reader.ReadMember();
+        var incarnation = reader.ReadSmallNotNegative("incarnation");
+        var boot = reader.ReadNotNegative("boot number");
+        var endpoint = reader.ReadRequiredString();
+        reader.ReadArrayHeader(4);
+        var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
+        return new LinkFrame.Hello(version, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process));
+    }
+
+    private static LinkFrame.Refusal ReadRefusal(ref MessagePackReader reader) =>
+        // An unknown code is no error: the reason tells a reader of the log what a later version meant.
+        new((RefusalCode)reader.ReadByte(), Readable(reader.ReadRequiredString()));
+
+    /// <summary>A peer's text goes to our log: short, and without line breaks that could pass for lines of ours.</summary>
+    private static string Readable(string text)
+    {
+        text = text.Length <= LongestReason ? text : text[..LongestReason];
+        return string.Create(text.Length, text, (span, source) =>
+        {
+            for (var i = 0; i < span.Length; i++)
+                span[i] = char.IsControl(source[i]) || char.IsSurrogate(source[i]) ? ' ' : source[i];
+        });
+    }
+}
