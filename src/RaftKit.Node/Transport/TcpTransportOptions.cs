@@ -1,6 +1,6 @@
 namespace RaftKit.Node.Transport;
 
-/// <summary>How a <see cref="TcpTransport"/> listens, dials and bounds its memory.</summary>
+/// <summary>How the TCP transport listens, dials and bounds its memory.</summary>
 internal sealed record TcpTransportOptions
 {
     /// <summary>Where to listen: "host:port", "[::1]:port", "*:port" for every address. Port 0 takes a free one.</summary>
