@@ -7,12 +7,15 @@ namespace RaftKit.Consensus;
 internal sealed class PreCandidateRole(RaftCore core) : Role(core)
 {
     private VoteTally _votes = new();
+    private int _tallyTicks;
 
     public override RaftRole Kind => RaftRole.PreCandidate;
 
     public void Ask()
     {
-        _votes = new VoteTally();
+        // Answers may take longer than it takes to ask again, so grants add up; but only for an election timeout, since they age.
+        if (_tallyTicks >= Core.Options.ElectionTicks)
+            (_votes, _tallyTicks) = (new VoteTally(), 0);
         _votes.Grant(Core.Self);
         Core.Clock.AskAgainSoon();
         if (_votes.IsWon(Core.Membership))
@@ -43,9 +46,10 @@ internal sealed class PreCandidateRole(RaftCore core) : Role(core)
     public override void Tick()
     {
         Core.Clock.Tick();
+        _tallyTicks++;
         if (!Core.Clock.IsDue)
             return;
-        if (Core.Membership.IsVoter(Core.Self))
+        if (Core.MayCampaign)
             Ask();
         else
             Core.BecomeFollower(Core.Term, MemberId.None);
@@ -111,7 +115,7 @@ internal sealed class CandidateRole(RaftCore core) : Role(core)
         Core.Clock.Tick();
         if (!Core.Clock.IsDue)
             return;
-        if (Core.Membership.IsVoter(Core.Self))
+        if (Core.MayCampaign)
             Core.BecomePreCandidate();
         else
             Core.BecomeFollower(Core.Term, MemberId.None);

@@ -27,7 +27,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
             case TimeoutNow timeout:
                 HearLeader(timeout.From);
                 // Thesis 3.10: no pre-vote, the leader itself asks for this.
-                if (Core.Membership.IsVoter(Core.Self))
+                if (Core.MayCampaign)
                     Core.BecomeCandidate(transfer: true);
                 break;
             case ReadIndexReply reply when reply.From == Core.Leader:
@@ -49,7 +49,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         if (!Core.Clock.IsDue)
             return;
         // A member that does not vote only notices; whoever votes asks around first (thesis 9.6).
-        if (Core.Membership.IsVoter(Core.Self))
+        if (Core.MayCampaign)
         {
             Core.BecomePreCandidate();
             return;
@@ -78,7 +78,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
             return;
         Core.SetLeader(MemberId.None);
         Core.Clock.LeaderDied();
-        if (Core.Clock.IsDue && Core.Membership.IsVoter(Core.Self))
+        if (Core.Clock.IsDue && Core.MayCampaign)
             Core.BecomePreCandidate();
     }
 

@@ -14,7 +14,7 @@ internal sealed class MembershipHistory
         if (restored.MembershipIndex <= start)
             _all.Add((restored.MembershipIndex, restored.Membership));
         else
-            _all.Add((start, restored.Snapshot?.Membership ?? Membership.Empty));
+            _all.Add((start, restored.Snapshot?.Membership ?? restored.Initial));
         foreach (var entry in found)
         {
             if (entry.Index > start)
@@ -28,6 +28,9 @@ internal sealed class MembershipHistory
     public Membership Current => _all[^1].Membership;
 
     public LogIndex Index => _all[^1].Index;
+
+    /// <summary>The newest one that is committed.</summary>
+    public Membership CommittedAt(LogIndex commit) => _all.FindLast(m => m.Index <= commit).Membership ?? Membership.Empty;
 
     public void Append(in Entry entry)
     {

@@ -50,7 +50,7 @@ internal sealed partial class RaftCore
 
     internal void BecomeCandidate(bool transfer)
     {
-        Invariant.Holds(Membership.IsVoter(Self), $"member {Self} campaigns, but {Membership} gives it no vote");
+        Invariant.Holds(MayCampaign, $"member {Self} campaigns, but {Membership} gives it no vote");
         SetTerm(Term.Next);
         SetVote(Self);
         SetLeader(MemberId.None);
@@ -120,6 +120,13 @@ internal sealed partial class RaftCore
 
     /// <summary>Whether the log already holds, or is past, what the snapshot holds.</summary>
     internal bool Covers(SnapshotMark snapshot) => snapshot.Index <= Commit || Log.Holds(snapshot.Index, snapshot.Term);
+
+    /// <summary>
+    /// Who votes may campaign. So may who is removed by a membership that is not committed: its log may be the only one that is long
+    /// enough to win, and only by winning can that removal be committed (thesis 4.2.2). It then counts without itself.
+    /// </summary>
+    internal bool MayCampaign =>
+        Membership.IsVoter(Self) || (MembershipIndex > Commit && _memberships.CommittedAt(Commit).IsVoter(Self));
 
     private void SetTerm(Term term)
     {

@@ -19,7 +19,7 @@ internal sealed partial class RaftCore
         Invariant.Holds(Snapshot is null || Log.Holds(Snapshot.Index, Snapshot.Term), $"restored with a snapshot of {SnapshotIndex} that the log contradicts");
         Commit = Applied = SnapshotIndex;
         Ledger = new PersistLedger(Term, Vote, LastIndex);
-        Clock = new ElectionClock(options, new SeededRandom(options.Seed + options.Boot));
+        Clock = new ElectionClock(options, new SeededRandom(options.Seed, Self, options.Boot));
         RemoteReads = new RemoteReads(this);
         Snapshots = new SnapshotReceiver(this);
         _role = new FollowerRole(this);

@@ -44,7 +44,11 @@ internal sealed record RaftCoreOptions
 /// <param name="Snapshot">The newest snapshot; null if none.</param>
 /// <param name="Entries">Every entry after the snapshot (or the newest of them), durable, contiguous.</param>
 internal sealed record RestoredState(
-    Term Term, MemberId Vote, Membership Membership, LogIndex MembershipIndex, SnapshotMark? Snapshot, IReadOnlyList<Entry> Entries);
+    Term Term, MemberId Vote, Membership Membership, LogIndex MembershipIndex, SnapshotMark? Snapshot, IReadOnlyList<Entry> Entries)
+{
+    /// <summary>The membership that the cluster was formed with, where the log does not hold it: what holds again if every later one is cut.</summary>
+    public Membership Initial { get; init; } = Membership.Empty;
+}
 
 /// <summary>Reads entries that the core no longer holds in memory. Called on the loop; the entries are durable and still in the log.</summary>
 internal interface IEntryReader

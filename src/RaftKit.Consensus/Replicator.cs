@@ -130,9 +130,14 @@ internal sealed class Replicator(RaftCore core)
             SendAppend(peer, peer.Next.Previous, entries);
             any = true;
         }
-        // Empty, after everything in flight: refused if something before it was lost.
-        if (peer.InDoubt && !any && peer.Next.Previous >= core.Log.Base)
-            SendAppend(peer, peer.Next.Previous, []);
+        if (peer.InDoubt && !any)
+        {
+            // Empty, after everything in flight: refused if something before it was lost.
+            if (peer.Next.Previous >= core.Log.Base)
+                SendAppend(peer, peer.Next.Previous, []);
+            else
+                peer.BecomeSnapshot(core.Snapshot!);
+        }
         if (peer.Transfer is { IsWaiting: false } transfer)
             SendSnapshot(peer, transfer);
         return any;
