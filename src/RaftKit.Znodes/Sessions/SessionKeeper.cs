@@ -1,0 +1,249 @@
+using Microsoft.Extensions.Logging;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Loop;
+using RaftKit.Znodes.History;
+using RaftKit.Znodes.Tree;
+using RaftKit.Znodes.Watches;
+
+namespace RaftKit.Znodes.Sessions;
+
+/// <summary>
+/// The sessions' part of the loop: passes what happens to those whom it concerns. The judge speaks as leader, the pulse as a member, the local sessions for
+/// the users of this process; the watch table and the journal hear every change.
+/// </summary>
+internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions options, IClientScheduler scheduler, ILogger logger)
+    : ILoopParticipant, ISessionObserver
+{
+    private readonly SessionPulse _pulse = new();
+    private readonly List<LocalSession> _opening = [];
+    private readonly List<LocalSession> _scratch = [];
+    private ILoopServices? _services;
+    private SessionJudge? _judge;
+    private MemberId _leader;
+    private Term _term;
+    private Action? _stopped;
+
+    public byte Channel => 1;
+
+    public ZnodeStateMachine Machine { get; } = machine;
+
+    public ZnodeOptions Options { get; } = options;
+
+    public IClientScheduler Scheduler { get; } = scheduler;
+
+    public ILogger Logger { get; } = logger;
+
+    public WatchTable Watches { get; } = new();
+
+    public ChangeJournal Journal { get; } = new(options.JournalChanges, options.JournalBytes);
+
+    /// <summary>The streams that are being read.</summary>
+    public HashSet<EventStream> Streams { get; } = [];
+
+    public SessionCounters Counters { get; } = new();
+
+    public bool IsStopping { get; private set; }
+
+    public ILoopServices Services => _services ?? throw new InvalidOperationException("The node has not started.");
+
+    private SessionJudge Judge => _judge ?? throw new InvalidOperationException("The node has not started.");
+
+    public void Start(ILoopServices services)
+    {
+        _services = services;
+        _judge = new SessionJudge(services, Machine, Options, Logger) { Send = Send };
+        StatusChanged(services.Status);
+    }
+
+    public void StatusChanged(NodeStatus status)
+    {
+        Judge.StatusChanged(status);
+        if (status.Leader == _leader && status.Term == _term)
+            return;
+        (_leader, _term) = (status.Leader, status.Term);
+        Beat(all: true);
+    }
+
+    public void Tick(TimeSpan lateness)
+    {
+        var now = Services.Now.Monotonic;
+        // What an opening or an ending session changes in these lists is for the next tick.
+        _scratch.AddRange(_opening);
+        _scratch.AddRange(_pulse.Sessions.Values);
+        foreach (var session in _scratch)
+            session.Tick(now);
+        _scratch.Clear();
+        Beat(all: false);
+        Judge.Tick(lateness);
+    }
+
+    public void Received(MemberId from, ReadOnlyMemory<byte> payload)
+    {
+        SessionMessage message;
+        try
+        {
+            message = SessionMessage.Decode(payload);
+        }
+        catch (MessagePackSerializationException garbled)
+        {
+            ZnodeLog.Garbled(Logger, from.Value, garbled.Message);
+            return;
+        }
+        Handle(from, message);
+    }
+
+    public void LinkChanged(MemberId member, bool up)
+    {
+        Judge.LinkChanged(member, up);
+        // What was sent to the leader over the old link may be lost.
+        if (up && member == _leader)
+            Beat(all: true);
+    }
+
+    public void PeerDied(DeathEvidence evidence) => Judge.PeerDied(evidence);
+
+    public void Stopping(Action done)
+    {
+        IsStopping = true;
+        foreach (var session in _opening.ToArray())
+            session.End("the node stops");
+        if (_pulse.Sessions.Count == 0)
+        {
+            done();
+            return;
+        }
+        _stopped = done;
+        foreach (var session in _pulse.Sessions.Values.ToArray())
+            session.Take(new CloseCall(session));
+    }
+
+    /// <summary>A session of this process begins.</summary>
+    public void Add(LocalSession session)
+    {
+        if (IsStopping)
+        {
+            session.End("the node stops");
+            return;
+        }
+        _opening.Add(session);
+        session.TryOpen();
+    }
+
+    /// <summary>It is open: the leader hears of it from now on.</summary>
+    public void Attach(LocalSession session)
+    {
+        _opening.Remove(session);
+        _pulse.Attach(session);
+        // A result that a snapshot brought may be of a session that has ended since.
+        if (Machine.Sessions.TryGet(session.Id, out _))
+            Beat(all: false);
+        else
+            session.End("it expired while this member was behind");
+    }
+
+    public void Detach(LocalSession session)
+    {
+        _opening.Remove(session);
+        _pulse.Detach(session);
+        if (_stopped is { } stopped && _pulse.Sessions.Count == 0)
+        {
+            _stopped = null;
+            stopped();
+        }
+    }
+
+    void ISessionObserver.Changed(in CommandContext context, List<TreeChange> changes)
+    {
+        Journal.Append(context.Zxid, changes);
+        foreach (var change in changes)
+            Watches.Tell(change);
+    }
+
+    void ISessionObserver.Opened(Session session)
+    {
+        Counters.OpenedCount++;
+        ZnodeLog.Opened(Logger, session.Id, session.Member.Value, session.TimeoutMilliseconds);
+        Judge.Opened(session);
+    }
+
+    void ISessionObserver.Ended(Session session, SessionEnd cause)
+    {
+        Counters.Count(cause);
+        ZnodeLog.Ended(Logger, session.Id, session.Member.Value, cause);
+        Judge.Ended(session);
+        if (_pulse.Sessions.TryGetValue(session.Id, out var local))
+            local.End(Reason(cause));
+    }
+
+    void ISessionObserver.Active(Session session) => Judge.Active(session);
+
+    void ISessionObserver.Moved(Session session) => Judge.Moved(session);
+
+    void ISessionObserver.Spared(Session session)
+    {
+        Counters.SparedCount++;
+        ZnodeLog.Spared(Logger, session.Id);
+        Judge.Spared(session);
+    }
+
+    void ISessionObserver.Checkpointed(Session session) => Judge.Checkpointed(session);
+
+    void ISessionObserver.Restoring()
+    {
+    }
+
+    void ISessionObserver.Restored(in CommandContext context)
+    {
+        Journal.Reset(context.Zxid);
+        foreach (var stream in Streams)
+            stream.Jumped();
+        foreach (var session in _pulse.Sessions.Values.ToArray())
+            if (!Machine.Sessions.TryGet(session.Id, out _))
+                session.End("it ended while this member was behind");
+    }
+
+    private void Handle(MemberId from, in SessionMessage message)
+    {
+        switch (message.Kind)
+        {
+            case SessionMessageKind.Keepalive:
+                Judge.Keepalive(from, message);
+                break;
+            case SessionMessageKind.Answer:
+                _pulse.Answered(message.Round, message.Sessions);
+                break;
+            case SessionMessageKind.Judging:
+                if (from == _leader)
+                    Beat(all: true);
+                break;
+            default:
+                ZnodeLog.Garbled(Logger, from.Value, $"kind {(int)message.Kind} is unknown");
+                break;
+        }
+    }
+
+    private void Beat(bool all)
+    {
+        if (!_leader.IsNone)
+            _pulse.Beat(Services.Now.Monotonic, all, message => Send(_leader, message));
+    }
+
+    private void Send(MemberId to, SessionMessage message)
+    {
+        if (to == Services.Self)
+            Handle(to, message);
+        else
+            Services.Send(to, Channel, message.Encode());
+    }
+
+    private static string Reason(SessionEnd cause) => cause switch
+    {
+        SessionEnd.Closed => "it was closed",
+        SessionEnd.Silence => "the quorum did not hear of it for its whole timeout",
+        SessionEnd.HostDied => "its process was proven dead",
+        SessionEnd.HostRefused => "its host refused connections",
+        _ => cause.ToString(),
+    };
+}
