@@ -43,6 +43,24 @@ internal static class ZnodeLimits
             : null;
     }
 
+    /// <summary>About how many bytes a command takes; never fewer than its encoding.</summary>
+    public static long CommandBytes(TreeCommand command)
+    {
+        if (command is not TreeCommand.Multi multi)
+            return BytesOf(command);
+        long bytes = OperationBytes;
+        foreach (var operation in multi.Operations)
+            bytes += BytesOf(operation);
+        return bytes;
+    }
+
+    private static long BytesOf(TreeCommand operation)
+    {
+        long commandBytes = 0, resultBytes = 0;
+        Add(operation, ref commandBytes, ref resultBytes);
+        return commandBytes;
+    }
+
     private static string? Add(TreeCommand operation, ref long commandBytes, ref long resultBytes)
     {
         var (path, data) = operation switch
