@@ -29,8 +29,8 @@ internal sealed class MembershipHistory
 
     public LogIndex Index => _all[^1].Index;
 
-    /// <summary>The newest one that is committed.</summary>
-    public Membership CommittedAt(LogIndex commit) => _all.FindLast(m => m.Index <= commit).Membership ?? Membership.Empty;
+    /// <summary>The one before <see cref="Current"/>, which is committed: a leader lets no change start before. Null when it is not known.</summary>
+    public Membership? Previous => _all.Count > 1 ? _all[^2].Membership : null;
 
     public void Append(in Entry entry)
     {

@@ -126,7 +126,7 @@ internal sealed partial class RaftCore
     /// enough to win, and only by winning can that removal be committed (thesis 4.2.2). It then counts without itself.
     /// </summary>
     internal bool MayCampaign =>
-        Membership.IsVoter(Self) || (MembershipIndex > Commit && _memberships.CommittedAt(Commit).IsVoter(Self));
+        Membership.IsVoter(Self) || (MembershipIndex > Commit && _memberships.Previous?.IsVoter(Self) == true);
 
     private void SetTerm(Term term)
     {

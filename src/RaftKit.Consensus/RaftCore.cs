@@ -76,6 +76,9 @@ internal sealed partial class RaftCore
     /// <summary>The member that leadership is being handed to; nobody when no transfer is under way.</summary>
     public MemberId TransferTarget => _role is LeaderRole leader ? leader.TransferTarget : MemberId.None;
 
+    /// <summary>Whether the log holds exactly this entry, or starts right after it.</summary>
+    public bool Holds(LogIndex index, Term term) => Log.Holds(index, term);
+
     /// <summary>One tick of this member's time passed.</summary>
     public void Tick() => _role.Tick();
 
@@ -181,6 +184,7 @@ internal sealed partial class RaftCore
         // What the disk does not hold yet stays in memory: it is still to be handed over.
         Log.CompactTo(LogIndex.Min(snapshot.Index - keep, Durable));
         (_role as LeaderRole)?.SnapshotTaken(snapshot);
+        Snapshots.Overtaken(snapshot.Index);
     }
 
     /// <summary>
@@ -193,9 +197,13 @@ internal sealed partial class RaftCore
     /// <summary>A snapshot from the leader is installed and durable, and the state machines hold it: the log now starts after it.</summary>
     public void SnapshotInstalled(SnapshotMark snapshot, MemberId from)
     {
-        if (snapshot.Index > SnapshotIndex)
+        if (Covers(snapshot))
         {
-            Invariant.Holds(snapshot.Index > Commit, $"a snapshot of {snapshot.Index} was installed over {Commit} committed entries");
+            // The log got there by itself: what a snapshot covers is committed, and nothing after it may be thrown away.
+            CommitTo(snapshot.Index);
+        }
+        else
+        {
             Invariant.Holds(_role is not LeaderRole, $"the leader of term {Term} installed a snapshot of {snapshot.Index}");
             Log.Reset(snapshot);
             Ledger.Reset(snapshot.Index);

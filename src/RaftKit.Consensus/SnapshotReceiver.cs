@@ -65,6 +65,13 @@ internal sealed class SnapshotReceiver(RaftCore core)
             ReplyInstalled(from, index);
     }
 
+    /// <summary>This member's own snapshot reaches as far as the one on its way.</summary>
+    public void Overtaken(LogIndex index)
+    {
+        if (_snapshot?.Index <= index)
+            (_snapshot, _from, _next, _isWriting, IsInstalling) = (null, MemberId.None, 0, false, false);
+    }
+
     private void Reply(MemberId to, LogIndex index, long nextOffset) => core.Effects.Messages.Add(new SnapshotReply
     {
         From = core.Self, To = to, Term = core.Term, SnapshotIndex = index, NextOffset = nextOffset, Installed = false,
