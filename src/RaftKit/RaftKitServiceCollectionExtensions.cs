@@ -19,8 +19,8 @@ public static class RaftKitServiceCollectionExtensions
 
     /// <summary>
     /// Embeds a member. Registers, as singletons: <see cref="IZnodeSession"/> (the host's own session), <see cref="IZnodeView"/> (immediate local reads),
-    /// <see cref="IZnodeSessions"/> (to open more), <see cref="ZnodeSessionSource"/> (the host's session, and the next when it expired) and
-    /// <see cref="ILeaderElections"/>; and starts the member before the application's hosted services and stops it after them. Options come from the
+    /// <see cref="IZnodeSessions"/> (to open more), <see cref="ZnodeSessionSource"/> (the host's session, and the next when it expired) <see cref="ILeaderElections"/> and
+    /// <see cref="IQuorumMember"/>; and starts the member before the application's hosted services and stops it after them. Options come from the
     /// configuration section <c>RaftKit</c>, then from <paramref name="configure"/>, and are validated when the host starts.
     /// </summary>
     /// <param name="services">The application's services.</param>
@@ -106,6 +106,7 @@ public static class RaftKitServiceCollectionExtensions
         AddService(services, key, sp => Host(sp, key).SessionSource);
         AddService(services, key, sp => Host(sp, key).Session);
         AddService<ILeaderElections>(services, key, sp => Host(sp, key));
+        AddService<IQuorumMember>(services, key, sp => Host(sp, key));
         services.AddSingleton<IHostedService>(
             sp => new RaftKitHostedService(Host(sp, key), Logger(sp)));
     }

@@ -1,11 +1,12 @@
 using Microsoft.Extensions.Logging;
+using RaftKit.Node.Loop;
 using RaftKit.Recipes;
 using RaftKit.Znodes;
 
 namespace RaftKit.Hosting;
 
 /// <summary>One cluster of this process: its member, and what dependency injection hands out of it.</summary>
-internal sealed class RaftKitHost : ILeaderElections, IAsyncDisposable
+internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDisposable
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<string, LeaderElection> _elections = new(StringComparer.Ordinal);
@@ -46,6 +47,8 @@ internal sealed class RaftKitHost : ILeaderElections, IAsyncDisposable
     public Exception? Failure => Member.Failed.IsCompletedSuccessfully ? Member.Failed.Result : null;
 
     public bool IsRunning => _started && !_stopped && Failure is null;
+
+    public NodeStatus? Status => Member.Status;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {

@@ -1,0 +1,126 @@
+using System.CommandLine;
+using PartitionLeaders.Display;
+
+namespace PartitionLeaders.Supervision;
+
+/// <summary>The command line.</summary>
+internal static class SampleCommand
+{
+    private const int BadFlags = 2;
+
+    private static readonly Option<int> Brokers = Count("--brokers", 3, 1, 7, "How many brokers to start, each with a member of the quorum inside.");
+    private static readonly Option<int> Partitions = Count("--partitions", 64, 1, 10_000, "How many partitions to elect leaders for.");
+    private static readonly Option<double> RunFor = Seconds("--run-for", 30, "How long to inject faults; 0: until Ctrl-C.");
+    private static readonly Option<double> KillEvery = Seconds("--kill-every", 5, "How often to kill a broker with SIGKILL; 0: never.");
+    private static readonly Option<double> FreezeEvery = Seconds("--freeze-every", 20, "How often to freeze a broker with SIGSTOP for three session timeouts; 0: never.");
+
+    private static readonly Option<string?> Data = new("--data")
+    {
+        Description = "Where the brokers keep their data, for the next run to go on with. Default: a temporary folder, removed at the end.",
+        HelpName = "DIR",
+    };
+
+    private static readonly Option<string?> History = new("--history")
+    {
+        Description = "Runs clients that record every call and its result here, for a linearizability checker.",
+        HelpName = "FILE",
+    };
+
+    private static readonly Option<bool> Json = new("--json") { Description = "Prints one JSON object a line, the summary last." };
+
+    public static async Task<int> RunAsync(string[] args)
+    {
+        var command = new RootCommand(
+            "Brokers that elect the leaders of partitions through a quorum of their own, while they are killed and frozen. "
+            + "Exits with 0 if nothing that was acknowledged is missing and no partition had two leaders, 1 if not, 2 for bad flags.")
+        {
+            Brokers, Partitions, RunFor, KillEvery, FreezeEvery, Data, History, Json,
+        };
+        command.SetAction((flags, _) => RunAsync(flags));
+        var parsed = command.Parse(args);
+        if (parsed.Errors.Count > 0)
+        {
+            foreach (var error in parsed.Errors)
+                await Console.Error.WriteLineAsync(error.Message);
+            await Console.Error.WriteLineAsync("See --help.");
+            return BadFlags;
+        }
+
+        // Ctrl-C is the supervisor's business: it ends the run with its summary.
+        return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
+    }
+
+    private static async Task<int> RunAsync(ParseResult flags)
+    {
+        var options = new RunOptions
+        {
+            Cluster = new Cluster(flags.GetValue(Brokers), flags.GetValue(Partitions)),
+            RunFor = TimeSpan.FromSeconds(flags.GetValue(RunFor)),
+            KillEvery = TimeSpan.FromSeconds(flags.GetValue(KillEvery)),
+            FreezeEvery = TimeSpan.FromSeconds(flags.GetValue(FreezeEvery)),
+            DataDirectory = flags.GetValue(Data),
+            HistoryFile = flags.GetValue(History),
+            Json = flags.GetValue(Json),
+        };
+        DataFolder folder;
+        HistoryFile? history;
+        try
+        {
+            folder = DataFolder.Open(options.DataDirectory);
+            history = options.HistoryFile is { } file ? new HistoryFile(file) : null;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            await Console.Error.WriteLineAsync(e.Message);
+            return BadFlags;
+        }
+
+        using (folder)
+        using (history)
+            return await RunAsync(options, folder, history);
+    }
+
+    private static async Task<int> RunAsync(RunOptions options, DataFolder folder, HistoryFile? history)
+    {
+        var display = RunDisplay.Choose(options);
+        Summary summary;
+        await using (var supervisor = new Supervisor(options, folder, history, display))
+            summary = await display.WhileShownAsync(supervisor.RunAsync);
+        if (summary.Passed)
+        {
+            display.Show(summary);
+            return 0;
+        }
+
+        folder.Keep();
+        await Console.Error.WriteLineAsync($"{summary.Failure ?? "The summary shows a failure."} The brokers' data and logs are kept in {folder.Path}.");
+        display.Show(summary);
+        return 1;
+    }
+
+    private static Option<int> Count(string name, int byDefault, int least, int most, string description)
+    {
+        var option = new Option<int>(name) { Description = description, HelpName = "N", DefaultValueFactory = _ => byDefault };
+        option.Validators.Add(result =>
+        {
+            if (result.Errors.Any() || result.Tokens.Count == 0)
+                return;
+            if (!int.TryParse(result.Tokens[0].Value, out var count) || count < least || count > most)
+                result.AddError($"{name} must be a whole number from {least} to {most}, but is '{result.Tokens[0].Value}'.");
+        });
+        return option;
+    }
+
+    private static Option<double> Seconds(string name, double byDefault, string description)
+    {
+        var option = new Option<double>(name) { Description = description, HelpName = "SECONDS", DefaultValueFactory = _ => byDefault };
+        option.Validators.Add(result =>
+        {
+            if (result.Errors.Any() || result.Tokens.Count == 0)
+                return;
+            if (!double.TryParse(result.Tokens[0].Value, System.Globalization.CultureInfo.InvariantCulture, out var seconds) || seconds is not (>= 0 and <= 1_000_000))
+                result.AddError($"{name} must be a number of seconds from 0 to 1000000, but is '{result.Tokens[0].Value}'.");
+        });
+        return option;
+    }
+}
