@@ -116,6 +116,15 @@ internal static class MessageCodec
         }
     }
 
+    /// <summary>
+    /// Whether the message of this body may point into its bytes. False only for what certainly does not: a kind without payload, in the
+    /// one form that our own writer gives it.
+    /// </summary>
+    public static bool KeepsSlices(ReadOnlySpan<byte> body) =>
+        body.Length < 2 || (body[0] & 0xf0) != 0x90 || (FrameKind)body[1] is not (FrameKind.VoteRequest or FrameKind.VoteReply
+            or FrameKind.AppendReply or FrameKind.Heartbeat or FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest
+            or FrameKind.ReadIndexReply or FrameKind.SnapshotReply or FrameKind.TimeoutNow);
+
     private static PeerMessage Read(ref MessagePackReader reader, FrameKind kind, int elements, ReadOnlyMemory<byte> body)
     {
         switch (kind)

@@ -1,0 +1,47 @@
+using RaftKit.Consensus;
+
+namespace RaftKit.Node.Transport;
+
+/// <summary>Whether two hellos may make a link. Both sides judge by the same rules.</summary>
+internal static class HelloRules
+{
+    /// <summary>Why a hello is refused; null when it is not.</summary>
+    /// <param name="ours">What we say.</param>
+    /// <param name="theirs">What came.</param>
+    /// <param name="dialled">The member that we dialled; nobody when it dialled us.</param>
+    /// <param name="isPeer">Whether a member is one that we keep links with.</param>
+    public static LinkFrame.Refusal? Judge(PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer)
+    {
+        if (theirs.Said is not { } said)
+        {
+            return new(
+                RefusalCode.Version,
+                $"Member {ours.Member} speaks protocol version {PeerHello.ProtocolVersion}, the other side speaks version {theirs.Version}: "
+                + "run versions of RaftKit on all members that share one.");
+        }
+        if (ours.ClusterId != Guid.Empty && said.ClusterId != Guid.Empty && ours.ClusterId != said.ClusterId)
+        {
+            return new(
+                RefusalCode.Cluster,
+                $"Member {ours.Member} is of cluster {ours.ClusterId}, member {said.Member} at {said.Endpoint} is of cluster {said.ClusterId}: "
+                + "an endpoint of one is configured in the other, or a data directory was moved.");
+        }
+        if (said.Member == ours.Member)
+        {
+            return new(
+                RefusalCode.Member,
+                $"Both sides are member {ours.Member}: two members share an id, or member {ours.Member}'s own endpoint is configured as another's.");
+        }
+        if (!dialled.IsNone && said.Member != dialled)
+        {
+            return new(
+                RefusalCode.Member,
+                $"Member {ours.Member} dialled member {dialled} and member {said.Member} answered: check the endpoints configured there.");
+        }
+        if (!isPeer(said.Member))
+        {
+            return new(RefusalCode.Member, $"Member {ours.Member} knows no member {said.Member}: its configuration and membership do not name it.");
+        }
+        return null;
+    }
+}

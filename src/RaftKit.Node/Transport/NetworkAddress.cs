@@ -1,0 +1,41 @@
+using System.Globalization;
+using System.Net;
+
+namespace RaftKit.Node.Transport;
+
+/// <summary>"host:port" as members write it in configurations: a name, an IPv4 address, or an IPv6 address in brackets.</summary>
+/// <param name="Host">Without brackets.</param>
+/// <param name="Port">0 to 65535.</param>
+internal readonly record struct NetworkAddress(string Host, int Port)
+{
+    /// <exception cref="FormatException">The text is no such address.</exception>
+    public static NetworkAddress Parse(string text)
+    {
+        var colon = text.LastIndexOf(':');
+        var host = colon > 0 ? text[..colon] : "";
+        if (host.StartsWith('[') && host.EndsWith(']'))
+            host = host[1..^1];
+        else if (host.Contains(':', StringComparison.Ordinal))
+            host = "";
+        if (host.Length == 0 || !ushort.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var port))
+            throw new FormatException($"\"{text}\" is not an address: write host:port, or [address]:port for IPv6.");
+        return new NetworkAddress(host, port);
+    }
+
+    /// <summary>What to connect to; names are resolved at each dial, so that a moved host is found.</summary>
+    public EndPoint ToEndPoint() => IPAddress.TryParse(Host, out var address) ? new IPEndPoint(address, Port) : new DnsEndPoint(Host, Port);
+
+    /// <summary>Which local address to listen on.</summary>
+    public IPEndPoint ToListenEndPoint()
+    {
+        if (Host == "*")
+            return new IPEndPoint(IPAddress.IPv6Any, Port);
+        if (IPAddress.TryParse(Host, out var address))
+            return new IPEndPoint(address, Port);
+        var addresses = Dns.GetHostAddresses(Host);
+        return addresses.Length > 0 ? new IPEndPoint(addresses[0], Port)
+            : throw new FormatException($"\"{Host}\" has no address to listen on.");
+    }
+
+    public override string ToString() => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
+}
