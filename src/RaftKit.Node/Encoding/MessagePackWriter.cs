@@ -156,7 +156,7 @@ internal ref struct MessagePackWriter
     }
 
     /// <summary>Writes bytes as bin.</summary>
-    public void Write(ReadOnlySpan<byte> value)
+    public void Write(scoped ReadOnlySpan<byte> value)
     {
         WriteBinHeader(value.Length);
         WriteRaw(value);
@@ -171,7 +171,7 @@ internal ref struct MessagePackWriter
     }
 
     /// <summary>Writes UTF-8 as a string.</summary>
-    public void WriteString(ReadOnlySpan<byte> utf8)
+    public void WriteString(scoped ReadOnlySpan<byte> utf8)
     {
         WriteStringHeader(utf8.Length);
         WriteRaw(utf8);
@@ -204,7 +204,7 @@ internal ref struct MessagePackWriter
     }
 
     /// <summary>Copies bytes that are MessagePack already, or the body announced by a header.</summary>
-    public void WriteRaw(ReadOnlySpan<byte> bytes)
+    public void WriteRaw(scoped ReadOnlySpan<byte> bytes)
     {
         if (bytes.IsEmpty)
             return;

@@ -1,0 +1,172 @@
+using System.Globalization;
+using Microsoft.Win32.SafeHandles;
+
+namespace RaftKit.Node.Log;
+
+/// <summary>A real directory. Created if it is missing, its name made durable in its parent.</summary>
+internal sealed class DiskLogDirectory : ILogDirectory
+{
+    private const string LockName = "lock";
+    private const int ZeroBlock = 1 << 18;
+    private static readonly byte[] Zeros = new byte[ZeroBlock];
+
+    // A killed process keeps its lock until the kernel has torn it down, which can take longer than its restart.
+    private static readonly TimeSpan LockGrace = TimeSpan.FromSeconds(2);
+
+    private readonly string _path;
+
+    public DiskLogDirectory(string path)
+    {
+        _path = Path.GetFullPath(path);
+        if (Directory.Exists(_path))
+            return;
+        Directory.CreateDirectory(_path);
+        if (Path.GetDirectoryName(_path) is { } parent)
+            NativeFile.SyncDirectory(parent);
+    }
+
+    public string Location => _path;
+
+    public IDisposable Lock()
+    {
+        var path = PathOf(LockName);
+        var file = NativeFile.OpenLockFile(path);
+        try
+        {
+            var waited = System.Diagnostics.Stopwatch.StartNew();
+            while (!NativeFile.TryLock(file, path))
+            {
+                var holder = ReadHolder(file);
+                if (holder == Environment.ProcessId || waited.Elapsed > LockGrace)
+                    throw new DirectoryInUseException(
+                        $"{_path} is held by another node (process {(holder == 0 ? "unknown" : holder)}). Stop it, or give this node a directory of its own.");
+                // flock has no timeout; this runs once, at the start of a node, off the loop.
+                Thread.Sleep(1);
+            }
+
+            // For whoever is refused: who holds it. The lock is the flock, not this text.
+            RandomAccess.SetLength(file, 0);
+            RandomAccess.Write(file, System.Text.Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture)), 0);
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    public IReadOnlyList<string> List()
+    {
+        var names = new List<string>();
+        foreach (var file in Directory.EnumerateFiles(_path))
+            names.Add(Path.GetFileName(file));
+        names.Sort(StringComparer.Ordinal);
+        return names;
+    }
+
+    public bool Exists(string name) => File.Exists(PathOf(name));
+
+    public ILogFile Create(string name, long length)
+    {
+        var file = Open(name, FileMode.CreateNew);
+        try
+        {
+            // Written zeros, not a hole: overwriting them later changes no metadata, so that an fdatasync is one write.
+            for (long at = 0; at < length; at += ZeroBlock)
+                file.Write(at, Zeros.AsSpan(0, (int)Math.Min(ZeroBlock, length - at)));
+            return file;
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    public ILogFile Open(string name) => Open(name, FileMode.Open);
+
+    public void Rename(string from, string to) => Do("rename", from, () => File.Move(PathOf(from), PathOf(to), overwrite: true));
+
+    public void Delete(string name) => Do("delete", name, () => File.Delete(PathOf(name)));
+
+    public void Sync() => NativeFile.SyncDirectory(_path);
+
+    private static int ReadHolder(SafeFileHandle file)
+    {
+        Span<byte> text = stackalloc byte[16];
+        var length = RandomAccess.Read(file, text, 0);
+        return int.TryParse(text[..length], NumberStyles.None, CultureInfo.InvariantCulture, out var pid) ? pid : 0;
+    }
+
+    private DiskLogFile Open(string name, FileMode mode)
+    {
+        var path = PathOf(name);
+        try
+        {
+            return new DiskLogFile(name, path, File.OpenHandle(path, mode, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete));
+        }
+        catch (IOException failure)
+        {
+            throw NativeFile.Failed(mode == FileMode.Open ? "open" : "create", path, failure);
+        }
+    }
+
+    private void Do(string operation, string name, Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (IOException failure)
+        {
+            throw NativeFile.Failed(operation, PathOf(name), failure);
+        }
+    }
+
+    private string PathOf(string name) => Path.Combine(_path, name);
+}
+
+/// <summary>A real file: pwrite, pread and a checked fdatasync.</summary>
+internal sealed class DiskLogFile(string name, string path, SafeFileHandle handle) : ILogFile
+{
+    public string Name => name;
+
+    public long Length => RandomAccess.GetLength(handle);
+
+    public void Write(long offset, ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            RandomAccess.Write(handle, bytes, offset);
+        }
+        catch (IOException failure)
+        {
+            throw NativeFile.Failed("write", path, failure);
+        }
+    }
+
+    public int Read(long offset, Span<byte> into)
+    {
+        try
+        {
+            var total = 0;
+            while (total < into.Length)
+            {
+                var read = RandomAccess.Read(handle, into[total..], offset + total);
+                if (read == 0)
+                    break;
+                total += read;
+            }
+            return total;
+        }
+        catch (IOException failure)
+        {
+            throw NativeFile.Failed("read", path, failure);
+        }
+    }
+
+    public void Sync() => NativeFile.SyncData(handle, path);
+
+    public void Dispose() => handle.Dispose();
+}

@@ -1,0 +1,431 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+
+namespace RaftKit.Node.Log;
+
+/// <summary>
+/// The log as segments of pages (README.md has the format). <see cref="Write"/>, <see cref="Sync"/> and <see cref="Compact"/> belong to the
+/// log lane; <see cref="Read"/> may run beside them on the loop. A failed write or sync ends it: nothing is retried, because after a
+/// failed fsync nobody can tell what is on the disk.
+/// </summary>
+internal sealed class SegmentedLog : ILogStore
+{
+    private static readonly byte[] Zeros = new byte[1 << 18];
+
+    private readonly ILogDirectory _directory;
+    private readonly SegmentedLogOptions _options;
+    private readonly EntryIndex _index;
+    private readonly PageBuffer _pages = new();
+    private readonly RecordWriter _records;
+    private readonly SortedDictionary<MemberId, PeerBoot> _boots = [];
+    private readonly List<(int Offset, int Length)> _written = [];
+
+    // Oldest first; the last one is being written. Log lane only: readers reach segments through the places in the index.
+    private readonly List<Segment> _segments;
+    private Segment? _active;
+    private LogPosition _end;
+    private bool _headerDue;
+    private long _batch;
+    private long _floor;
+    private bool _unsynced;
+    private Term _term;
+    private MemberId _vote;
+    private Segment? _next;
+    private ILogFile? _unfinished;
+    private long _filled;
+    private long _lastNumber;
+    private Exception? _failure;
+
+    private SegmentedLog(ILogDirectory directory, SegmentedLogOptions options, LogRecovery found)
+    {
+        _directory = directory;
+        _options = options;
+        _records = new RecordWriter(_pages);
+        _segments = found.Segments;
+        _end = found.End;
+        _batch = found.LastBatch;
+        _floor = found.End.Batch;
+        _lastNumber = found.LastSegment;
+        _next = found.Unused;
+        _term = found.State.Term;
+        _vote = found.State.Vote;
+        foreach (var boot in found.State.Boots)
+            _boots[boot.Member] = boot;
+        _index = new EntryIndex(found.State.First);
+        foreach (var place in found.State.Places)
+            _index.Add(place);
+    }
+
+    /// <summary>The first entry that can be read.</summary>
+    public LogIndex First => _index.First;
+
+    /// <summary>The index of the next entry to be written.</summary>
+    public LogIndex Next => _index.Next;
+
+    /// <summary>How many files hold the log, the prepared one not counted.</summary>
+    public int SegmentCount => _segments.Count;
+
+    /// <summary>Opens the log with the directory's own snapshots.</summary>
+    public static SegmentedLog Open(ILogDirectory directory, SegmentedLogOptions options, out RecoveredLog recovered)
+    {
+        using var snapshots = SnapshotStore.Open(directory);
+        return Open(directory, options, snapshots, out recovered);
+    }
+
+    /// <summary>
+    /// Reads the log, cuts what is torn behind its last whole batch, and goes on in a fresh segment that says where the old ones end: a
+    /// torn page is never written over, and can never come back. When this returns, everything it found is durable.
+    /// </summary>
+    /// <exception cref="LogCorruptException">Something durable does not read back. Nothing was changed.</exception>
+    /// <exception cref="LogFailedException">The disk refused. What was durable still is.</exception>
+    public static SegmentedLog Open(ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered)
+    {
+        var found = LogRecovery.Read(directory);
+        var log = new SegmentedLog(directory, options, found);
+        try
+        {
+            recovered = log.Recover(found, snapshots);
+            return log;
+        }
+        catch
+        {
+            log.Dispose();
+            throw;
+        }
+    }
+
+    public void Write(LogBatch batch)
+    {
+        ThrowIfFailed();
+        Check(batch);
+        if (IsEmpty(batch))
+            return;
+        try
+        {
+            Encode(batch);
+            if (_active is null || _pages.Pages > _active.Pages - _active.NextPage)
+            {
+                Roll(_pages.Pages + 1);
+                Encode(batch);
+            }
+            WritePages();
+        }
+        catch (Exception failure)
+        {
+            throw Fail(failure);
+        }
+        Publish(batch);
+    }
+
+    public void Sync()
+    {
+        ThrowIfFailed();
+        if (!_unsynced)
+            return;
+        try
+        {
+            SyncActive();
+            PrepareNext();
+        }
+        catch (Exception failure)
+        {
+            throw Fail(failure);
+        }
+    }
+
+    public void Compact(LogIndex upTo)
+    {
+        ThrowIfFailed();
+        // A cut or reset that is not yet durable must not make the entries that it voids look superfluous.
+        Sync();
+        try
+        {
+            var gone = 0;
+            while (gone < _segments.Count - 1 && _segments[gone].LastIndex <= upTo)
+                gone++;
+            if (gone == 0)
+                return;
+
+            // First the index: from here on nobody is sent to a segment that goes. Oldest first, so that no crash leaves a gap in the middle.
+            _index.DropBefore(_segments[gone - 1].LastIndex.Next);
+            for (var i = 0; i < gone; i++)
+            {
+                _segments[i].Dispose();
+                _directory.Delete(Segment.NameOf(_segments[i].Number));
+            }
+            _segments.RemoveRange(0, gone);
+        }
+        catch (Exception failure)
+        {
+            throw Fail(failure);
+        }
+    }
+
+    public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)
+    {
+        var places = new List<EntryPlace>();
+        _index.Copy(from, last, maxBytes, places);
+        EntryFetcher.Fetch(_directory.Location, from, places, into);
+    }
+
+    public void Dispose()
+    {
+        foreach (var segment in _segments)
+            segment.Dispose();
+        _next?.Dispose();
+        _unfinished?.Dispose();
+    }
+
+    /// <summary>No entry in these segments counts from this index on.</summary>
+    internal static void EndBefore(List<Segment> segments, LogIndex next)
+    {
+        foreach (var segment in segments)
+            segment.LastIndex = LogIndex.Min(segment.LastIndex, next.Previous);
+    }
+
+    private RecoveredLog Recover(LogRecovery found, SnapshotStore snapshots)
+    {
+        var state = found.State;
+        if (!found.Begun && (snapshots.Newest is not null || _options.MustExist))
+            throw new LogCorruptException(
+                $"{_directory.Location} has no log, but {(snapshots.Newest is { } s ? $"a snapshot of entry {s.Index}" : "this member has lived before")}: "
+                + "its term and vote are lost, so it must not vote again under its old incarnation. Empty the directory and let the member join anew.");
+
+        foreach (var batch in found.Tail)
+        {
+            Write(batch);
+            Note(state, batch);
+        }
+
+        var snapshot = snapshots.Newest;
+        var covered = snapshot?.Index ?? LogIndex.Zero;
+        if (state.First > covered.Next)
+            throw new LogCorruptException(
+                $"The log in {_directory.Location} begins with entry {state.First}, but "
+                + (snapshot is null ? "no snapshot covers" : $"the newest whole snapshot, of entry {covered}, does not cover")
+                + $" what is before it. {snapshots.Damage} Nothing was cut. Empty the directory and let the member join anew.");
+
+        if (snapshot is not null && !Agrees(state, snapshot))
+        {
+            // The snapshot was installed, and the crash came before the log was told: it starts anew behind it (Raft 7).
+            var isNewerTerm = state.Term < snapshot.Term;
+            var reset = new LogBatch
+            {
+                Term = isNewerTerm ? snapshot.Term : state.Term, Vote = isNewerTerm ? MemberId.None : state.Vote, ResetTo = snapshot,
+            };
+            Write(reset);
+            Note(state, reset);
+        }
+
+        if (_active is null)
+        {
+            // Nothing to write again: the fresh segment still has to say where the old ones end.
+            var nothing = new LogBatch { Term = _term, Vote = _vote };
+            Roll(1);
+            Encode(nothing);
+            WritePages();
+            Publish(nothing);
+        }
+        SyncActive();
+        _directory.Sync();
+        foreach (var name in found.Leftovers)
+            _directory.Delete(name);
+
+        var after = (int)Math.Max(0, covered.Next - state.First);
+        return new RecoveredLog(state.Term, state.Vote, snapshot, state.Entries[after..], state.Boots);
+    }
+
+    /// <summary>The log reaches the snapshot's last entry and, where it still has it, has the same one there (Raft 7).</summary>
+    private static bool Agrees(LogState state, SnapshotMark snapshot)
+    {
+        if (state.Next.Previous < snapshot.Index)
+            return false;
+        return snapshot.Index < state.First || state.Entries[(int)(snapshot.Index - state.First)].Term == snapshot.Term;
+    }
+
+    private static void Note(LogState state, LogBatch batch)
+    {
+        state.Term = batch.Term;
+        state.Vote = batch.Vote;
+        if (batch.ResetTo is { } mark)
+            state.Restart(mark.Index.Next);
+        if (batch.TruncateFrom is { } from)
+            state.Truncate(from);
+        state.Entries.AddRange(batch.Entries);
+        foreach (var boot in batch.PeerBoots)
+            state.Remember(boot);
+    }
+
+    private void Check(LogBatch batch)
+    {
+        Invariant.Holds(batch.Term >= _term, $"term fell from {_term} to {batch.Term}");
+        Invariant.Holds(
+            batch.Term > _term || _vote.IsNone || batch.Vote == _vote, $"the vote in term {_term} changed from {_vote} to {batch.Vote}");
+        var next = batch.ResetTo is { } mark ? mark.Index.Next : _index.Next;
+        if (batch.TruncateFrom is { } from)
+        {
+            Invariant.Holds(from <= next, $"a cut from {from} leaves a gap, the log ends before {next}");
+            next = from;
+        }
+        foreach (var entry in batch.Entries)
+        {
+            Invariant.Holds(entry.Index == next, $"entry {entry.Index} was appended where {next} comes next");
+            Invariant.Holds(entry.Term <= batch.Term, $"entry {entry.Index} is of term {entry.Term}, the current term is {batch.Term}");
+            next = next.Next;
+        }
+    }
+
+    private bool IsEmpty(LogBatch batch) =>
+        batch.Term == _term && batch.Vote == _vote && batch.ResetTo is null && batch.TruncateFrom is null
+        && batch.Entries.Count == 0 && batch.PeerBoots.Count == 0;
+
+    private void Encode(LogBatch batch)
+    {
+        _pages.Begin();
+        _written.Clear();
+        if (_headerDue)
+            _records.Header(new SegmentHeader(_active!.Number, _active.Pages, _end, _index.Next, _term, _vote, [.. _boots.Values]));
+        if (batch.Term != _term || batch.Vote != _vote)
+            _records.HardState(batch.Term, batch.Vote);
+        if (batch.ResetTo is { } mark)
+            _records.Reset(mark);
+        if (batch.TruncateFrom is { } from)
+            _records.Truncate(from);
+        for (var i = 0; i < batch.Entries.Count; i++)
+        {
+            var start = _pages.Position;
+            _records.Entry(batch.Entries[i]);
+            _written.Add((start, _pages.Position - start));
+        }
+        for (var i = 0; i < batch.PeerBoots.Count; i++)
+            _records.Boot(batch.PeerBoots[i]);
+    }
+
+    private void WritePages()
+    {
+        var active = _active!;
+        var bytes = _pages.Seal(active.Number, active.NextPage, ++_batch, _floor);
+        _unsynced = true;
+        active.File.Write((long)active.NextPage * PageFormat.PageSize, bytes);
+        if (_headerDue)
+            active.LastIndex = _index.Next.Previous;
+        _headerDue = false;
+    }
+
+    /// <summary>The batch is written: from here on its entries can be read.</summary>
+    private void Publish(LogBatch batch)
+    {
+        var active = _active!;
+        _term = batch.Term;
+        _vote = batch.Vote;
+        if (batch.ResetTo is { } mark)
+        {
+            _index.Reset(mark.Index.Next);
+            EndBefore(_segments, mark.Index.Next);
+        }
+        if (batch.TruncateFrom is { } from)
+        {
+            _index.Truncate(from);
+            EndBefore(_segments, from);
+        }
+        var origin = active.NextPage * PageFormat.PayloadPerPage;
+        foreach (var (offset, length) in _written)
+            _index.Add(new EntryPlace(active, origin + offset, length));
+        if (batch.Entries.Count > 0)
+            active.LastIndex = batch.Entries[^1].Index;
+        foreach (var boot in batch.PeerBoots)
+            _boots[boot.Member] = boot;
+        active.NextPage += _pages.Pages;
+        _end = new LogPosition(active.Number, active.NextPage, _batch);
+    }
+
+    private void SyncActive()
+    {
+        _active!.File.Sync();
+        _unsynced = false;
+        _floor = _batch;
+    }
+
+    /// <summary>
+    /// Goes on in another segment. What is in this one is synced first: a segment that was begun proves that the one before it is whole.
+    /// </summary>
+    private void Roll(int pagesNeeded)
+    {
+        if (_unsynced)
+            SyncActive();
+        if (_next is not null && _next.Pages < pagesNeeded)
+        {
+            _next.Dispose();
+            _directory.Delete(Segment.NameOf(_next.Number));
+            _next = null;
+        }
+        if (_next is null)
+            FillNext(long.MaxValue, (long)pagesNeeded * PageFormat.PageSize);
+        _active = _next!;
+        _segments.Add(_active);
+        _next = null;
+        _headerDue = true;
+    }
+
+    /// <summary>
+    /// Fills some more of the next segment with zeros: twice as far ahead as this one is full, so that no writer waits for a whole
+    /// segment of them. What is filled is synced piece by piece, so that no later fdatasync has to carry much of it.
+    /// </summary>
+    private void PrepareNext()
+    {
+        if (_next is null)
+            FillNext(_options.PrepareBytes + 2 * NextSize() * _active!.NextPage / _active.Pages, 0);
+    }
+
+    private void FillNext(long wanted, long leastSize)
+    {
+        if (_unfinished is null)
+        {
+            _lastNumber++;
+            _filled = 0;
+            _unfinished = _directory.Create(Segment.UnfinishedNameOf(_lastNumber), 0);
+        }
+
+        var size = Math.Max(Math.Max(NextSize(), leastSize), _filled);
+        wanted = Math.Min(wanted, size);
+        if (_filled >= wanted && _filled < size)
+            return;
+        while (_filled < wanted)
+        {
+            var piece = (int)Math.Min(Zeros.Length, Math.Min(_options.PrepareBytes, size - _filled));
+            _unfinished.Write(_filled, Zeros.AsSpan(0, piece));
+            _filled += piece;
+        }
+        _unfinished.Sync();
+        if (_filled < size)
+            return;
+
+        // Only a file that is zero to its end, durably, gets a segment's name: a shorter one under that name was cut.
+        _unfinished.Dispose();
+        _unfinished = null;
+        _directory.Rename(Segment.UnfinishedNameOf(_lastNumber), Segment.NameOf(_lastNumber));
+        _directory.Sync();
+        _next = new Segment(_lastNumber, _directory.Open(Segment.NameOf(_lastNumber)), (int)(size / PageFormat.PageSize));
+    }
+
+    private long NextSize()
+    {
+        var size = _active is null ? _options.FirstSegmentBytes : (long)_active.Pages * PageFormat.PageSize * 4;
+        size = Math.Max(Math.Min(size, _options.SegmentBytes), 2 * PageFormat.PageSize);
+        return (size + PageFormat.PageSize - 1) / PageFormat.PageSize * PageFormat.PageSize;
+    }
+
+    private void ThrowIfFailed()
+    {
+        if (_failure is not null)
+            throw new LogFailedException($"The log in {_directory.Location} failed before and takes nothing more: {_failure.Message}", _failure);
+    }
+
+    private LogFailedException Fail(Exception failure)
+    {
+        _failure ??= failure;
+        return failure as LogFailedException
+            ?? new LogFailedException($"The log in {_directory.Location} cannot go on: {failure.Message}", failure);
+    }
+}

@@ -1,0 +1,61 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+
+namespace RaftKit.Node.Tests.Log;
+
+/// <summary>What a log must say after some batches: the plain truth that a real one is compared with.</summary>
+internal sealed class LogModel
+{
+    public Term Term { get; private set; }
+
+    public MemberId Vote { get; private set; }
+
+    public LogIndex First { get; private set; } = new(1);
+
+    public List<Entry> Entries { get; private init; } = [];
+
+    public Dictionary<MemberId, PeerBoot> Boots { get; private init; } = [];
+
+    public LogIndex Next => First + Entries.Count;
+
+    public LogModel Copy() => new() { Term = Term, Vote = Vote, First = First, Entries = [.. Entries], Boots = new(Boots) };
+
+    public void Apply(LogBatch batch)
+    {
+        Term = batch.Term;
+        Vote = batch.Vote;
+        if (batch.ResetTo is { } mark)
+        {
+            Entries.Clear();
+            First = mark.Index.Next;
+        }
+        if (batch.TruncateFrom is { } from)
+            Entries.RemoveRange((int)(from - First), (int)(Next - from));
+        Entries.AddRange(batch.Entries);
+        foreach (var boot in batch.PeerBoots)
+            Boots[boot.Member] = boot;
+    }
+
+    /// <summary>Why this recovered log is not this model; null when it is. What a snapshot covers need not be there.</summary>
+    public string? Differs(RecoveredLog log)
+    {
+        if (log.Term != Term || log.Vote != Vote)
+            return $"term {log.Term} vote {log.Vote}, not term {Term} vote {Vote}";
+        if (!log.PeerBoots.Order(Comparer<PeerBoot>.Create((a, b) => a.Member.CompareTo(b.Member)))
+            .SequenceEqual(Boots.Values.OrderBy(boot => boot.Member)))
+            return "other boots";
+        var covered = log.Snapshot?.Index ?? LogIndex.Zero;
+        var expected = Entries.Where(entry => entry.Index > covered).ToList();
+        if (expected.Count != log.Entries.Count)
+            return $"{log.Entries.Count} entries after {covered}, not {expected.Count}";
+        for (var i = 0; i < expected.Count; i++)
+        {
+            if (!Same(expected[i], log.Entries[i]))
+                return $"entry {log.Entries[i].Index} of term {log.Entries[i].Term} is not entry {expected[i].Index} of term {expected[i].Term}";
+        }
+        return null;
+    }
+
+    public static bool Same(Entry a, Entry b) =>
+        a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && a.Stamp == b.Stamp && a.Payload.Span.SequenceEqual(b.Payload.Span);
+}
