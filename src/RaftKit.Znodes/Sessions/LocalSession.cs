@@ -210,7 +210,7 @@ internal sealed class LocalSession : IProposalCallback
 
     public void Watch(IWatcher watcher, string path, WatchMode mode)
     {
-        _keeper.Watches.Add(watcher, path, mode);
+        _keeper.Watch(watcher, path, mode);
         _watchers.Add(watcher);
     }
 

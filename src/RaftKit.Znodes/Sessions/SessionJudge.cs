@@ -154,10 +154,10 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
             _contacts.TakeOver(session.Id, Terms(session), Silence(session));
             members.Add(session.Member);
         }
-        _hostsToEnd = true;
         ZnodeLog.JudgingBegan(logger, machine.Sessions.Count, status.Term.Value, status.Applied.Value);
         foreach (var member in members)
             Send(member, new SessionMessage(SessionMessageKind.Judging, 0, []));
+        EndSessionsOfTheDead();
     }
 
     /// <summary>

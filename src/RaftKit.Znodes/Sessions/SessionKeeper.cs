@@ -23,6 +23,8 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     private SessionJudge? _judge;
     private MemberId _leader;
     private Term _term;
+    private RestoreComparison? _jump;
+    private bool _guestsChanged;
     private Action? _stopped;
 
     public byte Channel => 1;
@@ -75,6 +77,8 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
         foreach (var session in _scratch)
             session.Tick(now);
         _scratch.Clear();
+        if (_guestsChanged)
+            CountGuests();
         Beat(all: false);
         Judge.Tick(lateness);
     }
@@ -131,6 +135,13 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
         session.TryOpen();
     }
 
+    /// <summary>Watches; also from amid a restore, when the tree that is read is still the old one.</summary>
+    public void Watch(IWatcher watcher, string path, WatchMode mode)
+    {
+        Watches.Add(watcher, path, mode);
+        _jump?.Note(Machine.Tree, path, mode == WatchMode.PersistentRecursive);
+    }
+
     /// <summary>It is open: the leader hears of it from now on.</summary>
     public void Attach(LocalSession session)
     {
@@ -166,6 +177,7 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
         Counters.OpenedCount++;
         ZnodeLog.Opened(Logger, session.Id, session.Member.Value, session.TimeoutMilliseconds);
         Judge.Opened(session);
+        NoteGuests(session);
     }
 
     void ISessionObserver.Ended(Session session, SessionEnd cause)
@@ -173,13 +185,18 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
         Counters.Count(cause);
         ZnodeLog.Ended(Logger, session.Id, session.Member.Value, cause);
         Judge.Ended(session);
+        NoteGuests(session);
         if (_pulse.Sessions.TryGetValue(session.Id, out var local))
             local.End(Reason(cause));
     }
 
     void ISessionObserver.Active(Session session) => Judge.Active(session);
 
-    void ISessionObserver.Moved(Session session) => Judge.Moved(session);
+    void ISessionObserver.Moved(Session session)
+    {
+        Judge.Moved(session);
+        NoteGuests(session);
+    }
 
     void ISessionObserver.Spared(Session session)
     {
@@ -190,18 +207,33 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
 
     void ISessionObserver.Checkpointed(Session session) => Judge.Checkpointed(session);
 
-    void ISessionObserver.Restoring()
-    {
-    }
+    void ISessionObserver.Restoring() => _jump = new RestoreComparison(Watches, Machine.Tree, Machine.Zxid);
 
     void ISessionObserver.Restored(in CommandContext context)
     {
         Journal.Reset(context.Zxid);
+        // First the streams: they promise no gap, and what a comparison finds may have one.
         foreach (var stream in Streams)
             stream.Jumped();
+        _jump?.Tell(Machine.Tree, context.Zxid);
+        _jump = null;
+        NoteGuests(null);
         foreach (var session in _pulse.Sessions.Values.ToArray())
             if (!Machine.Sessions.TryGet(session.Id, out _))
                 session.End("it ended while this member was behind");
+    }
+
+    /// <summary>Who of the clients is attached here is counted anew at the next tick, however many came and went.</summary>
+    private void NoteGuests(Session? changed) => _guestsChanged |= changed?.Host is null;
+
+    private void CountGuests()
+    {
+        _guestsChanged = false;
+        TimeSpan? shortest = null;
+        foreach (var session in Machine.Sessions.All)
+            if (session.Host is null && session.Member == Services.Self && (shortest is not { } least || session.Timeout < least))
+                shortest = session.Timeout;
+        _pulse.ShortestGuestTimeout = shortest;
     }
 
     private void Handle(MemberId from, in SessionMessage message)

@@ -15,6 +15,13 @@ internal sealed class SessionPulse
     private readonly Dictionary<long, LocalSession> _sessions = [];
     private readonly List<long> _batch = [];
     private long _round;
+    private TimeSpan _beatAt = TimeSpan.MinValue;
+
+    /// <summary>
+    /// The shortest timeout among the clients that are attached through this member, if there are any: the leader hears of the member often enough
+    /// to tell clients that fell silent from a member that did.
+    /// </summary>
+    public TimeSpan? ShortestGuestTimeout { get; set; }
 
     public IReadOnlyDictionary<long, LocalSession> Sessions => _sessions;
 
@@ -28,9 +35,12 @@ internal sealed class SessionPulse
     /// <param name="send">Sends to the leader.</param>
     public void Beat(TimeSpan now, bool all, Action<SessionMessage> send)
     {
-        if (!all && !AnyDue(now, share: 1.0))
-            return;
         _batch.Clear();
+        var signOfLife = ShortestGuestTimeout is { } shortest && (_beatAt == TimeSpan.MinValue || now - _beatAt >= shortest / 6);
+        if (signOfLife)
+            _beatAt = now;
+        if (!all && !signOfLife && !AnyDue(now, share: 1.0))
+            return;
         foreach (var session in _sessions.Values)
         {
             // Whoever would be due soon goes along.
@@ -42,7 +52,7 @@ internal sealed class SessionPulse
             if (_batch.Count == SessionMessage.MaxSessions)
                 Send(now, send);
         }
-        if (_batch.Count > 0)
+        if (_batch.Count > 0 || signOfLife)
             Send(now, send);
     }
 
