@@ -23,19 +23,9 @@ internal static class ZnodeLimits
     /// <summary>Refuses, with a reason to show to the caller, what must not reach the log; null if it may.</summary>
     public static string? Check(TreeCommand command)
     {
-        long commandBytes = 0, resultBytes = 0;
-        if (command is not TreeCommand.Multi multi)
-        {
-            if (Add(command, ref commandBytes, ref resultBytes) is { } flaw)
-                return flaw;
-        }
-        else
-        {
-            foreach (var operation in multi.Operations)
-                if (Add(operation, ref commandBytes, ref resultBytes) is { } flaw)
-                    return flaw;
-        }
-
+        var (flaw, commandBytes, resultBytes) = Measure(command);
+        if (flaw is not null)
+            return flaw;
         if (commandBytes > MaxCommandBytes)
             return $"The command holds about {commandBytes} bytes of paths and data; at most {MaxCommandBytes} are allowed. Store less, or split it.";
         return resultBytes > MaxResultBytes
@@ -43,22 +33,18 @@ internal static class ZnodeLimits
             : null;
     }
 
-    /// <summary>About how many bytes a command takes; never fewer than its encoding.</summary>
-    public static long CommandBytes(TreeCommand command)
-    {
-        if (command is not TreeCommand.Multi multi)
-            return BytesOf(command);
-        long bytes = OperationBytes;
-        foreach (var operation in multi.Operations)
-            bytes += BytesOf(operation);
-        return bytes;
-    }
-
-    private static long BytesOf(TreeCommand operation)
+    /// <summary>About how many bytes a command and its answer take, never fewer than their encodings; or what is wrong with it.</summary>
+    public static (string? Flaw, long CommandBytes, long ResultBytes) Measure(TreeCommand command)
     {
         long commandBytes = 0, resultBytes = 0;
-        Add(operation, ref commandBytes, ref resultBytes);
-        return commandBytes;
+        if (command is not TreeCommand.Multi multi)
+            return (Add(command, ref commandBytes, ref resultBytes), commandBytes, resultBytes);
+
+        commandBytes += OperationBytes;
+        foreach (var operation in multi.Operations)
+            if (Add(operation, ref commandBytes, ref resultBytes) is { } flaw)
+                return (flaw, commandBytes, resultBytes);
+        return (null, commandBytes, resultBytes);
     }
 
     private static string? Add(TreeCommand operation, ref long commandBytes, ref long resultBytes)

@@ -52,6 +52,16 @@ public sealed class ViewTests
         var done = false;
         long reads = 0;
 
+        long ReadList(long last)
+        {
+            var list = tree.View.GetChildren("/list")!;
+            Assert.True(list.Zxid >= last);
+            Assert.Equal(list.Stat.ChildCount, list.Names.Count);
+            Assert.Equal(list.Names.Order(StringComparer.Ordinal), list.Names);
+            Assert.True(list.Names.Count is 0 or 300, $"{list.Names.Count} children");
+            return list.Zxid;
+        }
+
         void ReadUntilDone()
         {
             long last = 0, count = 0;
@@ -60,29 +70,23 @@ public sealed class ViewTests
                 // Both nodes change in one multi: equal zxids of reading must mean equal contents.
                 var left = tree.View.Get("/left")!;
                 var right = tree.View.Get("/right")!;
-                Assert.True(left.Zxid >= last && right.Zxid >= left.Zxid, $"zxid went back: {last}, {left.Zxid}, {right.Zxid}");
+                if (left.Zxid < last || right.Zxid < left.Zxid)
+                    Assert.Fail($"zxid went back: {last}, {left.Zxid}, {right.Zxid}");
                 last = right.Zxid;
                 if (left.Zxid == right.Zxid)
-                    Assert.Equal(left.Data.ToArray(), right.Data.ToArray());
+                    Assert.True(left.Data.Span.SequenceEqual(right.Data.Span), $"half a multi was seen at zxid {left.Zxid}");
                 // An entry sets twice; the state between was never anybody's to see.
                 Assert.Equal(0, left.Stat.Version % 2);
                 Assert.Equal(left.Stat.DataLength, left.Data.Length);
                 Assert.True(left.Stat.ModifiedZxid <= left.Zxid);
 
-                // Of the children one goes and one comes in each entry.
-                var list = tree.View.GetChildren("/list")!;
-                Assert.True(list.Zxid >= last);
-                last = list.Zxid;
-                Assert.Equal(list.Stat.ChildCount, list.Names.Count);
-                Assert.Equal(list.Names.Order(StringComparer.Ordinal), list.Names);
-                Assert.True(list.Names.Count is 0 or 300, $"{list.Names.Count} children");
-                foreach (var name in list.Names)
-                    Assert.NotNull(name);
+                // Of the children one goes and one comes in each entry. Seldom looked at: the quick reads above are the ones that collide.
+                if (count % 64 == 0)
+                    last = ReadList(last);
 
-                var (digest, zxid) = tree.View.Digest;
+                var (_, zxid) = tree.View.Digest;
                 Assert.True(zxid >= last);
                 last = zxid;
-                _ = digest;
                 count++;
             }
             Interlocked.Add(ref reads, count);

@@ -62,7 +62,7 @@ public sealed class ZnodeLimitsTests
             var writer = new MessagePackWriter(output);
             TreeCommandCodec.Write(ref writer, command);
             writer.Flush();
-            Assert.InRange(output.WrittenCount, 0, ZnodeLimits.CommandBytes(command));
+            Assert.InRange(output.WrittenCount, 0, ZnodeLimits.Measure(command).CommandBytes);
         }
     }
 
