@@ -45,5 +45,7 @@ internal ref struct InvariantMessage
 
     public void AppendFormatted<T>(T value) => _text.AppendFormatted(value);
 
+    public void AppendFormatted<T>(T value, string format) => _text.AppendFormatted(value, format);
+
     public override string ToString() => _text.ToStringAndClear();
 }

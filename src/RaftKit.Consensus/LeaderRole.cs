@@ -18,6 +18,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
 
     public MemberId TransferTarget => _handover.Target;
 
+    public LogIndex MatchOf(MemberId member) => _peers.Find(member)?.Match ?? LogIndex.Zero;
+
     public bool HasCommittedInTerm => Core.Commit >= _firstOfTerm;
 
     /// <summary>Commits nothing of earlier terms by counting, so the term opens with an entry of its own (Raft 5.4.2, 8).</summary>

@@ -1,0 +1,192 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Proposals;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>
+/// Applies committed entries, in order, each once: to the state machine that its envelope names, and tells this member's own proposals their results.
+/// It owns what every member derives from the log alone: the proposer table, the cluster's id, the applied position. Loop thread only.
+/// </summary>
+internal sealed class Applier
+{
+    /// <summary>The node's own replicated state goes by this name, in envelopes and in snapshots.</summary>
+    public const string NodeSection = "raftkit";
+
+    private static readonly byte[] NodeName = Envelope.Name(NodeSection);
+
+    private readonly (byte[] Name, IStateMachine Machine)[] _machines;
+    private readonly PendingProposals _pending;
+    private readonly ArrayBufferWriter<byte> _result = new(256);
+    private readonly List<Entry> _batch = [];
+
+    public Applier(IReadOnlyList<IStateMachine> machines, PendingProposals pending)
+    {
+        _machines = [.. machines.Select(m => (Envelope.Name(m.Name), m))];
+        var twice = machines.GroupBy(m => m.Name).FirstOrDefault(g => g.Count() > 1 || g.Key == NodeSection || g.Key.Length is 0 or > 64);
+        if (twice is not null)
+            throw new ArgumentException($"State machine name '{twice.Key}' is used twice, reserved, empty or longer than 64 characters.");
+        _pending = pending;
+    }
+
+    public ProposerTable Proposers { get; } = new();
+
+    public LogIndex Applied { get; private set; }
+
+    public Term AppliedTerm { get; private set; }
+
+    public long AppliedStamp { get; private set; }
+
+    /// <summary>The membership as of <see cref="Applied"/>: the one that a snapshot taken now must name.</summary>
+    public Membership AppliedMembership { get; private set; } = Membership.Empty;
+
+    /// <summary>Minted by the first command that was committed; empty before.</summary>
+    public Guid ClusterId { get; private set; }
+
+    /// <summary>Grows only when an operator forces a new quorum; the upper 16 bits of every zxid.</summary>
+    public int RecoveryEpoch => 0;
+
+    /// <summary>Entries and bytes applied since the last snapshot began.</summary>
+    public long EntriesSinceSnapshot { get; set; }
+
+    public long BytesSinceSnapshot { get; set; }
+
+    public IReadOnlyList<IStateMachine> Machines => [.. _machines.Select(m => m.Machine)];
+
+    /// <summary>Applies up to <paramref name="maxEntries"/> committed entries.</summary>
+    /// <returns>How many; more may be left.</returns>
+    public int ApplyCommitted(RaftCore core, int maxEntries)
+    {
+        var count = 0;
+        while (Applied < core.Commit && count < maxEntries)
+        {
+            _batch.Clear();
+            core.ReadCommitted(Applied.Next, 1 << 20, _batch);
+            foreach (var entry in _batch)
+            {
+                if (entry.Index > core.Commit)
+                    break;
+                Apply(entry);
+                count++;
+            }
+            core.AppliedTo(Applied);
+        }
+        return count;
+    }
+
+    /// <summary>The command that mints the cluster's id.</summary>
+    public static ReadOnlyMemory<byte> MintClusterId(Guid id)
+    {
+        var output = new ArrayBufferWriter<byte>(20);
+        var writer = new MessagePackWriter(output);
+        writer.Write(id.ToByteArray());
+        writer.Flush();
+        return Envelope.Encode(default, 0, 0, NodeName, output.WrittenMemory);
+    }
+
+    public bool Knows(string machine) => _machines.Any(m => m.Machine.Name == machine);
+
+    /// <summary>The position and the node's own state as one snapshot frame.</summary>
+    public void WriteNodeFrame(IBufferWriter<byte> frame)
+    {
+        var writer = new MessagePackWriter(frame);
+        writer.Write(ClusterId.ToByteArray());
+        writer.Flush();
+        Proposers.WriteTo(frame);
+    }
+
+    public void ReadNodeFrame(ReadOnlyMemory<byte> frame)
+    {
+        var reader = new MessagePackReader(frame);
+        ClusterId = new Guid(reader.ReadBytesMemory().Span);
+        Proposers.ReadFrom(frame[(int)reader.Consumed..]);
+    }
+
+    /// <summary>The state machines hold a snapshot now. Own proposals that it jumped over get their results from the table.</summary>
+    public void JumpTo(SnapshotMark mark)
+    {
+        Applied = mark.Index;
+        AppliedTerm = mark.Term;
+        AppliedStamp = mark.Stamp;
+        AppliedMembership = mark.Membership;
+        EntriesSinceSnapshot = 0;
+        BytesSinceSnapshot = 0;
+        var last = Proposers.LastSequence(_pending.Proposer);
+        while (_pending.Count > 0 && _pending.FirstSequence <= last)
+        {
+            var sequence = _pending.FirstSequence;
+            var found = Proposers.TryGetResult(_pending.Proposer, sequence, out var at, out var result);
+            Invariant.Holds(found, $"the result of proposal {sequence} of {_pending.Proposer}, not acknowledged yet, is not in the table of snapshot {mark.Index}");
+            _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid), result);
+        }
+    }
+
+    public CommandContext Context(in SnapshotMark mark) => new(mark.Index, mark.Term, mark.Stamp, Zxid(mark.Index));
+
+    private void Apply(in Entry entry)
+    {
+        Invariant.Holds(entry.Index == Applied.Next, $"entry {entry.Index} is applied after {Applied}");
+        Invariant.Holds(entry.Stamp >= AppliedStamp, $"entry {entry.Index} of term {entry.Term} has stamp {entry.Stamp}, before {AppliedStamp}");
+        Applied = entry.Index;
+        AppliedTerm = entry.Term;
+        AppliedStamp = entry.Stamp;
+        EntriesSinceSnapshot++;
+        BytesSinceSnapshot += entry.Weight;
+        if (entry.Kind == EntryKind.Membership)
+            AppliedMembership = MembershipCodec.Decode(entry.Payload.Span);
+        else if (entry.Kind == EntryKind.Command)
+            ApplyCommand(entry);
+    }
+
+    private void ApplyCommand(in Entry entry)
+    {
+        var envelope = Envelope.Decode(entry);
+        var context = new CommandContext(entry.Index, entry.Term, entry.Stamp, Zxid(entry.Index));
+        if (!envelope.IsSequenced)
+        {
+            Dispatch(context, envelope);
+            return;
+        }
+        if (Proposers.Judge(envelope.Proposer, envelope.Sequence, envelope.Floor) != ProposalVerdict.Apply)
+            return;
+        Dispatch(context, envelope);
+        Proposers.Record(
+            envelope.Proposer, envelope.Sequence, new ResultStamp(context.Index, context.Term, context.Stamp, context.Zxid), _result.WrittenSpan);
+        if (envelope.Proposer == _pending.Proposer)
+            _pending.CompleteFirst(envelope.Sequence, context, _result.WrittenMemory);
+    }
+
+    private void Dispatch(in CommandContext context, in Envelope envelope)
+    {
+        _result.ResetWrittenCount();
+        foreach (var (name, machine) in _machines)
+        {
+            if (envelope.Machine.Span.SequenceEqual(name))
+            {
+                machine.Apply(context, envelope.Command, _result);
+                return;
+            }
+        }
+        if (envelope.Machine.Span.SequenceEqual(NodeName))
+        {
+            ApplyNodeCommand(envelope.Command);
+            return;
+        }
+        throw new InvariantBrokenException(
+            $"Entry {context.Index} holds a command for the state machine '{System.Text.Encoding.UTF8.GetString(envelope.Machine.Span)}', which this "
+            + "node was not given. Register it under that name; this member applies nothing beyond the entry until then.");
+    }
+
+    private void ApplyNodeCommand(ReadOnlyMemory<byte> command)
+    {
+        var reader = new MessagePackReader(command);
+        var minted = new Guid(reader.ReadBytesMemory().Span);
+        // Two leaders may both have proposed one before either saw the other's: the first in the log is the id.
+        if (ClusterId == Guid.Empty)
+            ClusterId = minted;
+    }
+
+    private long Zxid(LogIndex index) => ((long)RecoveryEpoch << 48) | index.Value;
+}

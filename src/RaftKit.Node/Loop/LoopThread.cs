@@ -1,0 +1,161 @@
+using RaftKit.Consensus;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>
+/// The thread that gives a <see cref="NodeLoop"/> its turns: everything that was posted since the last one, and a tick when one is due. It blocks while
+/// there is nothing to do.
+/// </summary>
+internal sealed class LoopThread : INodeInbox
+{
+    private readonly Lock _gate = new();
+    private readonly AutoResetEvent _wake = new(false);
+    private readonly TimeSpan _tickInterval;
+    private readonly TimeProvider _time;
+    private readonly Thread _thread;
+    private List<NodeInput> _posted = [];
+    private List<NodeInput> _taken = [];
+    private NodeLoop? _loop;
+    private Action<Exception?>? _ended;
+    private bool _closed;
+    private volatile bool _asleep;
+
+    public LoopThread(string name, TimeSpan tickInterval, TimeProvider time)
+    {
+        _tickInterval = tickInterval;
+        _time = time;
+        _thread = new Thread(Run) { Name = name, IsBackground = true, Priority = ThreadPriority.AboveNormal };
+    }
+
+    /// <summary>The time as the loop sees it.</summary>
+    public LoopTime Now => new(BootTimeClock.Now, _time.GetUtcNow().ToUnixTimeMilliseconds());
+
+    /// <param name="loop">The loop; already started.</param>
+    /// <param name="ended">Called on the thread when the loop has ended, with its failure if it had one.</param>
+    public void Start(NodeLoop loop, Action<Exception?> ended)
+    {
+        _loop = loop;
+        _ended = ended;
+        _thread.Start();
+    }
+
+    /// <summary>Any thread. After the loop has ended an input is told so, or dropped.</summary>
+    public void Post(NodeInput input)
+    {
+        lock (_gate)
+        {
+            if (!_closed)
+            {
+                _posted.Add(input);
+                if (!_asleep)
+                    return;
+                _asleep = false;
+            }
+            else
+            {
+                Refuse(input);
+                return;
+            }
+        }
+        _wake.Set();
+    }
+
+    /// <summary>Waits for the thread to end, which it does when its loop has stopped.</summary>
+    public void Join() => _thread.Join();
+
+    private void Run()
+    {
+        var loop = _loop!;
+        var due = BootTimeClock.Now + _tickInterval;
+        while (!loop.IsStopped)
+        {
+            Take(loop.NeedsTurn, due);
+            var now = Now;
+            AddTicks(now.Monotonic, ref due);
+            if (_taken.Count > 0 || loop.NeedsTurn)
+                loop.Turn(_taken, now);
+            _taken.Clear();
+        }
+        Close();
+        _ended!(loop.Failure);
+    }
+
+    /// <summary>Takes what was posted; waits for something, or for the next tick, unless the loop has work left.</summary>
+    private void Take(bool workLeft, TimeSpan due)
+    {
+        while (true)
+        {
+            lock (_gate)
+            {
+                if (_posted.Count > 0 || workLeft)
+                {
+                    (_posted, _taken) = (_taken, _posted);
+                    return;
+                }
+                _asleep = true;
+            }
+            var left = due - BootTimeClock.Now;
+            if (left <= TimeSpan.Zero)
+            {
+                _asleep = false;
+                workLeft = true;
+            }
+            else if (!_wake.WaitOne((int)Math.Ceiling(left.TotalMilliseconds)))
+            {
+                workLeft = true;
+            }
+        }
+    }
+
+    /// <summary>
+    /// A tick that is a little late is made up for, so that time runs true; after a longer pause of this process there is one tick, which says how late
+    /// it is, so that nobody's silence is judged by a time in which nobody was heard.
+    /// </summary>
+    private void AddTicks(TimeSpan now, ref TimeSpan due)
+    {
+        if (now < due)
+            return;
+        var late = now - due;
+        if (late > 4 * _tickInterval)
+        {
+            _taken.Add(new NodeInput.Tick(late));
+            due = now + _tickInterval;
+            return;
+        }
+        _taken.Add(new NodeInput.Tick(TimeSpan.Zero));
+        due += _tickInterval;
+    }
+
+    private void Close()
+    {
+        List<NodeInput> left;
+        lock (_gate)
+        {
+            _closed = true;
+            left = _posted;
+            _posted = [];
+        }
+        foreach (var input in left)
+            Refuse(input);
+    }
+
+    private static void Refuse(NodeInput input)
+    {
+        const string reason = "The node has stopped.";
+        switch (input)
+        {
+            case NodeInput.Propose propose:
+                propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
+                break;
+            case NodeInput.Read read:
+                read.Callback.Failed(reason);
+                break;
+            case NodeInput.Call call:
+                call.Target.Stopped();
+                break;
+            case NodeInput.Stop stop:
+                stop.Stopped(null);
+                break;
+        }
+    }
+}

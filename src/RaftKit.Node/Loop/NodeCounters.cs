@@ -1,0 +1,46 @@
+namespace RaftKit.Node.Loop;
+
+/// <summary>What a node has done since it started. Written by the loop and the log lane, read by anybody: each number is right, the set is not a moment.</summary>
+public sealed class NodeCounters
+{
+    internal long TurnsCount;
+    internal long AppliedEntriesCount;
+    internal long LogBatchesCount;
+    internal long FsyncsCount;
+    internal long EntriesWrittenCount;
+    internal long ElectionsCount;
+    internal long SnapshotsTakenCount;
+    internal long SnapshotsInstalledCount;
+    internal long ProposalsCount;
+    internal long LongestSnapshotTurnTicks;
+
+    /// <summary>Turns of the loop.</summary>
+    public long Turns => Volatile.Read(ref TurnsCount);
+
+    /// <summary>Entries applied to the state machines.</summary>
+    public long AppliedEntries => Volatile.Read(ref AppliedEntriesCount);
+
+    /// <summary>Batches handed to the log.</summary>
+    public long LogBatches => Volatile.Read(ref LogBatchesCount);
+
+    /// <summary>fsyncs of the log; several batches may share one.</summary>
+    public long Fsyncs => Volatile.Read(ref FsyncsCount);
+
+    /// <summary>Entries written to the log.</summary>
+    public long EntriesWritten => Volatile.Read(ref EntriesWrittenCount);
+
+    /// <summary>Times this member began to lead.</summary>
+    public long Elections => Volatile.Read(ref ElectionsCount);
+
+    /// <summary>Snapshots of its own state.</summary>
+    public long SnapshotsTaken => Volatile.Read(ref SnapshotsTakenCount);
+
+    /// <summary>Snapshots received from a leader and installed.</summary>
+    public long SnapshotsInstalled => Volatile.Read(ref SnapshotsInstalledCount);
+
+    /// <summary>Proposals made by this member.</summary>
+    public long Proposals => Volatile.Read(ref ProposalsCount);
+
+    /// <summary>The longest that capturing or slicing a snapshot held up one turn.</summary>
+    public TimeSpan LongestSnapshotTurn => TimeSpan.FromTicks(Volatile.Read(ref LongestSnapshotTurnTicks));
+}

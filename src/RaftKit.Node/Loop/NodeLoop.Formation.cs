@@ -1,0 +1,147 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Members;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Loop;
+
+internal sealed partial class NodeLoop
+{
+    /// <summary>How a member without an identity comes by one, and what this member tells others who have none. <see cref="Bootstrap"/> decides, this acts.</summary>
+    private sealed class Formation(NodeLoop loop)
+    {
+        private const int ProbeEveryTicks = 8;
+        private const int JoinEveryTicks = 20;
+
+        private readonly Bootstrap _bootstrap = new(loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap);
+        private SeededGuids _guids = new(loop._options.Seed);
+        private MemberId _leaderHint;
+        private string _refusal = "";
+        private int _ticks;
+
+        public string Waiting => _refusal.Length > 0 ? _refusal : _bootstrap.Waiting;
+
+        public Guid NewClusterId() => _guids.Next();
+
+        public void Tick()
+        {
+            if (loop.Core is not null)
+                return;
+            if (_ticks++ % ProbeEveryTicks == 0)
+            {
+                foreach (var member in loop._links.Linked)
+                    Probe(member);
+            }
+            Step();
+            if (loop.Core is null && _ticks % JoinEveryTicks == 0 && _bootstrap.Decide() == BootstrapStep.Join)
+                AskToJoin();
+            if (_ticks % 2000 == 0)
+                LogWaiting(loop._ports.Logger, loop.Self.Value, Waiting);
+        }
+
+        public void LinkChanged(MemberId member, bool up)
+        {
+            if (loop.Core is null && up)
+                Probe(member);
+        }
+
+        /// <summary>Forms the cluster if everything that it needs is known.</summary>
+        public void Step()
+        {
+            if (loop.Core is null && _bootstrap.Decide() == BootstrapStep.Form)
+                TakeIdentity(() => loop._storage.Form());
+        }
+
+        public void Probed(MemberId from, PeerMessage.BootstrapProbe probe)
+        {
+            var configured = loop._options.Members.Keys.Order().ToList();
+            var state = BootstrapState.Formed;
+            if (loop.Core is null)
+                state = BootstrapState.Empty;
+            // A founder that is late is told so; one that took part already, and asks, has lost its disk.
+            else if (loop.Core.Commit == LogIndex.Zero && loop.ClusterId == Guid.Empty && !loop._links.Remembers(from) && probe.Configured.Contains(from))
+                state = BootstrapState.Forming;
+            loop._ports.Transport.Send(from, new PeerMessage.BootstrapAnswer(state, loop.ClusterId, configured));
+        }
+
+        public void Answered(MemberId from, PeerMessage.BootstrapAnswer answer)
+        {
+            if (loop.Core is not null)
+                return;
+            _bootstrap.Answered(from, answer);
+            if (answer.State == BootstrapState.Formed && _leaderHint.IsNone)
+            {
+                _leaderHint = from;
+                AskToJoin();
+            }
+            Step();
+        }
+
+        public void AskedToJoin(MemberId from, PeerMessage.JoinRequest request)
+        {
+            if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 })
+                return;
+            if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop.Now.UnixMilliseconds) is { } reply)
+                loop._ports.Transport.Send(from, reply);
+        }
+
+        public void JoinAnswered(MemberId from, PeerMessage.JoinReply reply)
+        {
+            if (loop.Core is not null)
+                return;
+            _refusal = reply.Reason;
+            if (!reply.Accepted)
+            {
+                var retry = reply.Leader != _leaderHint && !reply.Leader.IsNone;
+                _leaderHint = reply.Leader;
+                if (retry)
+                    AskToJoin();
+                return;
+            }
+            LogJoining(loop._ports.Logger, loop.Self.Value, reply.ClusterId, reply.Incarnation, from.Value);
+            TakeIdentity(() => loop._storage.Join(reply.ClusterId, reply.Incarnation));
+        }
+
+        private void Probe(MemberId member) =>
+            loop._ports.Transport.Send(member, new PeerMessage.BootstrapProbe([.. loop._options.Members.Keys.Order()]));
+
+        private void AskToJoin()
+        {
+            var target = _leaderHint.IsNone || !loop._links.IsUp(_leaderHint) ? _bootstrap.Formed : _leaderHint;
+            if (!target.IsNone)
+                loop._ports.Transport.Send(target, new PeerMessage.JoinRequest(loop.Self, loop._options.Members[loop.Self]));
+            _leaderHint = MemberId.None;
+        }
+
+        private void TakeIdentity(Func<RestoredState> take)
+        {
+            loop.BeginConsensus(take());
+            loop.AnnounceSelf();
+            // The links of before were made by a member without an identity: they are made again under the new one.
+            foreach (var link in loop._links.AllLinks)
+                loop._ports.Transport.Refuse(link, $"Member {loop.Self} has an identity now.");
+        }
+    }
+
+    /// <summary>Ids that follow from the seed, so that a simulation mints the same ones each time.</summary>
+    private struct SeededGuids(ulong seed)
+    {
+        private ulong _state = seed;
+
+        public Guid Next()
+        {
+            Span<byte> bytes = stackalloc byte[16];
+            BitConverter.TryWriteBytes(bytes, Mix());
+            BitConverter.TryWriteBytes(bytes[8..], Mix());
+            return new Guid(bytes);
+        }
+
+        // SplitMix64.
+        private ulong Mix()
+        {
+            var z = _state += 0x9E3779B97F4A7C15;
+            z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+            z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+            return z ^ (z >> 31);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+using Microsoft.Extensions.Logging;
+using RaftKit.Consensus;
+
+namespace RaftKit.Node.Loop;
+
+internal sealed partial class NodeLoop
+{
+    [LoggerMessage(100, LogLevel.Information, "Member {Member} began as incarnation {Incarnation}, boot {Boot}, in term {Term} with log end {LastIndex}.")]
+    private static partial void LogBegan(ILogger logger, int member, int incarnation, long boot, long term, long lastIndex);
+
+    [LoggerMessage(101, LogLevel.Information, "Became {Role} in term {Term}; leader {Leader}, ready {Ready}, commit {Commit}.")]
+    private static partial void LogStatus(ILogger logger, RaftRole role, long term, int leader, bool ready, long commit);
+
+    [LoggerMessage(102, LogLevel.Information, "The cluster was named {ClusterId}.")]
+    private static partial void LogClusterNamed(ILogger logger, Guid clusterId);
+
+    [LoggerMessage(103, LogLevel.Warning, "Member {Member}, boot {Boot}, is believed dead (proven: {Proven}): {Reason}")]
+    private static partial void LogPeerDied(ILogger logger, int member, long boot, bool proven, string reason);
+
+    [LoggerMessage(104, LogLevel.Error, "A link of member {Member} was refused: {Reason}")]
+    private static partial void LogLinkRefused(ILogger logger, int member, string reason);
+
+    [LoggerMessage(105, LogLevel.Critical, "Member {Member} stopped itself: {Reason}")]
+    private static partial void LogFailed(ILogger logger, Exception failure, int member, string reason);
+
+    [LoggerMessage(106, LogLevel.Warning, "Member {Member} has no identity yet. {Waiting}")]
+    private static partial void LogWaiting(ILogger logger, int member, string waiting);
+
+    [LoggerMessage(107, LogLevel.Warning, "Member {Member} joined cluster {ClusterId} as incarnation {Incarnation}, taken in by member {Leader}.")]
+    private static partial void LogJoining(ILogger logger, int member, Guid clusterId, int incarnation, int leader);
+
+    [LoggerMessage(108, LogLevel.Debug, "A message {Kind} of member {Member} was ignored: it is addressed to another member or another start.")]
+    private static partial void LogIgnored(ILogger logger, string kind, int member);
+}

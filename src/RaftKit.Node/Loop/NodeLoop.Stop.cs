@@ -1,0 +1,78 @@
+using RaftKit.Consensus;
+
+namespace RaftKit.Node.Loop;
+
+internal sealed partial class NodeLoop
+{
+    /// <summary>
+    /// A stop in order: the participants say goodbye (the host's session closes), leadership is handed over, what is being written becomes durable;
+    /// each for a bounded time. Then the loop ends.
+    /// </summary>
+    private sealed class GracefulStop(NodeLoop loop)
+    {
+        private readonly List<Action<Exception?>> _told = [];
+        private Phase _phase;
+        private int _participantsLeft;
+        private TimeSpan _deadline;
+
+        private enum Phase
+        {
+            Running,
+            Goodbyes,
+            Transfer,
+            Writes,
+            Ended,
+        }
+
+        public bool IsStopping => _phase != Phase.Running;
+
+        public void Begin(Action<Exception?> stopped)
+        {
+            if (loop.IsStopped)
+            {
+                stopped(loop.Failure);
+                return;
+            }
+            _told.Add(stopped);
+            if (IsStopping)
+                return;
+            Enter(Phase.Goodbyes);
+            _participantsLeft = loop._participants.Count;
+            foreach (var participant in loop._participants)
+                participant.Stopping(() => _participantsLeft--);
+        }
+
+        /// <summary>Goes on as far as it can.</summary>
+        public void Step()
+        {
+            if (_phase == Phase.Goodbyes && (_participantsLeft <= 0 || TimeIsUp || !loop.Status.Ready))
+            {
+                Enter(Phase.Transfer);
+                if (loop.Core is { Role: RaftRole.Leader } core && core.TransferLeadership(MemberId.None))
+                    loop.CarryOut();
+                else
+                    Enter(Phase.Writes);
+            }
+            if (_phase == Phase.Transfer && (loop.Core is not { Role: RaftRole.Leader } || TimeIsUp))
+                Enter(Phase.Writes);
+            if (_phase == Phase.Writes && (loop._writing.Count == 0 || TimeIsUp))
+                loop.Stop(null);
+        }
+
+        public void Ended(Exception? failure)
+        {
+            _phase = Phase.Ended;
+            foreach (var told in _told)
+                told(failure);
+            _told.Clear();
+        }
+
+        private bool TimeIsUp => loop.Now.Monotonic >= _deadline;
+
+        private void Enter(Phase phase)
+        {
+            _phase = phase;
+            _deadline = loop.Now.Monotonic + loop._options.StopPatience;
+        }
+    }
+}

@@ -1,0 +1,620 @@
+using Microsoft.Extensions.Logging;
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
+using RaftKit.Node.Members;
+using RaftKit.Node.Proposals;
+using RaftKit.Node.Reads;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>
+/// The one owner of a member's state: feeds the consensus core, carries out its effects, applies what is committed, and lets sessions and other
+/// participants live beside it. <see cref="Turn"/> is synchronous and takes its time and all of its inputs from outside, so the simulator drives
+/// exactly what production runs. One thread at a time.
+/// </summary>
+internal sealed partial class NodeLoop : ILoopServices
+{
+    private const int MaxAppliedPerTurn = 4096;
+    private const int MaxForwardsPerTurn = 16;
+    private const int MaxForwardedEnvelopes = 4096;
+    private const int MaxStashedForwards = 256;
+    private const long MaxForwardedBytes = 1 << 20;
+
+    private readonly NodeLoopOptions _options;
+    private readonly NodeLoopPorts _ports;
+    private readonly IReadOnlyList<ILoopParticipant> _participants;
+    private readonly Applier _applier;
+    private readonly PendingProposals _pending;
+    private readonly AdmissionDesk _desk;
+    private readonly ReadBarrier _reads = new();
+    private readonly PeerLinks _links = new();
+    private readonly Queue<LogWriteJob> _writing = new();
+    private readonly Dictionary<string, byte[]> _names = [];
+    private readonly List<(MemberId From, PeerMessage.ForwardProposals Forward)> _stashed = [];
+    private readonly List<NodeInput.Propose> _early = [];
+    private readonly NodeStorage _storage;
+    private readonly SnapshotKeeper _snapshots;
+    private readonly Formation _formation;
+    private readonly GracefulStop _stop;
+    private TimeSpan? _tickLateness;
+    private bool _forwardRefused;
+    private int _ticksWithoutProgress;
+    private long _progressMark;
+    private LogIndex _membershipSeen;
+
+    public NodeLoop(
+        NodeLoopOptions options, NodeLoopPorts ports, IReadOnlyList<IStateMachine> machines, IReadOnlyList<ILoopParticipant> participants)
+    {
+        _options = options;
+        _ports = ports;
+        _participants = participants;
+        _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes);
+        _applier = new Applier(machines, _pending);
+        _desk = new AdmissionDesk(_applier.Proposers);
+        _stop = new GracefulStop(this);
+        _storage = new NodeStorage(ports.Directory, options, _applier);
+        _snapshots = new SnapshotKeeper(options, ports, _applier, Counters);
+        _formation = new Formation(this);
+        foreach (var machine in machines)
+            _names[machine.Name] = Envelope.Name(machine.Name);
+        Status = new NodeStatus(options.Self, RaftRole.Follower, Term.Zero, MemberId.None, false, LogIndex.Zero, LogIndex.Zero);
+    }
+
+    /// <summary>Null until this member has an identity: while it starts with an empty directory.</summary>
+    public RaftCore? Core { get; private set; }
+
+    public NodeCounters Counters { get; } = new();
+
+    /// <summary>Replaced, never changed; any thread may read it.</summary>
+    public NodeStatus Status { get => Volatile.Read(ref field); private set => Volatile.Write(ref field, value); }
+
+    public bool IsStopped { get; private set; }
+
+    /// <summary>Why the loop stopped by itself; null if it did not.</summary>
+    public Exception? Failure { get; private set; }
+
+    /// <summary>Work is left that needs no input: turn again at once.</summary>
+    public bool NeedsTurn { get; private set; }
+
+    public LoopTime Now { get; private set; }
+
+    public MemberId Self => _options.Self;
+
+    public HostProcess HostProcess => _options.HostProcess;
+
+    public int Incarnation => _storage.Identity?.Incarnation ?? 0;
+
+    public long Boot => _storage.Identity?.Boot ?? 0;
+
+    public Guid ClusterId => _applier.ClusterId != Guid.Empty ? _applier.ClusterId : _storage.Identity?.ClusterId ?? Guid.Empty;
+
+    public Applier Applier => _applier;
+
+    /// <summary>Opens the directory and takes up where its last owner stopped; with an empty one, begins to ask around.</summary>
+    /// <exception cref="DirectoryInUseException">Another node holds the directory.</exception>
+    /// <exception cref="DirectoryMismatchException">The directory belongs to another member or cluster.</exception>
+    /// <exception cref="LogCorruptException">What was durable does not read back.</exception>
+    public void Start(LoopTime now)
+    {
+        Now = now;
+        if (_storage.Open())
+            BeginConsensus(_storage.Recover());
+        AnnounceSelf();
+        _ports.Transport.SetPeers(_options.Members.Where(m => m.Key != Self).ToDictionary());
+        foreach (var participant in _participants)
+            participant.Start(this);
+        _formation.Step();
+        CarryOut();
+    }
+
+    /// <summary>Handles the inputs, in order, and everything that follows from them.</summary>
+    public void Turn(IReadOnlyList<NodeInput> inputs, LoopTime now)
+    {
+        if (IsStopped)
+            return;
+        Now = now;
+        NeedsTurn = false;
+        Counters.TurnsCount++;
+        try
+        {
+            // Ticks come last: what had arrived before one was heard before anybody's silence is judged by it.
+            for (var i = 0; i < inputs.Count; i++)
+                Handle(inputs[i]);
+            CarryOut();
+            if (_tickLateness is { } lateness)
+            {
+                _tickLateness = null;
+                Tick(lateness);
+                CarryOut();
+            }
+            _stop.Step();
+        }
+        catch (Exception failure)
+        {
+            Fail(failure);
+        }
+        _ports.Transport.Flush();
+    }
+
+    void ILoopServices.Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback) =>
+        Take(new NodeInput.Propose(machine, command, callback));
+
+    bool ILoopServices.ProposeAsLeader(string machine, ReadOnlyMemory<byte> command) =>
+        Core is { Role: RaftRole.Leader } core
+        && core.Propose(Envelope.Encode(default, 0, 0, _names[machine], command), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended;
+
+    void ILoopServices.Send(MemberId to, byte channel, ReadOnlyMemory<byte> payload) =>
+        _ports.Transport.Send(to, new PeerMessage.Channel(channel, payload));
+
+    void ILoopServices.ReadBarrier(IReadCallback callback) => _reads.Add(callback);
+
+    /// <summary>A durable snapshot covers the log up to here.</summary>
+    internal void CompactLog(LogIndex upTo)
+    {
+        if (upTo > LogIndex.Zero)
+            _ports.LogLane.Submit(new LogCompactJob(_storage.Log, upTo));
+    }
+
+    /// <summary>The state machines hold a leader's snapshot, and it is durable: the log starts after it.</summary>
+    internal void SnapshotRestored(SnapshotMark mark, MemberId from)
+    {
+        var core = Core!;
+        // What the core wanted written so far belongs to the log before the reset.
+        core.EndTurn();
+        CarryOutEffects(core);
+        if (core.Holds(mark.Index, mark.Term))
+        {
+            // The log caught up by itself while the machines were restored; what a snapshot covers is committed.
+            if (core.Commit < mark.Index)
+                core.CommitTo(mark.Index);
+            core.AppliedTo(mark.Index);
+            core.SnapshotTaken(mark, _options.KeepEntries);
+        }
+        else
+        {
+            core.SnapshotInstalled(mark, from);
+            Write(core, null, null, [], mark);
+        }
+        _reads.AppliedTo(_applier.Applied);
+    }
+
+    /// <summary>Ends the loop without ceremony; the disk lanes must have ended before.</summary>
+    public void Dispose()
+    {
+        if (!IsStopped)
+            Stop(null);
+        _storage.Dispose();
+    }
+
+    private void Handle(NodeInput input)
+    {
+        switch (input)
+        {
+            case NodeInput.Received received:
+                Receive(received.Link, received.From, received.Message);
+                break;
+            case NodeInput.DiskDone done:
+                DiskDone(done.Job);
+                break;
+            case NodeInput.Propose propose:
+                Propose(propose);
+                break;
+            case NodeInput.Call call:
+                call.Target.Run();
+                break;
+            case NodeInput.Read read:
+                _reads.Add(read.Callback);
+                break;
+            case NodeInput.Tick tick:
+                _tickLateness = _tickLateness is { } earlier && earlier > tick.Lateness ? earlier : tick.Lateness;
+                break;
+            case NodeInput.LinkUp up:
+                LinkUp(up.Link, up.Hello);
+                break;
+            case NodeInput.LinkDown down:
+                LinkDown(down);
+                break;
+            case NodeInput.PeerDied died:
+                PeerDied(died.Evidence);
+                break;
+            case NodeInput.Stop stop:
+                _stop.Begin(stop.Stopped);
+                break;
+            default:
+                throw new InvariantBrokenException($"The loop knows no input {input.GetType().Name}.");
+        }
+    }
+
+    private void Propose(NodeInput.Propose propose)
+    {
+        if (_stop.IsStopping)
+            propose.Callback?.Failed(ProposalFailure.NotApplied, $"Member {Self} is stopping.");
+        else
+            Take(propose);
+    }
+
+    private void Take(NodeInput.Propose propose)
+    {
+        Counters.ProposalsCount++;
+        if (Core is not null)
+        {
+            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
+        }
+        else if (_early.Count < 1024)
+        {
+            _early.Add(propose);
+        }
+        else
+        {
+            propose.Callback?.Failed(ProposalFailure.NotApplied, $"Member {Self} has not joined a cluster yet. {_formation.Waiting}");
+        }
+    }
+
+    private void Receive(long link, MemberId from, PeerMessage message)
+    {
+        // Only what may come from a member without an identity passes unasked.
+        switch (message)
+        {
+            case PeerMessage.BootstrapProbe probe:
+                _formation.Probed(from, probe);
+                return;
+            case PeerMessage.BootstrapAnswer answer:
+                _formation.Answered(from, answer);
+                return;
+            case PeerMessage.JoinRequest join:
+                _formation.AskedToJoin(from, join);
+                return;
+            case PeerMessage.JoinReply reply:
+                _formation.JoinAnswered(from, reply);
+                return;
+        }
+        if (_links.Pass(link, message) == Admission.Admitted)
+            Deliver(from, message);
+    }
+
+    private void Deliver(MemberId from, PeerMessage message)
+    {
+        if (Core is not { } core)
+            return;
+        switch (message)
+        {
+            case PeerMessage.Raft raft when raft.Message.From == from && raft.Message.To == Self:
+                core.Step(raft.Message);
+                break;
+            case PeerMessage.ForwardProposals forward when forward.Proposer.Member == from:
+                TakeForwarded(from, forward);
+                break;
+            case PeerMessage.ForwardRefused refused when refused.Proposer == _pending.Proposer && from == core.Leader:
+                ForwardRefused(refused);
+                break;
+            case PeerMessage.Channel channel:
+                foreach (var participant in _participants)
+                {
+                    if (participant.Channel == channel.Id)
+                        participant.Received(from, channel.Payload);
+                }
+                break;
+            default:
+                LogIgnored(_ports.Logger, message.GetType().Name, from.Value);
+                break;
+        }
+    }
+
+    private void TakeForwarded(MemberId from, PeerMessage.ForwardProposals forward)
+    {
+        if (Core!.Role != RaftRole.Leader)
+        {
+            _ports.Transport.Send(from, new PeerMessage.ForwardRefused(forward.Proposer, forward.FirstSequence, ForwardRefusal.NotLeader));
+        }
+        else if (!Status.Ready)
+        {
+            // Until an entry of its own term is applied, this leader does not know what older terms left in its log.
+            if (_stashed.Count < MaxStashedForwards)
+                _stashed.Add((from, forward));
+        }
+        else if (_desk.Admit(Core, forward, Now.UnixMilliseconds) is { } refused)
+        {
+            _ports.Transport.Send(from, refused);
+        }
+    }
+
+    private void ForwardRefused(PeerMessage.ForwardRefused refused)
+    {
+        Invariant.Holds(
+            refused.Refusal != ForwardRefusal.Superseded,
+            $"A later start of member {Self} proposes already; this one ({_pending.Proposer}) must end. Is the same data directory, or a copy of it, in use twice?");
+        _pending.ResendFrom(refused.NextSequence);
+        // A gap is mended at once; a leader that is busy, or none, is given until the next tick.
+        _forwardRefused = refused.Refusal != ForwardRefusal.Gap;
+    }
+
+    private void LinkUp(long link, PeerHello hello)
+    {
+        if (_links.Up(link, hello, ClusterId, Core?.Membership ?? Membership.Empty) is { } refusal)
+        {
+            LogLinkRefused(_ports.Logger, hello.Member.Value, refusal);
+            _ports.Transport.Refuse(link, refusal);
+            return;
+        }
+        Core?.PeerUnreachable(hello.Member);
+        foreach (var participant in _participants)
+            participant.LinkChanged(hello.Member, true);
+        _formation.LinkChanged(hello.Member, true);
+    }
+
+    private void LinkDown(NodeInput.LinkDown down)
+    {
+        _links.Down(down.Link);
+        if (_links.IsUp(down.Peer))
+            return;
+        Core?.PeerUnreachable(down.Peer);
+        foreach (var participant in _participants)
+            participant.LinkChanged(down.Peer, false);
+        _formation.LinkChanged(down.Peer, false);
+    }
+
+    private void PeerDied(DeathEvidence evidence)
+    {
+        LogPeerDied(_ports.Logger, evidence.Member.Value, evidence.Boot, evidence.Proven, evidence.Reason);
+        // A later start that is linked by now lives: then only sessions of the dead one end.
+        if (_links.Current(evidence.Member) is not { } hello || hello.Boot <= evidence.Boot)
+            Core?.PeerDied(evidence.Member);
+        foreach (var participant in _participants)
+            participant.PeerDied(evidence);
+    }
+
+    private void Tick(TimeSpan lateness)
+    {
+        Core?.Tick();
+        _reads.Tick();
+        _formation.Tick();
+        _forwardRefused = false;
+        ResendWhatMayBeLost();
+        foreach (var participant in _participants)
+            participant.Tick(lateness);
+        if (Core is { Role: RaftRole.Leader } core && Status.Ready)
+            MembershipKeeper.Promote(core, _links.Current, Now.UnixMilliseconds);
+    }
+
+    /// <summary>A forward may be dropped on the way without anybody hearing of it.</summary>
+    private void ResendWhatMayBeLost()
+    {
+        if (_pending.Count == 0 || _pending.FirstSequence != _progressMark)
+        {
+            _progressMark = _pending.FirstSequence;
+            _ticksWithoutProgress = 0;
+        }
+        else if (++_ticksWithoutProgress >= _options.ElectionTicks)
+        {
+            _ticksWithoutProgress = 0;
+            if (Core?.Leader != Self)
+                _pending.Resend();
+        }
+    }
+
+    /// <summary>Carries out what the core wants, applies what is committed, and goes on while that makes more to do.</summary>
+    private void CarryOut()
+    {
+        for (var round = 0; round < 8 && !IsStopped && Core is { } core; round++)
+        {
+            SendProposals(core);
+            if (core.Leader != MemberId.None)
+                _reads.Ask(core);
+            core.EndTurn();
+            var worked = CarryOutEffects(core);
+            if (!_snapshots.IsRestoring && _applier.ApplyCommitted(core, MaxAppliedPerTurn) > 0)
+            {
+                worked = true;
+                NoteClusterId();
+                _reads.AppliedTo(_applier.Applied);
+            }
+            NeedsTurn = !_snapshots.IsRestoring && _applier.Applied < core.Commit;
+            worked |= PublishStatus(core);
+            if (!worked)
+                break;
+        }
+        RefuseReplacedMembers();
+        if (Core is { } running && !IsStopped)
+            NeedsTurn |= _snapshots.Step(running);
+    }
+
+    private void SendProposals(RaftCore core)
+    {
+        if (!_pending.HasUnsent || _forwardRefused)
+            return;
+        if (core.Role == RaftRole.Leader)
+        {
+            // The same door as for forwarded ones: not before the log of older terms is applied.
+            if (Status.Ready && Status.Term == core.Term && _pending.ProposeTo(core, Now.UnixMilliseconds) == ProposeOutcome.Busy)
+                _forwardRefused = true;
+        }
+        else if (!core.Leader.IsNone && _links.IsUp(core.Leader))
+        {
+            for (var i = 0; i < MaxForwardsPerTurn && _pending.HasUnsent; i++)
+            {
+                var (first, envelopes) = _pending.TakeUnsent(MaxForwardedEnvelopes, MaxForwardedBytes);
+                _ports.Transport.Send(core.Leader, new PeerMessage.ForwardProposals(_pending.Proposer, first, envelopes));
+            }
+        }
+        _pending.NoteSent();
+    }
+
+    /// <returns>Whether there was anything that may lead to more in the same turn.</returns>
+    private bool CarryOutEffects(RaftCore core)
+    {
+        var effects = core.Effects;
+        var worked = effects.Reads.Count > 0;
+        Persist(core, effects);
+        foreach (var message in effects.Messages)
+            _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
+        foreach (var send in effects.SnapshotSends)
+            _snapshots.ReadForPeer(send);
+        foreach (var chunk in effects.SnapshotWrites)
+            _snapshots.WriteChunk(chunk);
+        foreach (var grant in effects.Reads)
+            _reads.Granted(grant);
+        effects.Clear();
+        _reads.AppliedTo(_applier.Applied);
+        return worked;
+    }
+
+    private void Persist(RaftCore core, Effects effects)
+    {
+        if (effects.Persist is not null || _links.HasBootsToRemember)
+        {
+            Write(core, effects.Persist, effects.TruncateFrom, effects.Append.Count == 0 ? [] : [.. effects.Append], null);
+        }
+        if (effects.MessagesOncePersisted.Count == 0)
+            return;
+        if (_writing.Count > 0)
+        {
+            // Lanes keep the order, so the newest write under way is the last that these must wait for.
+            _writing.Last().Held.AddRange(effects.MessagesOncePersisted);
+            return;
+        }
+        foreach (var message in effects.MessagesOncePersisted)
+            _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
+    }
+
+    private void Write(RaftCore core, PersistRequest? request, LogIndex? truncateFrom, Entry[] entries, SnapshotMark? resetTo)
+    {
+        var batch = new LogBatch
+        {
+            Term = core.Term,
+            Vote = core.Vote,
+            ResetTo = resetTo,
+            TruncateFrom = truncateFrom,
+            Entries = entries,
+            PeerBoots = _links.TakeBootsToRemember(),
+        };
+        var job = new LogWriteJob(_storage.Log, batch, request, Counters);
+        _writing.Enqueue(job);
+        _ports.LogLane.Submit(job);
+    }
+
+    private void DiskDone(DiskJob job)
+    {
+        if (job.Failure is { } failure)
+        {
+            throw failure as LogFailedException
+                ?? new LogFailedException($"{job.GetType().Name} failed in {_ports.Directory.Location}: {failure.Message} This member stops.", failure);
+        }
+        if (job is not LogWriteJob written)
+        {
+            if (Core is { } core)
+                _snapshots.Done(job, core, this);
+            return;
+        }
+        Invariant.Holds(_writing.TryDequeue(out var oldest) && oldest == written, "log writes end in the order in which they were submitted");
+        if (written.Request is { } request)
+            Core!.Persisted(request);
+        foreach (var message in written.Held)
+            _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
+        _links.Remembered(written.Boots, Deliver);
+    }
+
+    /// <summary>Role, term, leader and readiness as of now; tells everybody who waits for a change.</summary>
+    /// <returns>Whether one of these changed.</returns>
+    private bool PublishStatus(RaftCore core)
+    {
+        var ready = core.Role == RaftRole.Leader
+            ? core.HasCommittedInTerm && _applier.AppliedTerm == core.Term
+            : !core.Leader.IsNone;
+        var before = Status;
+        if (before.Commit == core.Commit && before.Applied == _applier.Applied && before.Role == core.Role && before.Term == core.Term
+            && before.Leader == core.Leader && before.Ready == ready)
+        {
+            return false;
+        }
+        var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied);
+        Status = status;
+        if (before.Role == status.Role && before.Term == status.Term && before.Leader == status.Leader && before.Ready == status.Ready)
+            return false;
+        StatusChanged(core, before, status);
+        return true;
+    }
+
+    private void StatusChanged(RaftCore core, NodeStatus before, NodeStatus status)
+    {
+        LogStatus(_ports.Logger, status.Role, status.Term.Value, status.Leader.Value, status.Ready, status.Commit.Value);
+        if (status.Role == RaftRole.Leader && before.Role != RaftRole.Leader)
+            Counters.ElectionsCount++;
+        if (before.Leader != status.Leader || before.Term != status.Term)
+        {
+            _pending.Resend();
+            _forwardRefused = false;
+            _desk.Reset();
+            if (status.Role != RaftRole.Leader)
+                _stashed.Clear();
+        }
+        foreach (var participant in _participants)
+            participant.StatusChanged(status);
+        if (status.Role != RaftRole.Leader || !status.Ready)
+            return;
+        if (ClusterId == Guid.Empty)
+            core.Propose(Applier.MintClusterId(_formation.NewClusterId()), Now.UnixMilliseconds, out _);
+        foreach (var (from, forward) in _stashed)
+            TakeForwarded(from, forward);
+        _stashed.Clear();
+    }
+
+    private void NoteClusterId()
+    {
+        if (_storage.Identity is { } identity && identity.ClusterId == Guid.Empty && _applier.ClusterId != Guid.Empty)
+        {
+            _storage.NameCluster(_applier.ClusterId);
+            LogClusterNamed(_ports.Logger, _applier.ClusterId);
+            AnnounceSelf();
+        }
+    }
+
+    /// <summary>A member that was replaced by a newer incarnation of itself must not be heard any more.</summary>
+    private void RefuseReplacedMembers()
+    {
+        if (Core is not { } core || core.MembershipIndex == _membershipSeen)
+            return;
+        _membershipSeen = core.MembershipIndex;
+        foreach (var (link, reason) in _links.Outdated(core.Membership))
+            _ports.Transport.Refuse(link, reason);
+    }
+
+    private void AnnounceSelf() =>
+        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members[Self], HostProcess));
+
+    /// <summary>This member has an identity and a log: from here on it is a Raft member.</summary>
+    private void BeginConsensus(RestoredState restored)
+    {
+        _pending.Proposer = new ProposerId(Self, Incarnation, Boot);
+        _links.Restore(_storage.RememberedBoots);
+        _snapshots.Store = _storage.Snapshots;
+        Core = new RaftCore(_options.CoreOptions((uint)Boot), restored, _storage.Log);
+        foreach (var propose in _early)
+            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
+        _early.Clear();
+        LogBegan(_ports.Logger, Self.Value, Incarnation, Boot, Core.Term.Value, Core.LastIndex.Value);
+    }
+
+    private void Fail(Exception failure)
+    {
+        LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
+        Failure = failure;
+        Stop(failure);
+    }
+
+    private void Stop(Exception? failure)
+    {
+        IsStopped = true;
+        var reason = failure is null ? $"Member {Self} stopped." : $"Member {Self} stopped: {failure.Message}";
+        _pending.FailAll(reason);
+        _reads.FailAll(reason);
+        foreach (var propose in _early)
+            propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
+        _early.Clear();
+        Status = Status with { Role = RaftRole.Follower, Leader = MemberId.None, Ready = false };
+        foreach (var participant in _participants)
+            participant.StatusChanged(Status);
+        _stop.Ended(failure);
+    }
+}

@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Logging;
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>How one member's loop behaves.</summary>
+internal sealed record NodeLoopOptions
+{
+    public required MemberId Self { get; init; }
+
+    /// <summary>Where the members that this one is configured with listen, itself included.</summary>
+    public required IReadOnlyDictionary<MemberId, string> Members { get; init; }
+
+    /// <summary>Seeds this node's random choices: election jitter, cluster id.</summary>
+    public required ulong Seed { get; init; }
+
+    public required HostProcess HostProcess { get; init; }
+
+    public TimeSpan TickInterval { get; init; } = TimeSpan.FromMilliseconds(5);
+
+    public int HeartbeatTicks { get; init; } = 6;
+
+    public int ElectionTicks { get; init; } = 40;
+
+    /// <summary>An operator's word that the configured members may form a cluster though not all of them answered.</summary>
+    public bool ForceBootstrap { get; init; }
+
+    /// <summary>A snapshot is taken after this many applied entries...</summary>
+    public long SnapshotEveryEntries { get; init; } = 200_000;
+
+    /// <summary>...or this many applied bytes, whichever comes first.</summary>
+    public long SnapshotEveryBytes { get; init; } = 64L << 20;
+
+    /// <summary>Entries kept in the log behind a snapshot, for peers that are only a little behind.</summary>
+    public long KeepEntries { get; init; } = 20_000;
+
+    /// <summary>Entry bytes kept in memory behind the commit.</summary>
+    public long KeepMemoryBytes { get; init; } = 16L << 20;
+
+    /// <summary>The most of this member's own proposals that wait for their result.</summary>
+    public int MaxPendingProposals { get; init; } = 16_384;
+
+    /// <summary>The most bytes of this member's own proposals that wait for their result.</summary>
+    public long MaxPendingBytes { get; init; } = 32L << 20;
+
+    /// <summary>How long a graceful stop may take for the host's session and for handing leadership over, each.</summary>
+    public TimeSpan StopPatience { get; init; } = TimeSpan.FromSeconds(2);
+
+    public SegmentedLogOptions Log { get; init; } = new();
+
+    public RaftCoreOptions CoreOptions(uint boot) => new()
+    {
+        Self = Self,
+        Seed = Seed,
+        Boot = boot,
+        HeartbeatTicks = HeartbeatTicks,
+        ElectionTicks = ElectionTicks,
+    };
+}
+
+/// <summary>Everything outside that a loop touches.</summary>
+/// <param name="Directory">Where its durable files live.</param>
+/// <param name="LogLane">Runs log writes, in order.</param>
+/// <param name="SnapshotLane">Runs snapshot reads and writes, in order, beside the log's.</param>
+/// <param name="Transport">Carries messages.</param>
+/// <param name="Inbox">Where the loop's own later inputs go in.</param>
+/// <param name="Logger">Hears what happened.</param>
+internal sealed record NodeLoopPorts(
+    ILogDirectory Directory, IDiskLane LogLane, IDiskLane SnapshotLane, ITransport Transport, INodeInbox Inbox, ILogger Logger);

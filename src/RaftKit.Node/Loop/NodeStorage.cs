@@ -1,0 +1,107 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>This member's directory: whose it is, its log and its snapshots; opened, formed or joined.</summary>
+internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions options, Applier applier) : IDisposable
+{
+    private IDisposable? _lock;
+    private SegmentedLog? _log;
+
+    /// <summary>Null while the directory is empty.</summary>
+    public DirectoryIdentity? Identity { get; private set; }
+
+    public SegmentedLog Log => _log ?? throw new InvariantBrokenException("the log is used before it is open");
+
+    public SnapshotStore Snapshots { get; private set; } = null!;
+
+    public IReadOnlyList<PeerBoot> RememberedBoots { get; private set; } = [];
+
+    /// <summary>Takes the directory.</summary>
+    /// <returns>Whether it has an owner; otherwise it is empty.</returns>
+    public bool Open()
+    {
+        _lock = directory.Lock();
+        if (IdentityFile.Read(directory) is null)
+            return false;
+        // Counts the start, durably, before anybody hears of it: an older number shows a directory that was rolled back.
+        Identity = IdentityFile.Open(directory, options.Self);
+        return true;
+    }
+
+    /// <summary>Reads back what is durable, into the state machines and for the core.</summary>
+    public RestoredState Recover()
+    {
+        Snapshots = SnapshotStore.Open(directory);
+        // An identity says that there was a log: without one, a vote was lost, and must not be given again.
+        _log = SegmentedLog.Open(directory, options.Log with { MustExist = true }, Snapshots, out var recovered);
+        RememberedBoots = recovered.PeerBoots;
+        var membership = Membership.Empty;
+        var at = LogIndex.Zero;
+        if (recovered.Snapshot is { } mark)
+        {
+            Restore(mark);
+            (membership, at) = (mark.Membership, mark.Index);
+        }
+        foreach (var entry in recovered.Entries)
+        {
+            if (entry.Kind == EntryKind.Membership)
+                (membership, at) = (MembershipCodec.Decode(entry.Payload.Span), entry.Index);
+        }
+        return new RestoredState(recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries);
+    }
+
+    /// <summary>Makes this an initial member of a new cluster. Every founder writes the same first entry, so that their logs agree from the start.</summary>
+    public RestoredState Form()
+    {
+        var founders = options.Members.Keys.Order().ToList();
+        Identity = new DirectoryIdentity(options.Self, 1, 1, Guid.Empty, founders);
+        var membership = new Membership(founders.Select(m => new MemberIncarnation(m, 1)), [], []);
+        var first = new Entry(new Term(1), new LogIndex(1), EntryKind.Membership, 0, MembershipCodec.Encode(membership));
+        return Begin(new LogBatch { Term = new Term(1), Vote = MemberId.None, Entries = [first] });
+    }
+
+    /// <summary>Makes this a member of an existing cluster, under the incarnation that was committed for it.</summary>
+    public RestoredState Join(Guid clusterId, int incarnation)
+    {
+        Identity = new DirectoryIdentity(options.Self, incarnation, 1, clusterId, []);
+        return Begin(new LogBatch { Term = Term.Zero, Vote = MemberId.None });
+    }
+
+    /// <summary>The first committed command named the cluster.</summary>
+    public void NameCluster(Guid clusterId)
+    {
+        Identity = Identity! with { ClusterId = clusterId };
+        IdentityFile.Write(directory, Identity);
+    }
+
+    public void Dispose()
+    {
+        _log?.Dispose();
+        _lock?.Dispose();
+    }
+
+    private RestoredState Begin(LogBatch first)
+    {
+        // The log comes before the identity: a crash between the two leaves a directory that still counts as empty.
+        foreach (var leftover in directory.List())
+            directory.Delete(leftover);
+        using (var log = SegmentedLog.Open(directory, options.Log, out _))
+        {
+            log.Write(first);
+            log.Sync();
+        }
+        IdentityFile.Write(directory, Identity!);
+        return Recover();
+    }
+
+    private void Restore(SnapshotMark mark)
+    {
+        var router = new FrameRouter(applier);
+        foreach (var (section, frame) in Snapshots.OpenFrames(mark))
+            router.Frame(section, frame);
+        router.Complete(applier.Context(mark));
+        applier.JumpTo(mark);
+    }
+}

@@ -1,0 +1,89 @@
+using Microsoft.Extensions.Logging;
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>
+/// A member in production: a <see cref="NodeLoop"/> on its thread, its disk lanes and its transport. It holds no rule of its own; it starts the parts in
+/// order and ends them in order.
+/// </summary>
+internal sealed class RaftNode : IAsyncDisposable
+{
+    private readonly NodeLoopOptions _options;
+    private readonly LoopThread _thread;
+    private readonly DiskLaneThread _logLane;
+    private readonly DiskLaneThread _snapshotLane;
+    private readonly TcpTransport _transport;
+    private readonly TaskCompletionSource<Exception?> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _started;
+    private bool _stopped;
+    private Task _abort = Task.CompletedTask;
+
+    public RaftNode(
+        NodeLoopOptions options, TcpTransportOptions transport, string dataDirectory, IReadOnlyList<IStateMachine> machines,
+        IReadOnlyList<ILoopParticipant> participants, TimeProvider time, ILoggerFactory loggers)
+    {
+        _options = options;
+        _thread = new LoopThread($"raftkit {options.Self} loop", options.TickInterval, time);
+        _logLane = new DiskLaneThread($"raftkit {options.Self} log", _thread);
+        _snapshotLane = new DiskLaneThread($"raftkit {options.Self} snapshot", _thread);
+        _transport = new TcpTransport(transport, _thread, time, loggers.CreateLogger("RaftKit.Transport"));
+        var ports = new NodeLoopPorts(new DiskLogDirectory(dataDirectory), _logLane, _snapshotLane, _transport, _thread, loggers.CreateLogger("RaftKit.Node"));
+        Loop = new NodeLoop(options, ports, machines, participants);
+    }
+
+    public NodeLoop Loop { get; }
+
+    public NodeStatus Status => Loop.Status;
+
+    public NodeCounters Counters => Loop.Counters;
+
+    public INodeInbox Inbox => _thread;
+
+    /// <summary>Completes when the loop has ended: with its failure, or with null after an orderly stop.</summary>
+    public Task<Exception?> Ended => _ended.Task;
+
+    /// <summary>Listens, takes the directory, recovers and begins to take part.</summary>
+    public void Start()
+    {
+        _transport.Start();
+        Loop.Start(_thread.Now);
+        _thread.Start(Loop, LoopEnded);
+        _started = true;
+    }
+
+    /// <summary>
+    /// Stops in order: the host's session closes, leadership is handed over, writes become durable; then the peers hear a goodbye. Each step takes a
+    /// bounded time. Also ends what a failed start left.
+    /// </summary>
+    public async Task StopAsync()
+    {
+        if (_stopped)
+            return;
+        _stopped = true;
+        if (_started)
+        {
+            _thread.Post(new NodeInput.Stop(_ => { }));
+            await _ended.Task.ConfigureAwait(false);
+            _thread.Join();
+        }
+        await _abort.ConfigureAwait(false);
+        await _transport.StopAsync($"Member {_options.Self} stops.").ConfigureAwait(false);
+        _logLane.Close();
+        _snapshotLane.Close();
+        Loop.Dispose();
+    }
+
+    public async ValueTask DisposeAsync() => await StopAsync().ConfigureAwait(false);
+
+    private void LoopEnded(Exception? failure)
+    {
+        // Without a goodbye: the others then have their evidence, and elect at once.
+        if (failure is not null)
+            _abort = _transport.AbortAsync();
+        _ended.TrySetResult(failure);
+    }
+}

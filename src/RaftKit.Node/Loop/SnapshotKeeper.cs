@@ -1,0 +1,333 @@
+using System.Buffers;
+using System.Diagnostics;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Log;
+using RaftKit.Node.Transport;
+using SnapshotReceiver = RaftKit.Node.Log.SnapshotReceiver;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>
+/// Snapshots of this member's state, slice by slice beside the applying; chunks of them for peers; and the way of a leader's snapshot into this
+/// member: received aside, durable, restored frame by frame, then the log starts after it. Disk work runs in the snapshot lane. Loop thread only.
+/// </summary>
+internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts ports, Applier applier, NodeCounters counters)
+{
+    /// <summary>Frames on their way to disk at most: slicing goes no faster than the disk.</summary>
+    private const int MaxFramesInFlight = 4;
+
+    private Capture? _capture;
+    private SnapshotReceiver? _receiver;
+    private (MemberId From, Term Term)? _receiving;
+    private Restoring? _restoring;
+
+    public SnapshotStore Store { private get; set; } = null!;
+
+    /// <summary>The state machines are being replaced: nothing is applied meanwhile.</summary>
+    public bool IsRestoring => _restoring is not null;
+
+    /// <summary>Begins a snapshot when one is due, and takes the next slice of one under way.</summary>
+    /// <returns>Whether to turn again at once.</returns>
+    public bool Step(RaftCore core)
+    {
+        if (_capture is null && !IsRestoring && IsDue(core))
+            _capture = Begin();
+        if (_capture is not { } capture || capture.FramesInFlight >= MaxFramesInFlight || capture.IsSliced)
+            return false;
+        var start = Stopwatch.GetTimestamp();
+        Slice(capture);
+        NoteTime(start);
+        return false;
+    }
+
+    /// <summary>A peer needs a piece of the newest snapshot.</summary>
+    public void ReadForPeer(SnapshotSend send) => ports.SnapshotLane.Submit(new ReadChunkJob(Store, options.Self, send));
+
+    /// <summary>A piece of the leader's snapshot came, in order.</summary>
+    public void WriteChunk(SnapshotChunk chunk)
+    {
+        // A garbled chunk is as good as a lost one: the leader sends it again.
+        if (Crc32C.Of(chunk.Data.Span) != chunk.Checksum || IsRestoring)
+            return;
+        _receiving = (chunk.From, chunk.Term);
+        if (_receiver is null || _receiver.Mark != chunk.Snapshot)
+        {
+            _receiver?.Abort();
+            _receiver = Store.BeginReceive(chunk.Snapshot);
+        }
+        ports.SnapshotLane.Submit(new WriteChunkJob(_receiver, chunk));
+    }
+
+    /// <summary>A job of the snapshot lane ended well.</summary>
+    public void Done(DiskJob job, RaftCore core, NodeLoop loop)
+    {
+        switch (job)
+        {
+            case ReadChunkJob { Chunk: { } chunk }:
+                if (core.Role == RaftRole.Leader && core.Term == chunk.Term)
+                    ports.Transport.Send(chunk.To, new PeerMessage.Raft(chunk));
+                break;
+            case FrameJob frame:
+                frame.Capture.FramesInFlight--;
+                break;
+            case CommitJob commit:
+                Committed(commit, core, loop);
+                break;
+            case WriteChunkJob written:
+                ChunkWritten(written, core);
+                break;
+            case CompleteReceiveJob complete:
+                BeginRestore(complete, core, loop);
+                break;
+            case ReadFramesJob frames:
+                RestoreFrames(frames, loop);
+                break;
+        }
+    }
+
+    public void Dispose()
+    {
+        _capture?.Dispose();
+        _receiver?.Abort();
+    }
+
+    private bool IsDue(RaftCore core) =>
+        (applier.EntriesSinceSnapshot >= options.SnapshotEveryEntries || applier.BytesSinceSnapshot >= options.SnapshotEveryBytes)
+        // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
+        && core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex;
+
+    private Capture Begin()
+    {
+        var start = Stopwatch.GetTimestamp();
+        var writer = Store.Begin(applier.Applied, applier.AppliedTerm, applier.AppliedStamp, applier.AppliedMembership);
+        var node = new ArrayBufferWriter<byte>();
+        applier.WriteNodeFrame(node);
+        var capture = new Capture(writer, [.. applier.Machines.Select(m => (m.Name, m.Capture()))]);
+        applier.EntriesSinceSnapshot = 0;
+        applier.BytesSinceSnapshot = 0;
+        Submit(capture, Applier.NodeSection, node);
+        NoteTime(start);
+        return capture;
+    }
+
+    private void Slice(Capture capture)
+    {
+        var (section, slices) = capture.Current;
+        var frame = new ArrayBufferWriter<byte>(64 << 10);
+        if (!slices.WriteSlice(frame))
+            capture.NextMachine();
+        if (frame.WrittenCount > 0)
+            Submit(capture, section, frame);
+        if (capture.IsSliced)
+            ports.SnapshotLane.Submit(new CommitJob(capture));
+    }
+
+    private void Submit(Capture capture, string section, ArrayBufferWriter<byte> frame)
+    {
+        capture.FramesInFlight++;
+        ports.SnapshotLane.Submit(new FrameJob(capture, section, frame.WrittenMemory));
+    }
+
+    private void Committed(CommitJob commit, RaftCore core, NodeLoop loop)
+    {
+        _capture?.Dispose();
+        _capture = null;
+        counters.SnapshotsTakenCount++;
+        var mark = commit.Mark!;
+        if (mark.Index <= core.SnapshotIndex)
+            return;
+        core.SnapshotTaken(mark, options.KeepEntries);
+        core.TrimMemory(options.KeepMemoryBytes);
+        loop.CompactLog(mark.Index - options.KeepEntries);
+    }
+
+    private void ChunkWritten(WriteChunkJob written, RaftCore core)
+    {
+        if (written.Receiver != _receiver || _receiving is not { } leader)
+            return;
+        if (written.Chunk.IsLast && _receiver.NextOffset == written.Chunk.Snapshot.Length)
+            ports.SnapshotLane.Submit(new CompleteReceiveJob(_receiver, leader.From));
+        else
+            core.SnapshotChunkWritten(leader.From, leader.Term, written.Chunk.Snapshot.Index, _receiver.NextOffset);
+    }
+
+    private void BeginRestore(CompleteReceiveJob complete, RaftCore core, NodeLoop loop)
+    {
+        _receiver = null;
+        var mark = complete.Mark;
+        if (mark.Index <= applier.Applied)
+        {
+            // The log overtook it meanwhile: nothing to restore, yet the leader may stop sending.
+            core.SnapshotInstalled(mark, complete.From);
+            return;
+        }
+        _capture?.Dispose();
+        _capture = null;
+        _restoring = new Restoring(mark, complete.From, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier));
+        RestoreFrames(null, loop);
+    }
+
+    private void RestoreFrames(ReadFramesJob? read, NodeLoop loop)
+    {
+        var restoring = _restoring!;
+        if (read is not null)
+        {
+            foreach (var (section, frame) in read.Frames)
+                restoring.Router.Frame(section, frame);
+        }
+        if (read is null || !read.IsEnd)
+        {
+            ports.SnapshotLane.Submit(new ReadFramesJob(restoring.Frames));
+            return;
+        }
+        restoring.Frames.Dispose();
+        restoring.Router.Complete(applier.Context(restoring.Mark));
+        applier.JumpTo(restoring.Mark);
+        counters.SnapshotsInstalledCount++;
+        _restoring = null;
+        loop.SnapshotRestored(restoring.Mark, restoring.From);
+    }
+
+    private void NoteTime(long start)
+    {
+        var ticks = Stopwatch.GetElapsedTime(start).Ticks;
+        if (ticks > counters.LongestSnapshotTurnTicks)
+            counters.LongestSnapshotTurnTicks = ticks;
+    }
+
+    private sealed record Restoring(
+        SnapshotMark Mark, MemberId From, IEnumerator<SnapshotFrame> Frames, FrameRouter Router);
+
+    /// <summary>A snapshot of all machines, begun at one moment.</summary>
+    private sealed class Capture(SnapshotWriter writer, IReadOnlyList<(string Section, ISnapshotCapture Slices)> machines) : IDisposable
+    {
+        private int _machine;
+
+        public SnapshotWriter Writer => writer;
+
+        public int FramesInFlight { get; set; }
+
+        public bool IsSliced => _machine == machines.Count;
+
+        public (string Section, ISnapshotCapture Slices) Current => machines[_machine];
+
+        public void NextMachine() => machines[_machine++].Slices.Dispose();
+
+        public void Dispose()
+        {
+            while (!IsSliced)
+                NextMachine();
+        }
+    }
+
+    private sealed class FrameJob(Capture capture, string section, ReadOnlyMemory<byte> frame) : DiskJob
+    {
+        public Capture Capture => capture;
+
+        protected override void Run() => capture.Writer.WriteFrame(section, frame.Span);
+    }
+
+    private sealed class CommitJob(Capture capture) : DiskJob
+    {
+        public SnapshotMark? Mark { get; private set; }
+
+        protected override void Run() => Mark = capture.Writer.Commit();
+    }
+
+    private sealed class ReadChunkJob(SnapshotStore store, MemberId self, SnapshotSend send) : DiskJob
+    {
+        public SnapshotChunk? Chunk { get; private set; }
+
+        protected override void Run()
+        {
+            var bytes = new byte[Math.Min(send.MaxBytes, send.Snapshot.Length - send.Offset)];
+            // A newer snapshot may have replaced this one: the core is about to notice, and starts over.
+            if (bytes.Length == 0 || store.Read(send.Snapshot, send.Offset, bytes) != bytes.Length)
+                return;
+            Chunk = new SnapshotChunk
+            {
+                From = self,
+                To = send.To,
+                Term = send.Term,
+                Snapshot = send.Snapshot,
+                Offset = send.Offset,
+                Data = bytes,
+                Checksum = Crc32C.Of(bytes),
+            };
+        }
+    }
+
+    private sealed class WriteChunkJob(SnapshotReceiver receiver, SnapshotChunk chunk) : DiskJob
+    {
+        public SnapshotReceiver Receiver => receiver;
+
+        public SnapshotChunk Chunk => chunk;
+
+        protected override void Run()
+        {
+            if (chunk.Offset == receiver.NextOffset)
+                receiver.Write(chunk.Offset, chunk.Data.Span);
+        }
+    }
+
+    private sealed class CompleteReceiveJob(SnapshotReceiver receiver, MemberId from) : DiskJob
+    {
+        public MemberId From => from;
+
+        public SnapshotMark Mark => receiver.Mark;
+
+        protected override void Run() => receiver.Complete();
+    }
+
+    private sealed class ReadFramesJob(IEnumerator<SnapshotFrame> frames) : DiskJob
+    {
+        private const int MaxBytes = 256 << 10;
+
+        public List<SnapshotFrame> Frames { get; } = [];
+
+        public bool IsEnd { get; private set; }
+
+        protected override void Run()
+        {
+            for (var bytes = 0; bytes < MaxBytes; bytes += Frames[^1].Bytes.Length)
+            {
+                if (!frames.MoveNext())
+                {
+                    IsEnd = true;
+                    return;
+                }
+                Frames.Add(frames.Current);
+            }
+        }
+    }
+}
+
+/// <summary>Gives each frame of a snapshot to the part that wrote it.</summary>
+internal sealed class FrameRouter
+{
+    private readonly Applier _applier;
+    private readonly Dictionary<string, IStateRestorer> _restorers;
+
+    public FrameRouter(Applier applier)
+    {
+        _applier = applier;
+        _restorers = applier.Machines.ToDictionary(m => m.Name, m => m.BeginRestore());
+    }
+
+    public void Frame(string section, ReadOnlyMemory<byte> frame)
+    {
+        if (section == Applier.NodeSection)
+            _applier.ReadNodeFrame(frame);
+        else if (_restorers.TryGetValue(section, out var restorer))
+            restorer.Frame(frame);
+        else
+            throw new InvariantBrokenException($"The snapshot holds state of the state machine '{section}', which this node was not given. Register it under that name.");
+    }
+
+    public void Complete(in CommandContext context)
+    {
+        foreach (var restorer in _restorers.Values)
+            restorer.Complete(context);
+    }
+}

@@ -1,0 +1,176 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Members;
+
+/// <summary>Whether what comes over a link may reach the consensus core.</summary>
+internal enum Admission
+{
+    /// <summary>It may.</summary>
+    Admitted,
+
+    /// <summary>Not yet: the peer's start must be remembered durably first, or the peer has no identity yet.</summary>
+    Waiting,
+
+    /// <summary>It may not; the link was refused.</summary>
+    Refused,
+}
+
+/// <summary>
+/// Who is at the other end of each link, and whether it may take part: a member that lost or rolled back its disk must never vote or acknowledge under
+/// the identity it had (DESIGN, promise 4). Decided on the loop, so that the simulator decides it too. Loop thread only.
+/// </summary>
+internal sealed class PeerLinks
+{
+    private readonly Dictionary<long, Peer> _links = [];
+    private readonly Dictionary<MemberId, long> _current = [];
+    private readonly Dictionary<MemberId, PeerBoot> _remembered = [];
+    private readonly List<PeerBoot> _toRemember = [];
+
+    /// <summary>Starts that the next log batch must carry.</summary>
+    public bool HasBootsToRemember => _toRemember.Count > 0;
+
+    public PeerBoot[] TakeBootsToRemember()
+    {
+        PeerBoot[] boots = [.. _toRemember];
+        _toRemember.Clear();
+        return boots;
+    }
+
+    /// <summary>What the disk remembers of other members' starts.</summary>
+    public void Restore(IEnumerable<PeerBoot> boots)
+    {
+        foreach (var boot in boots)
+            _remembered[boot.Member] = boot;
+    }
+
+    /// <summary>Whether this member has ever seen the other one take part.</summary>
+    public bool Remembers(MemberId member) => _remembered.ContainsKey(member);
+
+    /// <summary>The hello of the member's current link; null when there is none.</summary>
+    public PeerHello? Current(MemberId member) => _current.TryGetValue(member, out var link) ? _links[link].Hello : null;
+
+    public bool IsUp(MemberId member) => _current.ContainsKey(member);
+
+    public IReadOnlyList<long> AllLinks => [.. _links.Keys.Order()];
+
+    /// <summary>Members with a link.</summary>
+    public IEnumerable<MemberId> Linked => _current.Keys.Order();
+
+    /// <summary>A link came up: judges its peer.</summary>
+    /// <returns>Why the link is refused; null if it is not.</returns>
+    public string? Up(long link, PeerHello hello, Guid clusterId, Membership membership)
+    {
+        var refusal = Judge(hello, clusterId, membership);
+        if (refusal is not null)
+            return refusal;
+        var peer = new Peer(hello);
+        _links[link] = peer;
+        _current[hello.Member] = link;
+        if (hello.Incarnation == 0)
+            return null;
+        var boot = new PeerBoot(hello.Member, hello.Incarnation, hello.Boot);
+        if (_remembered.TryGetValue(hello.Member, out var known) && known == boot)
+            peer.Admission = Admission.Admitted;
+        else if (!_toRemember.Contains(boot))
+            _toRemember.Add(boot);
+        return null;
+    }
+
+    /// <summary>Starts are durable now: messages that waited for that may go on, in order.</summary>
+    public void Remembered(IReadOnlyList<PeerBoot> boots, Action<MemberId, PeerMessage> deliver)
+    {
+        foreach (var boot in boots)
+        {
+            if (!_remembered.TryGetValue(boot.Member, out var known) || IsOlder(known, boot.Incarnation, boot.Boot))
+                _remembered[boot.Member] = boot;
+            if (_current.TryGetValue(boot.Member, out var link) && _links[link] is { } peer && peer.IsStart(boot))
+                peer.Admit(deliver);
+        }
+    }
+
+    public void Down(long link)
+    {
+        if (_links.Remove(link, out var peer) && _current.TryGetValue(peer.Hello.Member, out var current) && current == link)
+            _current.Remove(peer.Hello.Member);
+    }
+
+    /// <summary>Whether a message of the core, or of sessions, may pass now; keeps it if it must wait.</summary>
+    public Admission Pass(long link, PeerMessage message)
+    {
+        if (!_links.TryGetValue(link, out var peer) || _current[peer.Hello.Member] != link)
+            return Admission.Refused;
+        if (peer.Admission == Admission.Waiting && peer.Hello.Incarnation != 0)
+            peer.Keep(message);
+        return peer.Admission;
+    }
+
+    /// <summary>Links that a newer membership rules out: their member goes by a newer incarnation now.</summary>
+    public List<(long Link, string Reason)> Outdated(Membership membership)
+    {
+        var outdated = new List<(long, string)>();
+        foreach (var (link, peer) in _links)
+        {
+            if (Replaced(peer.Hello, membership) is { } reason)
+                outdated.Add((link, reason));
+        }
+        return outdated;
+    }
+
+    private string? Judge(PeerHello hello, Guid clusterId, Membership membership)
+    {
+        if (clusterId != Guid.Empty && hello.ClusterId != Guid.Empty && hello.ClusterId != clusterId)
+        {
+            return $"Member {hello.Member} belongs to cluster {hello.ClusterId}, this is cluster {clusterId}. Check the member's data directory and endpoints.";
+        }
+        if (hello.Incarnation == 0)
+            return null;
+        if (Replaced(hello, membership) is { } replaced)
+            return replaced;
+        if (_remembered.TryGetValue(hello.Member, out var known) && IsOlder(new PeerBoot(hello.Member, hello.Incarnation, hello.Boot), known.Incarnation, known.Boot))
+        {
+            return $"Member {hello.Member} starts as incarnation {hello.Incarnation}, boot {hello.Boot}, but incarnation {known.Incarnation}, boot {known.Boot} of it "
+                + "was seen: its data directory is an old copy and may have forgotten votes. Empty the directory; the member then joins under a new incarnation.";
+        }
+        return null;
+    }
+
+    private static string? Replaced(PeerHello hello, Membership membership)
+    {
+        var named = membership.IncarnationOf(hello.Member);
+        return hello.Incarnation != 0 && named is { } now && now.Incarnation > hello.Incarnation
+            ? $"Incarnation {hello.Incarnation} of member {hello.Member} was replaced by incarnation {now.Incarnation}. Empty its data directory; it then joins anew."
+            : null;
+    }
+
+    private static bool IsOlder(PeerBoot boot, int incarnation, long number) =>
+        boot.Incarnation != incarnation ? boot.Incarnation < incarnation : boot.Boot < number;
+
+    private sealed class Peer(PeerHello hello)
+    {
+        // Bounded: what a peer says before it is admitted is repeated by Raft anyway.
+        private const int MaxKept = 1024;
+        private readonly List<PeerMessage> _kept = [];
+
+        public PeerHello Hello { get; } = hello;
+
+        public Admission Admission { get; set; } = Admission.Waiting;
+
+        public bool IsStart(PeerBoot boot) => Hello.Incarnation == boot.Incarnation && Hello.Boot == boot.Boot;
+
+        public void Keep(PeerMessage message)
+        {
+            if (_kept.Count < MaxKept)
+                _kept.Add(message);
+        }
+
+        public void Admit(Action<MemberId, PeerMessage> deliver)
+        {
+            Admission = Admission.Admitted;
+            foreach (var message in _kept)
+                deliver(Hello.Member, message);
+            _kept.Clear();
+        }
+    }
+}

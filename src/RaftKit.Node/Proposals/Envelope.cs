@@ -1,0 +1,59 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Proposals;
+
+/// <summary>
+/// The payload of a command entry: who proposed it as its which, for which state machine, and the command under a checksum of its own, computed
+/// where it was proposed and checked where it is applied.
+/// </summary>
+/// <param name="Proposer">Whose; member 0 for a leader's own housekeeping, which is not sequenced.</param>
+/// <param name="Sequence">Counts the proposer's commands from 1.</param>
+/// <param name="Floor">The proposer has seen every result up to here.</param>
+/// <param name="Machine">The state machine's name, UTF-8.</param>
+/// <param name="Command">The command.</param>
+internal readonly record struct Envelope(
+    ProposerId Proposer, long Sequence, long Floor, ReadOnlyMemory<byte> Machine, ReadOnlyMemory<byte> Command)
+{
+    public bool IsSequenced => !Proposer.Member.IsNone;
+
+    /// <summary>One array holding the whole payload: it lives as long as the entry does.</summary>
+    public static byte[] Encode(ProposerId proposer, long sequence, long floor, ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command)
+    {
+        var output = new ArrayBufferWriter<byte>(command.Length + machine.Length + 48);
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(8);
+        writer.Write(proposer.Member.Value);
+        writer.Write(proposer.Incarnation);
+        writer.Write(proposer.Boot);
+        writer.Write(sequence);
+        writer.Write(floor);
+        writer.Write(machine);
+        writer.Write(Crc32C.Of(command.Span));
+        writer.Write(command.Span);
+        writer.Flush();
+        return output.WrittenSpan.ToArray();
+    }
+
+    /// <exception cref="InvariantBrokenException">What the log holds is not what was proposed.</exception>
+    public static Envelope Decode(in Entry entry)
+    {
+        var reader = new MessagePackReader(entry.Payload);
+        var fields = reader.ReadArrayHeader();
+        Invariant.Holds(fields == 8, $"entry {entry.Index} of term {entry.Term} holds an envelope of {fields} fields, not 8");
+        var proposer = new ProposerId(new MemberId(reader.ReadInt32()), reader.ReadInt32(), reader.ReadInt64());
+        var sequence = reader.ReadInt64();
+        var floor = reader.ReadInt64();
+        var machine = reader.ReadBytesMemory();
+        var checksum = reader.ReadUInt32();
+        var command = reader.ReadBytesMemory();
+        Invariant.Holds(
+            Crc32C.Of(command.Span) == checksum,
+            $"the command of entry {entry.Index} of term {entry.Term} does not match its proposer's checksum {checksum:x8}");
+        return new Envelope(proposer, sequence, floor, machine, command);
+    }
+
+    public static byte[] Name(string machine) => System.Text.Encoding.UTF8.GetBytes(machine);
+}

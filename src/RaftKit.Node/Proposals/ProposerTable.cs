@@ -1,0 +1,214 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.Node.Proposals;
+
+/// <summary>What the table says of a command that came out of the log.</summary>
+internal enum ProposalVerdict
+{
+    /// <summary>It is the next of its proposer: apply it.</summary>
+    Apply,
+
+    /// <summary>It was applied before: its result is kept, or was acknowledged.</summary>
+    Duplicate,
+
+    /// <summary>One before it is missing, so it is not applied; its proposer sends both again, in order.</summary>
+    Gap,
+
+    /// <summary>A later start of the same member proposes now.</summary>
+    Superseded,
+}
+
+/// <summary>
+/// Replicated and snapshotted: for each member's newest start, the last sequence applied and the results that it has not acknowledged yet.
+/// This is what makes every proposal, of whatever state machine, exactly-once (DESIGN, promise 2; Raft 8).
+/// </summary>
+internal sealed class ProposerTable
+{
+    private readonly SortedDictionary<MemberId, Row> _rows = [];
+
+    /// <summary>The last sequence of this proposer that was applied; 0 if none, or if the table knows only other starts of its member.</summary>
+    public long LastSequence(ProposerId proposer) =>
+        _rows.TryGetValue(proposer.Member, out var row) && row.Proposer == proposer ? row.LastSequence : 0;
+
+    /// <summary>Whether a later start of the same member has already proposed.</summary>
+    public bool IsSuperseded(ProposerId proposer) =>
+        _rows.TryGetValue(proposer.Member, out var row) && proposer.IsOlderThan(row.Proposer);
+
+    /// <summary>Judges a command; on <see cref="ProposalVerdict.Apply"/> the caller applies it and then calls <see cref="Record"/>.</summary>
+    /// <param name="proposer">Whose.</param>
+    /// <param name="sequence">Its number.</param>
+    /// <param name="floor">Results at or below this number have been seen by the proposer.</param>
+    public ProposalVerdict Judge(ProposerId proposer, long sequence, long floor)
+    {
+        if (!_rows.TryGetValue(proposer.Member, out var row) || row.Proposer.IsOlderThan(proposer))
+        {
+            if (sequence != 1)
+                return ProposalVerdict.Gap;
+            row = new Row(proposer);
+            _rows[proposer.Member] = row;
+        }
+        else if (row.Proposer != proposer)
+        {
+            return ProposalVerdict.Superseded;
+        }
+        if (sequence <= row.LastSequence)
+            return ProposalVerdict.Duplicate;
+        if (sequence != row.LastSequence + 1)
+            return ProposalVerdict.Gap;
+        row.AcknowledgeTo(floor);
+        return ProposalVerdict.Apply;
+    }
+
+    /// <summary>Keeps the result of the command that was just applied.</summary>
+    public void Record(ProposerId proposer, long sequence, in ResultStamp stamp, ReadOnlySpan<byte> result) =>
+        _rows[proposer.Member].Record(sequence, stamp, result);
+
+    /// <summary>The kept result of a command; false when it was acknowledged, or not applied.</summary>
+    public bool TryGetResult(ProposerId proposer, long sequence, out ResultStamp stamp, out byte[] result)
+    {
+        stamp = default;
+        result = [];
+        return _rows.TryGetValue(proposer.Member, out var row) && row.Proposer == proposer
+            && row.TryGetResult(sequence, out stamp, out result);
+    }
+
+    public void WriteTo(IBufferWriter<byte> output)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(_rows.Count);
+        foreach (var row in _rows.Values)
+            row.WriteTo(ref writer);
+        writer.Flush();
+    }
+
+    public void ReadFrom(ReadOnlyMemory<byte> bytes)
+    {
+        _rows.Clear();
+        var reader = new MessagePackReader(bytes);
+        for (var count = reader.ReadArrayHeader(); count > 0; count--)
+        {
+            var row = Row.ReadFrom(ref reader);
+            _rows[row.Proposer.Member] = row;
+        }
+    }
+
+    /// <summary>One member's newest start. The results lie one behind the other in a ring of bytes, so that keeping one allocates nothing.</summary>
+    private sealed class Row(ProposerId proposer)
+    {
+        private readonly Queue<(ResultStamp Stamp, int Length)> _stamps = new();
+        private byte[] _ring = new byte[256];
+        private int _start;
+        private int _used;
+
+        public ProposerId Proposer { get; } = proposer;
+
+        public long LastSequence { get; private set; }
+
+        public void AcknowledgeTo(long floor)
+        {
+            while (_stamps.Count > 0 && LastSequence - _stamps.Count < floor)
+            {
+                var (_, length) = _stamps.Dequeue();
+                _start = (_start + length) % _ring.Length;
+                _used -= length;
+            }
+        }
+
+        public void Record(long sequence, in ResultStamp stamp, ReadOnlySpan<byte> result)
+        {
+            Invariant.Holds(sequence == LastSequence + 1, $"result {sequence} of proposer {Proposer} follows {LastSequence}");
+            MakeRoom(result.Length);
+            var end = (_start + _used) % _ring.Length;
+            var first = Math.Min(result.Length, _ring.Length - end);
+            result[..first].CopyTo(_ring.AsSpan(end));
+            result[first..].CopyTo(_ring);
+            _used += result.Length;
+            _stamps.Enqueue((stamp, result.Length));
+            LastSequence = sequence;
+        }
+
+        public bool TryGetResult(long sequence, out ResultStamp stamp, out byte[] result)
+        {
+            var oldest = LastSequence - _stamps.Count + 1;
+            stamp = default;
+            result = [];
+            if (sequence < oldest || sequence > LastSequence)
+                return false;
+            var offset = 0;
+            foreach (var (kept, length) in _stamps)
+            {
+                if (oldest++ == sequence)
+                {
+                    stamp = kept;
+                    result = Copy(offset, length);
+                    return true;
+                }
+                offset += length;
+            }
+            return false;
+        }
+
+        public void WriteTo(ref MessagePackWriter writer)
+        {
+            writer.WriteArrayHeader(5 + (_stamps.Count * 5));
+            writer.Write(Proposer.Member.Value);
+            writer.Write(Proposer.Incarnation);
+            writer.Write(Proposer.Boot);
+            writer.Write(LastSequence);
+            writer.Write(_stamps.Count);
+            var offset = 0;
+            foreach (var (stamp, length) in _stamps)
+            {
+                writer.Write(stamp.Index.Value);
+                writer.Write(stamp.Term.Value);
+                writer.Write(stamp.Stamp);
+                writer.Write(stamp.Zxid);
+                writer.Write(Copy(offset, length));
+                offset += length;
+            }
+        }
+
+        public static Row ReadFrom(ref MessagePackReader reader)
+        {
+            reader.ReadArrayHeader();
+            var row = new Row(new ProposerId(new MemberId(reader.ReadInt32()), reader.ReadInt32(), reader.ReadInt64()));
+            var last = reader.ReadInt64();
+            var kept = reader.ReadInt32();
+            row.LastSequence = last - kept;
+            for (var i = 0; i < kept; i++)
+            {
+                var stamp = new ResultStamp(
+                    new LogIndex(reader.ReadInt64()), new Term(reader.ReadInt64()), reader.ReadInt64(), reader.ReadInt64());
+                row.Record(row.LastSequence + 1, stamp, reader.ReadBytesMemory().Span);
+            }
+            return row;
+        }
+
+        private byte[] Copy(int offset, int length)
+        {
+            var copy = new byte[length];
+            for (var i = 0; i < length; i++)
+                copy[i] = _ring[(_start + offset + i) % _ring.Length];
+            return copy;
+        }
+
+        private void MakeRoom(int length)
+        {
+            if (_used + length <= _ring.Length)
+                return;
+            var size = _ring.Length;
+            while (size < _used + length)
+                size *= 2;
+            var larger = new byte[size];
+            Copy(0, _used).CopyTo(larger, 0);
+            _ring = larger;
+            _start = 0;
+        }
+    }
+}
+
+/// <summary>Where a command was applied.</summary>
+internal readonly record struct ResultStamp(LogIndex Index, Term Term, long Stamp, long Zxid);

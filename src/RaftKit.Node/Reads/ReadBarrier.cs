@@ -1,0 +1,73 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Loop;
+
+namespace RaftKit.Node.Reads;
+
+/// <summary>
+/// Linearizable read points (thesis 6.4). All that ask within one turn share one round; a round that nobody can answer is asked again, so a reader
+/// waits for a leader rather than failing. Loop thread only.
+/// </summary>
+internal sealed class ReadBarrier
+{
+    private readonly Dictionary<ulong, List<IReadCallback>> _asked = [];
+    private readonly PriorityQueue<List<IReadCallback>, long> _granted = new();
+    private readonly List<IReadCallback> _refused = [];
+    private List<IReadCallback> _waiting = [];
+    private ulong _token;
+
+    public bool HasWaiting => _waiting.Count > 0;
+
+    public void Add(IReadCallback callback) => _waiting.Add(callback);
+
+    /// <summary>Starts a round for everybody who asked since the last one.</summary>
+    public void Ask(RaftCore core)
+    {
+        if (_waiting.Count == 0)
+            return;
+        _asked[++_token] = _waiting;
+        _waiting = [];
+        core.ReadIndex(_token);
+    }
+
+    /// <summary>Those whom nobody could answer ask again, once a tick.</summary>
+    public void Tick()
+    {
+        _waiting.AddRange(_refused);
+        _refused.Clear();
+    }
+
+    /// <summary>A round ended.</summary>
+    public void Granted(in ReadGrant grant)
+    {
+        if (!_asked.Remove(grant.Token, out var readers))
+            return;
+        if (grant.Refused)
+            _refused.AddRange(readers);
+        else
+            _granted.Enqueue(readers, grant.Index.Value);
+    }
+
+    /// <summary>The state machines hold everything up to this index.</summary>
+    public void AppliedTo(LogIndex applied)
+    {
+        while (_granted.TryPeek(out var readers, out var index) && index <= applied.Value)
+        {
+            _granted.Dequeue();
+            foreach (var reader in readers)
+                reader.Ready();
+        }
+    }
+
+    public void FailAll(string reason)
+    {
+        foreach (var readers in _asked.Values.Append(_waiting).Append(_refused).Concat(_granted.UnorderedItems.Select(i => i.Element)))
+        {
+            foreach (var reader in readers)
+                reader.Failed(reason);
+        }
+        _asked.Clear();
+        _granted.Clear();
+        _refused.Clear();
+        _waiting = [];
+    }
+}
