@@ -76,9 +76,6 @@ internal sealed partial class RaftCore
     /// <summary>How far a leader knows the member's log to match its own, durably; zero when not leading or unknown.</summary>
     public LogIndex MatchOf(MemberId member) => _role is LeaderRole leader ? leader.MatchOf(member) : LogIndex.Zero;
 
-    /// <summary>Whether the log, or the snapshot at its start, holds this entry.</summary>
-    public bool Holds(LogIndex index, Term term) => Log.Holds(index, term);
-
     /// <summary>The member that leadership is being handed to; nobody when no transfer is under way.</summary>
     public MemberId TransferTarget => _role is LeaderRole leader ? leader.TransferTarget : MemberId.None;
 

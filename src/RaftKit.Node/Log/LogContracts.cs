@@ -121,6 +121,9 @@ internal abstract class DiskJob
     /// <summary>Whether the lane may run the following job of the same kind before it syncs, then syncs once for both (group commit).</summary>
     public virtual bool CanShareSync => false;
 
+    /// <summary>Set by the lane on a job whose follower will sync for both: it is done only when that one is.</summary>
+    public bool SyncDeferred { get; set; }
+
     public void Execute()
     {
         try
