@@ -49,7 +49,8 @@ internal static class TreeDigest
         return Mix(hash, (ulong)node.ChildrenZxid);
     }
 
-    // The two halves of a 128-bit product, folded: each input bit reaches about half of the output bits. The increment keeps a zero from sticking.
+    // The two halves of a 128-bit product, folded: each input bit reaches about half of the output bits. The increment keeps a zero from
+    // sticking.
     private static ulong Mix(ulong hash, ulong value)
     {
         var high = Math.BigMul((hash ^ value) + Increment, Multiplier, out var low);

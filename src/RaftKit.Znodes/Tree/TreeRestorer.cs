@@ -50,7 +50,8 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
         var path = reader.ReadRequiredString();
         Invariant.Holds(ZnodePath.IsValid(path, out _), $"a snapshot of the tree holds a node whose path no node can have: {path}");
         var data = reader.TryReadNil() ? null : reader.ReadBytesMemory().ToArray();
-        var (createdZxid, modifiedZxid, createdTime, modifiedTime) = (reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
+        var (createdZxid, modifiedZxid) = (reader.ReadInt64(), reader.ReadInt64());
+        var (createdTime, modifiedTime) = (reader.ReadInt64(), reader.ReadInt64());
         var version = reader.ReadInt32();
         var owner = reader.ReadInt64();
         var image = new NodeImage(data, createdZxid, modifiedZxid, createdTime, modifiedTime, version, reader.ReadInt64(), reader.ReadInt64());

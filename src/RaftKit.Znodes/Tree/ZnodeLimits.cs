@@ -27,7 +27,8 @@ internal static class ZnodeLimits
         if (flaw is not null)
             return flaw;
         if (commandBytes > MaxCommandBytes)
-            return $"The command holds about {commandBytes} bytes of paths and data; at most {MaxCommandBytes} are allowed. Store less, or split it.";
+            return $"The command holds about {commandBytes} bytes of paths and data; at most {MaxCommandBytes} are allowed. " +
+                "Store less, or split it.";
         return resultBytes > MaxResultBytes
             ? $"The answer could take about {resultBytes} bytes; at most {MaxResultBytes} are allowed. Split the multi."
             : null;

@@ -29,7 +29,8 @@ public sealed class CodecTests
         Assert.Equal(
             "9d00a22f610102030405060708090a0b", Hex(new TreeResult(new ZnodeOperationResult(ZnodeError.None, "/a", stat))));
         Assert.Equal("92d099a22f61", Hex(new TreeResult(new ZnodeOperationResult(ZnodeError.BadVersion, "/a", default))));
-        Assert.Equal("9292fea22f6192f8a0", Hex(new TreeResult([new(ZnodeError.RuntimeInconsistency, "/a", default), new(ZnodeError.BadArguments, "", default)])));
+        ZnodeOperationResult[] failed = [new(ZnodeError.RuntimeInconsistency, "/a", default), new(ZnodeError.BadArguments, "", default)];
+        Assert.Equal("9292fea22f6192f8a0", Hex(new TreeResult(failed)));
     }
 
     [Fact]
@@ -94,7 +95,9 @@ public sealed class CodecTests
     public void Every_operation_of_the_public_model_has_its_command()
     {
         var data = new byte[] { 1 };
-        Assert.Equal(new TreeCommand.Create("/a", data, CreateMode.Ephemeral), TreeCommand.From(new ZnodeOperation.Create("/a", data, CreateMode.Ephemeral)));
+        Assert.Equal(
+            new TreeCommand.Create("/a", data, CreateMode.Ephemeral),
+            TreeCommand.From(new ZnodeOperation.Create("/a", data, CreateMode.Ephemeral)));
         Assert.Equal(new TreeCommand.Set("/a", data, 3), TreeCommand.From(new ZnodeOperation.Set("/a", data, 3)));
         Assert.Equal(new TreeCommand.Delete("/a", 3), TreeCommand.From(new ZnodeOperation.Delete("/a", 3)));
         Assert.Equal(new TreeCommand.Check("/a", 3), TreeCommand.From(new ZnodeOperation.Check("/a", 3)));

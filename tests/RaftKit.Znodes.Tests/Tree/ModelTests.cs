@@ -28,9 +28,10 @@ public sealed class ModelTests
                     var (command, session) = (commands.Next(), commands.Session());
                     var result = tree.Apply(command, session, stamp, changes);
                     var (expected, expectedChanges) = model.Apply(command, session, stamp);
+                    var results = result.Operations ?? [result.Single];
                     Assert.True(
-                        expected.SequenceEqual(result.Operations ?? [result.Single]),
-                        $"seed {seed} step {step} {command}: {string.Join(", ", result.Operations ?? [result.Single])}; expected {string.Join(", ", expected)}");
+                        expected.SequenceEqual(results),
+                        $"seed {seed} step {step} {command}: {string.Join(", ", results)}; expected {string.Join(", ", expected)}");
                     Assert.Equal(expectedChanges, changes);
                 }
                 if (step % 25 == 0)

@@ -19,7 +19,8 @@ public sealed class MultiTests
         Assert.Equal(ZnodeError.None, result.Error);
         Assert.All(result.Operations!, operation => Assert.Equal(ZnodeError.None, operation.Error));
         var stat = _scene.Stat("/m/x");
-        Assert.Equal((2L, 2L, 1, 2, 2, 0), (stat.CreatedZxid, stat.ModifiedZxid, stat.Version, stat.DataLength, stat.ChildrenVersion, stat.ChildCount));
+        Assert.Equal((2L, 2L, 1, 2), (stat.CreatedZxid, stat.ModifiedZxid, stat.Version, stat.DataLength));
+        Assert.Equal((2, 0), (stat.ChildrenVersion, stat.ChildCount));
         Assert.Equal(2, _scene.Stat("/m").ChildrenZxid);
     }
 
@@ -107,8 +108,8 @@ public sealed class MultiTests
     public void Changes_of_the_entry_from_before_the_failed_multi_stay()
     {
         List<TreeChange> changes = [new(TreeChangeKind.Created, "/earlier", 5)];
-        _scene.Tree.Apply(
-            new TreeCommand.Multi([new TreeCommand.Create("/m/p", default), new TreeCommand.Delete("/none")]), Scene.Me, new TreeStamp(5, 5), changes);
+        var failing = new TreeCommand.Multi([new TreeCommand.Create("/m/p", default), new TreeCommand.Delete("/none")]);
+        _scene.Tree.Apply(failing, Scene.Me, new TreeStamp(5, 5), changes);
         Assert.Equal([new TreeChange(TreeChangeKind.Created, "/earlier", 5)], changes);
     }
 }

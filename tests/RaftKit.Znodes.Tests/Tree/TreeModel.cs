@@ -16,7 +16,8 @@ internal sealed class TreeModel
     {
         var n = Nodes[path];
         return new(
-            n.Czxid, n.Mzxid, n.Ctime, n.Mtime, n.Version, (int)(n.Creates + n.Deletes), 0, n.Owner, n.Data?.Length ?? 0, Children(path).Count, n.Pzxid);
+            n.Czxid, n.Mzxid, n.Ctime, n.Mtime, n.Version, (int)(n.Creates + n.Deletes), 0, n.Owner, n.Data?.Length ?? 0,
+            Children(path).Count, n.Pzxid);
     }
 
     public List<string> Children(string path) =>
@@ -42,7 +43,8 @@ internal sealed class TreeModel
             for (var i = 0; i < multi.Operations.Count; i++)
             {
                 var result = new ZnodeOperationResult(
-                    i < results.Count - 1 ? ZnodeError.None : ZnodeError.RuntimeInconsistency, RandomCommands.PathOf(multi.Operations[i]), default);
+                    i < results.Count - 1 ? ZnodeError.None : ZnodeError.RuntimeInconsistency,
+                    RandomCommands.PathOf(multi.Operations[i]), default);
                 if (i >= results.Count)
                     results.Add(result);
                 else if (results[i].Error == ZnodeError.None)
@@ -83,7 +85,8 @@ internal sealed class TreeModel
                     return new(ZnodeError.NoChildrenForEphemerals, path, default);
                 Nodes[parent] = p with { Creates = p.Creates + 1, Pzxid = stamp.Zxid };
                 Nodes[path] = new(
-                    DataOf(create.Data), stamp.Zxid, stamp.Zxid, stamp.Time, stamp.Time, 0, (int)create.Mode % 2 == 1 ? session : 0, 0, 0, stamp.Zxid);
+                    DataOf(create.Data), stamp.Zxid, stamp.Zxid, stamp.Time, stamp.Time, 0,
+                    (int)create.Mode % 2 == 1 ? session : 0, 0, 0, stamp.Zxid);
                 changes.Add(new(TreeChangeKind.Created, path, stamp.Zxid));
                 return new(ZnodeError.None, path, Stat(path));
             }

@@ -92,7 +92,7 @@ public sealed class ViewTests
             Interlocked.Add(ref reads, count);
         }
 
-        var readers = new[] { Task.Factory.StartNew(ReadUntilDone, TaskCreationOptions.LongRunning), Task.Factory.StartNew(ReadUntilDone, TaskCreationOptions.LongRunning) };
+        Task[] readers = [OnItsOwnThread(ReadUntilDone), OnItsOwnThread(ReadUntilDone)];
         _scene.Multi([.. Enumerable.Range(0, 300).Select(i => new TreeCommand.Create($"/list/{i:D10}", default))]);
         for (var round = 0; round < Rounds && !readers.Any(r => r.IsFaulted); round++)
         {
@@ -130,7 +130,7 @@ public sealed class ViewTests
             }
         }
 
-        var readers = new[] { Task.Factory.StartNew(ReadUntilDone, TaskCreationOptions.LongRunning), Task.Factory.StartNew(ReadUntilDone, TaskCreationOptions.LongRunning) };
+        Task[] readers = [OnItsOwnThread(ReadUntilDone), OnItsOwnThread(ReadUntilDone)];
         for (var round = 0; round < 8 && !readers.Any(r => r.IsFaulted); round++)
         {
             for (var i = 0; i < 6000; i++)
@@ -166,4 +166,6 @@ public sealed class ViewTests
         Assert.Equal("after", Encoding.UTF8.GetString(seen.Data.Span));
         Assert.Equal(2, seen.Zxid);
     }
+
+    private static Task OnItsOwnThread(Action action) => Task.Factory.StartNew(action, TaskCreationOptions.LongRunning);
 }
