@@ -12,7 +12,10 @@ internal readonly record struct Endpoint(string Host, int Port)
     public bool IsLoopback =>
         IPAddress.TryParse(Host, out var address) ? IPAddress.IsLoopback(address) : Host.Equals("localhost", StringComparison.OrdinalIgnoreCase);
 
-    public static bool TryParse(string? text, out Endpoint endpoint)
+    /// <param name="text">What was configured.</param>
+    /// <param name="endpoint">What it says.</param>
+    /// <param name="anyHost">Whether '*' (every address) is a host: to listen on, not to dial.</param>
+    public static bool TryParse(string? text, out Endpoint endpoint, bool anyHost = false)
     {
         endpoint = default;
         var colon = text?.LastIndexOf(':') ?? -1;
@@ -23,7 +26,7 @@ internal readonly record struct Endpoint(string Host, int Port)
             host = host[1..^1];
         else if (host.Contains(':'))
             return false; // An IPv6 address needs brackets: else its last group would pass for a port.
-        if (Uri.CheckHostName(host) == UriHostNameType.Unknown)
+        if (Uri.CheckHostName(host) == UriHostNameType.Unknown && !(anyHost && host == "*"))
             return false;
         endpoint = new Endpoint(host, port);
         return true;

@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using RaftKit.Hosting;
 using RaftKit.Node.Loop;
+using RaftKit.Znodes.Sessions;
 
 namespace RaftKit;
 
@@ -8,7 +9,7 @@ namespace RaftKit;
 /// The instruments of the meter "RaftKit". Every measurement has the tags <c>raftkit.member</c> and, for a cluster with a key, <c>raftkit.cluster</c>.
 /// The names are documented in the project's README and do not change.
 /// </summary>
-internal sealed class RaftKitMetrics : IDisposable
+internal sealed class RaftKitMetrics
 {
     public const string MeterName = "RaftKit";
 
@@ -16,17 +17,28 @@ internal sealed class RaftKitMetrics : IDisposable
     private readonly Meter _meter;
     private RaftKitHost[] _hosts = [];
 
-    /// <param name="factory">Null without a host: the meter is then seen by listeners of the whole process.</param>
-    public RaftKitMetrics(IMeterFactory? factory)
+    public RaftKitMetrics(IMeterFactory factory)
     {
-        var options = new MeterOptions(MeterName) { Version = typeof(RaftKitMetrics).Assembly.GetName().Version?.ToString(3) };
-        _meter = factory?.Create(options) ?? new Meter(options);
+        _meter = factory.Create(new MeterOptions(MeterName) { Version = typeof(RaftKitMetrics).Assembly.GetName().Version?.ToString(3) });
         Gauge("raftkit.term", "{term}", "The member's current term", s => s.Term.Value);
         Gauge("raftkit.commit_index", "{entry}", "The last log index known to be committed", s => s.Commit.Value);
         Gauge("raftkit.applied_index", "{entry}", "The last log index applied to the state machines", s => s.Applied.Value);
         Gauge("raftkit.leader", "{member}", "The member that leads as this one knows it; 0 if none", s => s.Leader.Value);
         Gauge("raftkit.is_leader", "{bool}", "1 while this member leads and is ready, else 0", s => s.Leader == s.Self && s.Ready ? 1 : 0);
         Gauge("raftkit.ready", "{bool}", "1 while a quorum answers this member, else 0", s => s.Ready ? 1 : 0);
+        Counter("raftkit.elections.won", "{election}", "Times this member began to lead", c => c.Elections);
+        Counter("raftkit.proposals", "{proposal}", "Proposals made by this member", c => c.Proposals);
+        Counter("raftkit.entries.applied", "{entry}", "Entries applied to the state machines", c => c.AppliedEntries);
+        Counter("raftkit.log.entries", "{entry}", "Entries written to the log", c => c.EntriesWritten);
+        Counter("raftkit.log.batches", "{batch}", "Batches handed to the log", c => c.LogBatches);
+        Counter("raftkit.log.fsyncs", "{fsync}", "fsyncs of the log", c => c.Fsyncs);
+        Counter("raftkit.snapshots.taken", "{snapshot}", "Snapshots of the member's own state", c => c.SnapshotsTaken);
+        Counter("raftkit.snapshots.installed", "{snapshot}", "Snapshots received from a leader and installed", c => c.SnapshotsInstalled);
+        Counter("raftkit.loop.turns", "{turn}", "Turns of the node's loop", c => c.Turns);
+        SessionCounter("raftkit.sessions.opened", "Sessions opened, of all members, as applied here", c => c.Opened);
+        SessionCounter("raftkit.sessions.closed", "Sessions closed by their owners, of all members, as applied here", c => c.Closed);
+        SessionCounter("raftkit.sessions.expired", "Sessions expired, of all members, as applied here", c => c.Expired);
+        SessionCounter("raftkit.sessions.given_up", "Sessions of this process that it gave up for want of an answer", c => c.GivenUp);
         _meter.CreateObservableGauge(
             "raftkit.node.failed", () => Observe<long>(host => host.Failure is null ? 0 : 1), "{bool}", "1 when the node stopped by itself, else 0");
     }
@@ -37,10 +49,14 @@ internal sealed class RaftKitMetrics : IDisposable
             _hosts = [.. _hosts, host];
     }
 
-    public void Dispose() => _meter.Dispose();
-
     private void Gauge(string name, string unit, string description, Func<NodeStatus, long> read) =>
         _meter.CreateObservableGauge(name, () => Observe<long>(host => host.Member.Status is { } status ? read(status) : null), unit, description);
+
+    private void Counter(string name, string unit, string description, Func<NodeCounters, long> read) =>
+        _meter.CreateObservableCounter(name, () => Observe<long>(host => host.Member.Counters is { } counters ? read(counters) : null), unit, description);
+
+    private void SessionCounter(string name, string description, Func<SessionCounters, long> read) =>
+        _meter.CreateObservableCounter(name, () => Observe<long>(host => read(host.Member.SessionCounters)), "{session}", description);
 
     private IEnumerable<Measurement<T>> Observe<T>(Func<RaftKitHost, T?> read)
         where T : struct

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace RaftKit;
 
 /// <summary>
@@ -24,7 +26,7 @@ public sealed class RaftKitOptions
 
     /// <summary>
     /// The address and port to listen on, where it differs from this member's endpoint in <see cref="Members"/> (behind address translation, or to bind all
-    /// interfaces: <c>0.0.0.0:7420</c>). Null by default: this member's endpoint.
+    /// addresses: <c>*:7420</c>). Null by default: this member's endpoint.
     /// </summary>
     public string? Listen { get; set; }
 
@@ -60,8 +62,15 @@ public sealed class RaftKitOptions
     /// </summary>
     public bool ForceBootstrap { get; set; }
 
+    /// <summary>TLS between members: each shows a certificate, each checks the other's. Null by default: plain text.</summary>
+    public RaftKitTlsOptions? Tls { get; set; }
+
     /// <summary>
     /// Allows listening on an address other than loopback without TLS: whoever reaches the port can read and write everything. False by default.
     /// </summary>
     public bool AllowPlainText { get; set; }
+
+    /// <summary>Where this member listens, once defaults are filled in.</summary>
+    internal string ListenEndpoint => Listen
+        ?? (Members.TryGetValue(Member.ToString(CultureInfo.InvariantCulture), out var own) ? own : Endpoint.Loopback);
 }

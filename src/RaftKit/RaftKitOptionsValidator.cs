@@ -4,14 +4,14 @@ using Microsoft.Extensions.Options;
 namespace RaftKit;
 
 /// <summary>Checks the options of one cluster together, and reports everything that is wrong with them at once.</summary>
-internal sealed class RaftKitOptionsValidator(string name, string section) : IValidateOptions<RaftKitOptions>
+internal sealed class RaftKitOptionsValidator(string cluster, string section) : IValidateOptions<RaftKitOptions>
 {
     public const int GreatestMember = 255;
     private const int LongestTimer = int.MaxValue;
 
-    public ValidateOptionsResult Validate(string? name1, RaftKitOptions options)
+    public ValidateOptionsResult Validate(string? name, RaftKitOptions options)
     {
-        if (name1 is not null && name1 != name)
+        if (name is not null && name != cluster)
             return ValidateOptionsResult.Skip;
         var errors = new List<string>();
         CheckMembers(options, errors);
@@ -49,8 +49,8 @@ internal sealed class RaftKitOptionsValidator(string name, string section) : IVa
                 $"{string.Join(", ", options.Members.Keys)}). Add it, or correct {section}:Member.");
         }
 
-        if (options.Listen is { } listen && !Endpoint.TryParse(listen, out _))
-            errors.Add($"{section}:Listen is '{listen}'. Give an address and a port, such as '0.0.0.0:7420', or leave it out to use the member's endpoint.");
+        if (options.Listen is { } listen && !Endpoint.TryParse(listen, out _, anyHost: true))
+            errors.Add($"{section}:Listen is '{listen}'. Give an address and a port, such as '*:7420' (every address), or leave it out to use the member's endpoint.");
     }
 
     private void CheckTimes(RaftKitOptions options, List<string> errors)
@@ -90,16 +90,31 @@ internal sealed class RaftKitOptionsValidator(string name, string section) : IVa
 
     private void CheckSecurity(RaftKitOptions options, List<string> errors)
     {
+        if (options.Tls is { } tls)
+        {
+            if (string.IsNullOrEmpty(tls.CertificatePath))
+                errors.Add($"{section}:Tls:CertificatePath is empty. Name the PEM file of this member's certificate, or leave out {section}:Tls.");
+            CheckFile(nameof(tls.CertificatePath), tls.CertificatePath, errors);
+            CheckFile(nameof(tls.KeyPath), tls.KeyPath, errors);
+            CheckFile(nameof(tls.AuthorityPath), tls.AuthorityPath, errors);
+            return;
+        }
+
         if (options.AllowPlainText)
             return;
-        var (key, value) = options.Listen is { } listen ? ("Listen", listen)
-            : options.Members.TryGetValue(options.Member.ToString(CultureInfo.InvariantCulture), out var own) ? ($"Members:{options.Member}", own)
-            : ("", Endpoint.Loopback);
-        if (Endpoint.TryParse(value, out var endpoint) && !endpoint.IsLoopback)
+        var key = options.Listen is null ? $"Members:{options.Member}" : "Listen";
+        var value = options.ListenEndpoint;
+        if (Endpoint.TryParse(value, out var endpoint, anyHost: true) && !endpoint.IsLoopback)
         {
             errors.Add($"{section}:{key} is '{value}', which other machines can reach, and there is no TLS. " +
-                $"Set {section}:AllowPlainText to true if the network is private, or listen on 127.0.0.1.");
+                $"Set {section}:Tls, or {section}:AllowPlainText to true if the network is private, or listen on 127.0.0.1.");
         }
+    }
+
+    private void CheckFile(string key, string? path, List<string> errors)
+    {
+        if (!string.IsNullOrEmpty(path) && !File.Exists(path))
+            errors.Add($"{section}:Tls:{key} is '{path}', and there is no such file. Give the path of a PEM file that this process may read.");
     }
 
     private static string Text(TimeSpan time) =>

@@ -3,7 +3,6 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using RaftKit;
 using RaftKit.Hosting;
@@ -87,9 +86,12 @@ public static class RaftKitServiceCollectionExtensions
 
     private static void AddDefaults(IServiceCollection services, string? key, string name, string section)
     {
+        services.AddLogging();
+        services.AddMetrics();
         services.TryAddSingleton(TimeProvider.System);
-        services.TryAddSingleton(sp => new RaftKitMetrics(sp.GetService<IMeterFactory>()));
-        services.TryAddSingleton<IClusterMemberFactory, ClusterMemberFactory>();
+        services.TryAddSingleton(sp => new RaftKitMetrics(sp.GetRequiredService<IMeterFactory>()));
+        services.TryAddSingleton<IClusterMemberFactory>(sp => new ClusterMemberFactory(
+            sp.GetRequiredService<TimeProvider>(), sp.GetRequiredService<ILoggerFactory>(), sp.GetService<IHostEnvironment>()));
 
         services.AddOptions<RaftKitOptions>(name).ValidateOnStart();
         services.AddSingleton<IValidateOptions<RaftKitOptions>>(new RaftKitOptionsValidator(name, section));
@@ -126,9 +128,7 @@ public static class RaftKitServiceCollectionExtensions
     private static RaftKitHost Host(IServiceProvider sp, string? key) =>
         key is null ? sp.GetRequiredService<RaftKitHost>() : sp.GetRequiredKeyedService<RaftKitHost>(key);
 
-    // An application without a host may have no logging.
-    private static ILogger Logger(IServiceProvider sp) =>
-        (sp.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance).CreateLogger("RaftKit");
+    private static ILogger Logger(IServiceProvider sp) => sp.GetRequiredService<ILoggerFactory>().CreateLogger("RaftKit");
 
     private static void AddService<T>(IServiceCollection services, string? key, Func<IServiceProvider, T> create)
         where T : class

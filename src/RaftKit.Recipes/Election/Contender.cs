@@ -57,7 +57,7 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
     public async Task WithdrawAsync()
     {
         var pace = new Pace(time);
-        while (_prefix.Length > 0 && session.State != SessionState.Expired)
+        while (_prefix.Length > 0 && !SessionLease.IsOver(session))
         {
             try
             {

@@ -1,8 +1,17 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
 namespace RaftKit.Hosting;
 
-/// <summary>Puts the member together: the node, the tree and the sessions.</summary>
-internal sealed class ClusterMemberFactory : IClusterMemberFactory
+/// <summary>Makes members for production.</summary>
+/// <param name="time">The wall clock.</param>
+/// <param name="loggers">Where the member's parts log.</param>
+/// <param name="environment">Says where relative paths begin; null without a host.</param>
+internal sealed class ClusterMemberFactory(TimeProvider time, ILoggerFactory loggers, IHostEnvironment? environment) : IClusterMemberFactory
 {
-    public IClusterMember Create(RaftKitOptions options) =>
-        throw new NotSupportedException("The node is not part of this build yet.");
+    public IClusterMember Create(RaftKitOptions options)
+    {
+        var root = environment?.ContentRootPath is { Length: > 0 } contentRoot ? contentRoot : Directory.GetCurrentDirectory();
+        return new ClusterMember(options, Path.GetFullPath(options.DataDirectory, root), time, loggers);
+    }
 }

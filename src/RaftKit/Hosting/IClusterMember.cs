@@ -1,5 +1,6 @@
 using RaftKit.Node.Loop;
 using RaftKit.Znodes;
+using RaftKit.Znodes.Sessions;
 
 namespace RaftKit.Hosting;
 
@@ -11,6 +12,12 @@ internal interface IClusterMember : IAsyncDisposable
 
     /// <summary>What it knows of the quorum; null before it started.</summary>
     NodeStatus? Status { get; }
+
+    /// <summary>What it has done; null before it started.</summary>
+    NodeCounters? Counters { get; }
+
+    /// <summary>What happened to sessions.</summary>
+    SessionCounters SessionCounters { get; }
 
     /// <summary>Completes with the cause when the node stopped by itself: its disk failed, or an invariant broke.</summary>
     Task<Exception> Failed { get; }

@@ -10,6 +10,7 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<string, LeaderElection> _elections = new(StringComparer.Ordinal);
+    private readonly Lazy<IZnodeSession> _session;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
     private readonly RaftKitMetrics _metrics;
@@ -29,8 +30,6 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
         SessionSource = new ZnodeSessionSource(member.Sessions);
         _session = new Lazy<IZnodeSession>(() => SessionSource.Current);
     }
-
-    private readonly Lazy<IZnodeSession> _session;
 
     public string? Key { get; }
 
@@ -56,6 +55,10 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
         _started = true;
         _metrics.Add(this);
         _watchingForFailure = ReportFailureAsync();
+        if (Options.Members.Count == 0)
+            RaftKitLog.Alone(_logger, Options.Member, Key ?? "");
+        if (Options is { AllowPlainText: true, Tls: null } && !ListensOnLoopback())
+            RaftKitLog.PlainText(_logger, Options.Member, Key ?? "", Options.ListenEndpoint);
         RaftKitLog.Started(_logger, Options.Member, Key ?? "", Options.DataDirectory);
     }
 
@@ -85,9 +88,13 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
     public async ValueTask DisposeAsync()
     {
         await StopAsync(CancellationToken.None);
-        await SessionSource.DisposeAsync();
+
+        // The member first: what sessions still ask is then answered with a refusal at once.
         await Member.DisposeAsync();
+        await SessionSource.DisposeAsync();
     }
+
+    private bool ListensOnLoopback() => Endpoint.TryParse(Options.ListenEndpoint, out var endpoint, anyHost: true) && endpoint.IsLoopback;
 
     private async Task ReportFailureAsync()
     {

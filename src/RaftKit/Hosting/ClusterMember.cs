@@ -1,0 +1,152 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging;
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Transport;
+using RaftKit.Znodes;
+using RaftKit.Znodes.Sessions;
+
+namespace RaftKit.Hosting;
+
+/// <summary>The member in production: the node with the tree in its log and the sessions on its loop.</summary>
+internal sealed class ClusterMember : IClusterMember
+{
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(5);
+
+    private readonly RaftKitOptions _options;
+    private readonly string _dataDirectory;
+    private readonly TimeProvider _time;
+    private readonly ILoggerFactory _loggers;
+    private readonly StartInbox _inbox = new();
+    private readonly ZnodeService _znodes;
+    private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private RaftNode? _node;
+    private Task _watchingForEnd = Task.CompletedTask;
+
+    public ClusterMember(RaftKitOptions options, string dataDirectory, TimeProvider time, ILoggerFactory loggers)
+    {
+        _options = options;
+        _dataDirectory = dataDirectory;
+        _time = time;
+        _loggers = loggers;
+        _znodes = new ZnodeService(
+            new ZnodeOptions { SessionTimeout = options.SessionTimeout },
+            new ThreadPoolClientScheduler(static () => BootTimeClock.Now),
+            loggers.CreateLogger("RaftKit.Znodes"));
+        _znodes.Connect(_inbox);
+    }
+
+    public IZnodeSessions Sessions => _znodes.Sessions;
+
+    public NodeStatus? Status => _node?.Status;
+
+    public NodeCounters? Counters => _node?.Counters;
+
+    public SessionCounters SessionCounters => _znodes.Counters;
+
+    public Task<Exception> Failed => _failed.Task;
+
+    public async Task StartAsync(CancellationToken cancellationToken)
+    {
+        var node = new RaftNode(
+            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine], [_znodes.Keeper], _time, _loggers);
+        try
+        {
+            // Recovery reads the log: as long as that takes, off the caller's thread.
+            await Task.Run(node.Start, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            await node.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+
+        _node = node;
+        _inbox.Connect(node.Inbox);
+        _watchingForEnd = WatchForEndAsync(node);
+    }
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (_node is not { } node)
+            return;
+        await node.StopAsync(cancellationToken).ConfigureAwait(false);
+        await _watchingForEnd.ConfigureAwait(false);
+    }
+
+    public Task ReadBarrierAsync(CancellationToken cancellationToken)
+    {
+        var read = new Barrier();
+        _inbox.Post(new NodeInput.Read(read));
+        return read.Task.WaitAsync(cancellationToken);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _inbox.Close();
+        if (_node is { } node)
+            await node.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private async Task WatchForEndAsync(RaftNode node)
+    {
+        if (await node.Ended.ConfigureAwait(false) is { } failure)
+            _failed.TrySetResult(failure);
+    }
+
+    private NodeLoopOptions LoopOptions() => new()
+    {
+        Self = new MemberId(_options.Member),
+        Members = Members(),
+        Seed = BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
+        HostProcess = HostProcess.Current(),
+        TickInterval = Tick,
+        HeartbeatTicks = Ticks(_options.HeartbeatInterval),
+        ElectionTicks = Ticks(_options.ElectionTimeout),
+        ForceBootstrap = _options.ForceBootstrap,
+        SnapshotEveryEntries = _options.SnapshotEveryEntries,
+        SnapshotEveryBytes = _options.SnapshotEveryBytes,
+        StopPatience = _options.StopPatience,
+    };
+
+    private TcpTransportOptions TransportOptions() => new()
+    {
+        Listen = _options.ListenEndpoint,
+        AllowPlainText = _options.AllowPlainText,
+        Security = _options.Tls is { } tls ? Security(tls) : null,
+    };
+
+    private Dictionary<MemberId, string> Members() =>
+        _options.Members.Count == 0
+            ? new() { [new MemberId(_options.Member)] = _options.ListenEndpoint }
+            : _options.Members.ToDictionary(m => new MemberId(int.Parse(m.Key, CultureInfo.InvariantCulture)), m => m.Value);
+
+    private static TransportSecurity Security(RaftKitTlsOptions tls)
+    {
+        var certificate = new CertificateFile(tls.CertificatePath, tls.KeyPath);
+        X509Certificate2Collection? roots = null;
+        if (tls.AuthorityPath is { } authority)
+        {
+            roots = [];
+            roots.ImportFromPemFile(authority);
+        }
+
+        return new TransportSecurity { Certificate = () => certificate.Current, Roots = roots, CheckHostName = tls.CheckHostName };
+    }
+
+    private static int Ticks(TimeSpan time) => Math.Max(1, (int)Math.Round(time / Tick));
+
+    private sealed class Barrier : IReadCallback
+    {
+        private readonly TaskCompletionSource _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Task => _done.Task;
+
+        public void Ready() => _done.TrySetResult();
+
+        public void Failed(string reason) => _done.TrySetException(new InvalidOperationException(reason));
+    }
+}

@@ -1,0 +1,109 @@
+using System.Text;
+using HouseTests;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using RaftKit.Recipes;
+using RaftKit.Znodes;
+using Xunit;
+
+namespace RaftKit.Tests;
+
+/// <summary>With no configuration there is one durable member that works: the real node, on a real disk.</summary>
+public sealed class SingleMemberTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task What_was_written_is_there_after_a_restart_and_ephemerals_are_not()
+    {
+        await RunAsync(async services =>
+        {
+            var session = services.GetRequiredService<IZnodeSession>();
+            await session.CreateAsync("/config", Encoding.UTF8.GetBytes("kept")).WaitAsync(Patience);
+            await session.CreateAsync("/alive", default, CreateMode.Ephemeral).WaitAsync(Patience);
+            Assert.NotNull(services.GetRequiredService<IZnodeView>().Get("/alive"));
+        });
+        Assert.True(Directory.Exists(Path.Combine(_folder.Path, "raftkit-data")), "the data is not in raftkit-data under the content root");
+
+        await RunAsync(async services =>
+        {
+            var session = services.GetRequiredService<IZnodeSession>();
+            await session.SyncAsync().WaitAsync(Patience);
+            Assert.Equal("kept", Encoding.UTF8.GetString((await session.GetAsync("/config"))!.Data.Span));
+            Assert.Null(await session.ExistsAsync("/alive"));
+        });
+    }
+
+    [Fact]
+    public async Task Leadership_is_won_with_a_token_that_grows_over_restarts()
+    {
+        var tokens = new List<FencingToken>();
+        for (var life = 0; life < 3; life++)
+        {
+            await RunAsync(async services =>
+            {
+                await using var leadership = await services.GetRequiredService<LeaderElection>().WaitForLeadershipAsync().WaitAsync(Patience);
+                Assert.True(leadership.IsHeld);
+                tokens.Add(leadership.FencingToken);
+            });
+        }
+
+        Assert.True(tokens[0] < tokens[1] && tokens[1] < tokens[2], string.Join(", ", tokens));
+    }
+
+    [Fact]
+    public async Task It_becomes_healthy()
+    {
+        await RunAsync(async services =>
+        {
+            await services.GetRequiredService<IZnodeSession>().SyncAsync().WaitAsync(Patience);
+            var report = await services.GetRequiredService<HealthCheckService>().CheckHealthAsync();
+            Assert.Equal(HealthStatus.Healthy, report.Status);
+        });
+    }
+
+    [Fact]
+    public async Task Two_members_cannot_use_one_folder()
+    {
+        await RunAsync(async _ =>
+        {
+            using var second = Build();
+            var e = await Assert.ThrowsAnyAsync<Exception>(() => second.StartAsync().WaitAsync(Patience));
+            Assert.Contains("raftkit-data", e.Message);
+        });
+    }
+
+    [Fact]
+    public async Task A_host_that_was_never_started_can_be_disposed_though_its_session_was_used()
+    {
+        var host = (IAsyncDisposable)Build();
+        var session = ((IHost)host).Services.GetRequiredService<IZnodeSession>();
+        var create = session.CreateAsync("/never");
+
+        await host.DisposeAsync().AsTask().WaitAsync(Patience);
+
+        await Assert.ThrowsAsync<RaftKit.Node.Proposals.NotAppliedException>(() => create.WaitAsync(Patience));
+        Assert.False(Directory.Exists(Path.Combine(_folder.Path, "raftkit-data")), "the disk was touched before the start");
+    }
+
+    private async Task RunAsync(Func<IServiceProvider, Task> use)
+    {
+        using var host = Build();
+        await host.StartAsync().WaitAsync(Patience);
+        await use(host.Services);
+        await host.StopAsync().WaitAsync(Patience);
+    }
+
+    private IHost Build()
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = _folder.Path });
+        builder.Services.AddRaftKit().AddLeaderElection("/elections/scheduler");
+        builder.Services.AddHealthChecks().AddRaftKit();
+        return builder.Build();
+    }
+}
