@@ -139,7 +139,7 @@ internal sealed class LoopThread : INodeInbox
             Refuse(input);
     }
 
-    private static void Refuse(NodeInput input)
+    internal static void Refuse(NodeInput input)
     {
         const string reason = "The node has stopped.";
         switch (input)

@@ -73,7 +73,7 @@ internal sealed class ClusterMember : IClusterMember
     {
         if (_node is not { } node)
             return;
-        await node.StopAsync(cancellationToken).ConfigureAwait(false);
+        await node.StopAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         await _watchingForEnd.ConfigureAwait(false);
     }
 
