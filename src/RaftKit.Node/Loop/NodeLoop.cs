@@ -368,6 +368,7 @@ internal sealed partial class NodeLoop : ILoopServices
     private void Tick(TimeSpan lateness)
     {
         Core?.Tick();
+        Core?.TrimMemory(_options.KeepMemoryBytes);
         _reads.Tick();
         _formation.Tick();
         _forwardRefused = false;

@@ -138,7 +138,6 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         if (mark.Index <= core.SnapshotIndex)
             return;
         core.SnapshotTaken(mark, options.KeepEntries);
-        core.TrimMemory(options.KeepMemoryBytes);
         loop.CompactLog(mark.Index - options.KeepEntries);
     }
 
