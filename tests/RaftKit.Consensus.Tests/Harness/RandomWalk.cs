@@ -30,10 +30,12 @@ internal sealed class RandomWalk
         _random = new Random(seed);
         _counters = counters;
         int members = 1 + _random.Next(5);
+        // Short timeouts make for many elections, long ones for long terms.
+        bool hasty = _random.Next(2) == 0;
         _cluster = new TestCluster(members, (ulong)seed, o => o with
         {
             MaxAppendBytes = 40 + _random.Next(300), MaxInflightMessages = 1 + _random.Next(8), SnapshotChunkBytes = 1 + _random.Next(40),
-            MaxUncommittedBytes = 2000,
+            MaxUncommittedBytes = 2000, ElectionTicks = hasty ? 10 : 40, HeartbeatTicks = hasty ? 2 : 6,
         });
         _cluster.Passes = Passes;
         foreach (var member in _cluster.Members)
