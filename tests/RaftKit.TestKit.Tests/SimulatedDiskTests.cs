@@ -107,10 +107,10 @@ public sealed class SimulatedDiskTests
     public void The_power_can_go_in_the_middle_of_a_piece_of_work()
     {
         var file = _disk.Create("a", 512);
-        _disk.CutPowerIn(2);
+        _disk.StopIn(2);
         file.Write(0, "x"u8);
-        Assert.Throws<SimulatedPowerCutException>(file.Sync);
-        Assert.Throws<SimulatedPowerCutException>(() => _disk.List());
+        Assert.Throws<SimulatedStopException>(file.Sync);
+        Assert.Throws<SimulatedStopException>(() => _disk.List());
         _disk.PowerCut();
         Assert.Empty(_disk.List());
     }

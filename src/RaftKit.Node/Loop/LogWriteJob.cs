@@ -8,6 +8,8 @@ internal sealed class LogWriteJob(ILogStore store, LogBatch batch, PersistReques
 {
     public PersistRequest? Request { get; } = request;
 
+    public LogBatch Batch => batch;
+
     public IReadOnlyList<PeerBoot> Boots => batch.PeerBoots;
 
     /// <summary>Sent once this is durable. Loop thread only.</summary>

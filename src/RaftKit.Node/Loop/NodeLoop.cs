@@ -405,6 +405,9 @@ internal sealed partial class NodeLoop : ILoopServices
                 _reads.Ask(core);
             core.EndTurn();
             var worked = CarryOutEffects(core);
+            // Whoever judged as leader must hear that it no longer leads before it sees what a successor had committed (simulator seed 41).
+            if (core.Role != Status.Role || core.Term != Status.Term)
+                worked |= PublishStatus(core);
             if (!_snapshots.IsRestoring && _applier.ApplyCommitted(core, MaxAppliedPerTurn) > 0)
             {
                 worked = true;
@@ -615,10 +618,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _early.Clear();
         Status = Status with { Role = RaftRole.Follower, Leader = MemberId.None, Ready = false };
         foreach (var participant in _participants)
-        {
             participant.StatusChanged(Status);
-            participant.Stopped(reason);
-        }
         _stop.Ended(failure);
     }
 }

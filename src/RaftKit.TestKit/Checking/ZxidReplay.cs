@@ -140,6 +140,8 @@ internal sealed class ZxidReplay
             yield break;
         for (var i = before.FirstCertain; i < _certain.Count && _certain[i].Call <= operation.Return; i++)
         {
+            if (++_steps > _maxSteps)
+                yield break;
             if (before.UsedCertain.Contains(i) || !Bears(_certain[i], operation) || before.State.Apply(_certain[i]) is not { } next)
                 continue;
             var placed = before.WithCertain(i, next);
@@ -149,6 +151,8 @@ internal sealed class ZxidReplay
         }
         for (var i = 0; i < _unknown.Count && _unknown[i].Call <= operation.Return; i++)
         {
+            if (++_steps > _maxSteps)
+                yield break;
             if (before.UsedUnknown.Contains(i) || !Bears(_unknown[i], operation) || before.State.Apply(_unknown[i]) is not { } next
                 || next == before.State)
                 continue;

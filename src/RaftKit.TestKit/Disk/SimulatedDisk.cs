@@ -12,14 +12,16 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private SortedDictionary<string, SimulatedInode> _names = new(StringComparer.Ordinal);
     private SortedDictionary<string, SimulatedInode> _durableNames = new(StringComparer.Ordinal);
     private readonly List<NameChange> _pending = [];
+    private readonly HashSet<SimulatedInode> _touched = [];
+    private bool _working;
     private bool _locked;
     private int _generation;
-    private int _untilPowerCut = -1;
+    private int _untilStop = -1;
     private int _untilSyncFailure = -1;
 
     public string Location => location;
 
-    /// <summary>No power: every I/O fails until <see cref="PowerCut"/> has run.</summary>
+    /// <summary>The process was stopped in the middle of its work: every I/O fails until <see cref="PowerCut"/> or <see cref="ProcessDied"/>.</summary>
     public bool IsOff { get; private set; }
 
     /// <summary>Writes and creates fail with "no space left on device".</summary>
@@ -31,20 +33,45 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     /// <summary>Whether everything written is synced.</summary>
     public bool IsSynced => _pending.Count == 0 && _names.Values.All(inode => inode.IsSynced);
 
-    /// <summary>The power goes at the n-th I/O call from now, before it takes effect.</summary>
-    public void CutPowerIn(int operations) => _untilPowerCut = operations;
+    /// <summary>Everything that was written between <see cref="BeginWork"/> and <see cref="EndWork"/> is synced, and so are its names.</summary>
+    public bool IsWorkDurable
+    {
+        get
+        {
+            _touched.RemoveWhere(inode => inode.IsSynced && _durableNames.ContainsValue(inode));
+            return _touched.Count == 0;
+        }
+    }
+
+    public void BeginWork() => _working = true;
+
+    public void EndWork() => _working = false;
+
+    /// <summary>The process is killed, or the power goes, at the n-th I/O call from now, before it takes effect.</summary>
+    public void StopIn(int operations) => _untilStop = operations;
 
     /// <summary>The n-th file sync from now fails with EIO.</summary>
     public void FailSyncIn(int syncs) => _untilSyncFailure = syncs;
+
+    /// <summary>What was planned to go wrong, and has not yet, will not.</summary>
+    public void Mend()
+    {
+        _untilStop = -1;
+        _untilSyncFailure = -1;
+        IsFull = false;
+    }
 
     /// <summary>The process died: its lock is gone and its open files lead nowhere; what it wrote stays.</summary>
     public void ProcessDied()
     {
         _generation++;
+        _touched.Clear();
+        _working = false;
         _locked = false;
-        _untilPowerCut = -1;
+        _untilStop = -1;
         _untilSyncFailure = -1;
         IsFull = false;
+        IsOff = false;
         foreach (var inode in _names.Values)
             inode.ForgetLost();
     }
@@ -69,7 +96,6 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         foreach (var inode in _names.Values.Distinct())
             counters.Torn += inode.PowerCut(random);
         _durableNames = new(_names, StringComparer.Ordinal);
-        IsOff = false;
     }
 
     /// <summary>Everything is gone, as if the disk were replaced.</summary>
@@ -182,10 +208,10 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private void Operation()
     {
         Operations++;
-        if (_untilPowerCut > 0 && --_untilPowerCut == 0)
+        if (_untilStop > 0 && --_untilStop == 0)
             IsOff = true;
         if (IsOff)
-            throw new SimulatedPowerCutException();
+            throw new SimulatedStopException();
     }
 
     private void FailSyncIfDue(SimulatedInode? inode)
@@ -227,6 +253,9 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
                 throw new IOException($"{disk.Location}/{name}: no space left on device (simulated).");
             }
             inode.Write(offset, bytes);
+            // Filling a file that is to be used later is not what a piece of work promises.
+            if (disk._working && bytes.ContainsAnyExcept((byte)0))
+                disk._touched.Add(inode);
         }
 
         public int Read(long offset, Span<byte> into)
@@ -254,5 +283,5 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private void CountFull() => counters.DiskFull++;
 }
 
-/// <summary>The power went in the middle of an I/O call: whoever made it no longer exists.</summary>
-internal sealed class SimulatedPowerCutException() : IOException("The power is gone (simulated).");
+/// <summary>The process ended, or the power went, in the middle of an I/O call: whoever made it no longer exists.</summary>
+internal sealed class SimulatedStopException() : IOException("This process has ended (simulated).");

@@ -41,6 +41,8 @@ internal sealed class SimulatedInode
     {
         if (offset + bytes.Length > Length)
             SetLength(offset + bytes.Length);
+        if (!bytes.ContainsAnyExcept((byte)0) && AreZero(offset, bytes.Length))
+            return;
         for (var sector = offset / SectorBytes; sector * SectorBytes < offset + bytes.Length; sector++)
         {
             if (!_unsynced.ContainsKey(sector))
@@ -148,6 +150,17 @@ internal sealed class SimulatedInode
         Read(offset, one);
         one[0] ^= (byte)(1 << bit);
         Put(offset, one);
+    }
+
+    // A page that was never written is not even there: filling a file with zeros costs nothing.
+    private bool AreZero(long offset, int length)
+    {
+        for (var page = offset / PageBytes; page * PageBytes < offset + length; page++)
+        {
+            if (_pages[(int)page] is not null)
+                return false;
+        }
+        return true;
     }
 
     private SimulatedInode Copy()

@@ -1,0 +1,81 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// What a member's disk surely holds, by the disk's own account: a batch counts from the moment in which everything that its writing touched is
+/// synced, whatever the node believes. What is not synced is kept apart until it is, or is lost.
+/// </summary>
+internal sealed class DurableLog
+{
+    private readonly List<(Term Term, ulong Hash)> _entries = [];
+    private readonly List<LogBatch> _unsynced = [];
+
+    private readonly Dictionary<Term, MemberId> _votes = [];
+
+    public Term Term { get; private set; }
+
+    public MemberId Vote { get; private set; }
+
+    /// <summary>Everything up to here is in a snapshot.</summary>
+    public LogIndex Base { get; private set; }
+
+    public LogIndex Last => Base + _entries.Count;
+
+    /// <summary>Whether a vote for the member in the term was ever synced: a later term's may have followed in the same sync.</summary>
+    public bool Voted(Term term, MemberId candidate) => _votes.GetValueOrDefault(term) == candidate;
+
+    public void Write(LogBatch batch) => _unsynced.Add(batch);
+
+    public void Synced()
+    {
+        foreach (var batch in _unsynced)
+            Apply(batch);
+        _unsynced.Clear();
+    }
+
+    /// <summary>Whether it holds this entry, or a snapshot that covers it.</summary>
+    public bool Holds(LogIndex index, Term term) =>
+        index <= Base || (index <= Last && _entries[(int)(index - Base) - 1].Term == term);
+
+    public Term? TermAt(LogIndex index) => index > Base && index <= Last ? _entries[(int)(index - Base) - 1].Term : null;
+
+    /// <summary>Starts over from what a start found on the disk, which was synced before the start ended.</summary>
+    public void Restart(Term term, MemberId vote, LogIndex before, IReadOnlyList<Entry> entries)
+    {
+        _unsynced.Clear();
+        _entries.Clear();
+        (Term, Vote, Base) = (term, vote, before);
+        _votes[term] = vote;
+        foreach (var entry in entries)
+            _entries.Add((entry.Term, HashOf(entry)));
+    }
+
+    public static ulong HashOf(in Entry entry)
+    {
+        var hash = new StableHash();
+        hash.Add(entry.Stamp);
+        hash.Add((long)entry.Kind);
+        hash.Add(entry.Payload.Span);
+        return hash.Value;
+    }
+
+    private void Apply(LogBatch batch)
+    {
+        (Term, Vote) = (batch.Term, batch.Vote);
+        _votes[Term] = Vote;
+        if (batch.ResetTo is { } snapshot)
+        {
+            Base = snapshot.Index;
+            _entries.Clear();
+        }
+        if (batch.TruncateFrom is { } from && from <= Last)
+        {
+            var kept = (int)Math.Max(0, from - Base - 1);
+            _entries.RemoveRange(kept, _entries.Count - kept);
+        }
+        foreach (var entry in batch.Entries)
+            _entries.Add((entry.Term, HashOf(entry)));
+    }
+}

@@ -1,0 +1,337 @@
+using System.Runtime.CompilerServices;
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// Raft's invariants (shared/specs/reliability.md, by their numbers there), checked after every event on the member that took it, against what all
+/// members ever did. It knows what the disks truly hold, and never asks a node what it believes about that.
+/// </summary>
+internal sealed class SafetyChecker
+{
+    private readonly SimulatedWorld _world;
+    private readonly Dictionary<MemberId, Mirror> _mirrors = [];
+    private readonly Dictionary<Term, (MemberId Member, int Process)> _leaders = [];
+    private readonly Dictionary<(MemberIncarnation Voter, Term Term), MemberId> _votes = [];
+    private readonly Dictionary<(LogIndex Index, Term Term), (ulong Hash, Term Previous)> _entries = [];
+    private readonly Dictionary<LogIndex, Term> _committed = [];
+    private readonly SortedDictionary<Term, LogIndex> _committedIn = [];
+    private readonly HashSet<MemberIncarnation> _promised = [];
+    private readonly HashSet<MemberIncarnation> _lost = [];
+
+    public SafetyChecker(SimulatedWorld world)
+    {
+        _world = world;
+        foreach (var id in world.Ids)
+            _mirrors.Add(id, new Mirror());
+    }
+
+    /// <summary>How often a member became leader.</summary>
+    public int LeaderChanges { get; private set; }
+
+    /// <summary>The highest index that any leader committed.</summary>
+    public LogIndex Committed { get; private set; }
+
+    /// <summary>A process is up: what its start found on the disk must hold all that was durable before.</summary>
+    public void Started(SimulatedMember member, SimulatedRun run)
+    {
+        var mirror = _mirrors[member.Id];
+        mirror.Begin(run.Process.Number);
+        run.Transport.Sending = (to, message) => Sending(member, run, to, message);
+        run.LogLane.Executed = job => Executed(member, job);
+        if (run.Loop.Core is { } core)
+            TakeRestored(member, run, core);
+    }
+
+    /// <summary>The member's disk was emptied: its incarnation must never be heard of again if it ever promised anything.</summary>
+    public void Wiped(SimulatedMember member, int incarnation)
+    {
+        if (incarnation != 0)
+            _lost.Add(new MemberIncarnation(member.Id, incarnation));
+        _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
+    }
+
+    public void AfterTurn(SimulatedMember member, SimulatedRun run)
+    {
+        if (run.Loop.IsStopped || run.Loop.Core is not { } core)
+            return;
+        var mirror = _mirrors[member.Id];
+        if (!mirror.HasCore)
+            TakeRestored(member, run, core);
+        CheckTerm(member, mirror, core);
+        CheckLog(member, mirror, core);
+        if (core.Role == RaftRole.Leader && mirror.Role != RaftRole.Leader)
+            CheckElection(member, run, mirror, core);
+        CheckCommit(member, mirror, core);
+        CheckOrder(member, core);
+        mirror.Take(core);
+    }
+
+    /// <summary>At the end, when all have converged: nothing that was committed is missing anywhere.</summary>
+    public void CheckConverged()
+    {
+        foreach (var member in _world.Members)
+        {
+            if (member.Loop?.Core is not { } core)
+                continue;
+            Require(core.Commit >= Committed, 6, $"member {member.Id} converged at commit {core.Commit}, though {Committed} was committed");
+        }
+    }
+
+    private void TakeRestored(SimulatedMember member, SimulatedRun run, RaftCore core)
+    {
+        var mirror = _mirrors[member.Id];
+        var durable = mirror.Durable;
+        mirror.HasCore = true;
+        mirror.Take(core);
+        var self = new MemberIncarnation(member.Id, run.Loop.Incarnation);
+        Require(!_lost.Contains(self) || !_promised.Contains(self), 17, $"member {self} lost its disk and is back under the same incarnation");
+        if (run.Loop.Incarnation == mirror.Incarnation)
+        {
+            Require(core.Term >= durable.Term, 2, $"member {self} restarted in term {core.Term}, though term {durable.Term} was synced");
+            Require(core.Term > durable.Term || core.Vote == durable.Vote || durable.Vote.IsNone, 3,
+                $"member {self} restarted in term {core.Term} with a vote for {core.Vote}, though one for {durable.Vote} was synced");
+            for (var index = durable.Base.Next; index <= durable.Last; index = index.Next)
+            {
+                Require(index <= core.SnapshotIndex || core.Log.TermAt(index) == durable.TermAt(index), 34,
+                    $"member {self} restarted without entry {index} of term {durable.TermAt(index)}, which was synced; its log is {core.FirstIndex} to {core.LastIndex}");
+            }
+        }
+        mirror.Incarnation = run.Loop.Incarnation;
+        var entries = new List<Entry>();
+        while (core.FirstIndex + entries.Count <= core.LastIndex)
+            core.Log.Read(core.FirstIndex + entries.Count, core.LastIndex, 1 << 20, entries);
+        var previous = core.Log.TermAt(core.FirstIndex.Previous);
+        foreach (var entry in entries)
+        {
+            NoteEntry(member, entry, previous);
+            previous = entry.Term;
+        }
+        durable.Restart(core.Term, core.Vote, core.FirstIndex.Previous, entries);
+    }
+
+    private void CheckTerm(SimulatedMember member, Mirror mirror, RaftCore core)
+    {
+        Require(core.Term >= mirror.Term, 2, $"member {member.Id} went back from term {mirror.Term} to {core.Term}");
+        Require(core.Term > mirror.Term || mirror.Vote.IsNone || core.Vote == mirror.Vote, 3,
+            $"member {member.Id} changed its vote in term {core.Term} from {mirror.Vote} to {core.Vote}");
+    }
+
+    private void CheckLog(SimulatedMember member, Mirror mirror, RaftCore core)
+    {
+        if (core.Role == RaftRole.Leader && mirror.Role == RaftRole.Leader && core.Term == mirror.Term)
+        {
+            Require(core.LastIndex >= mirror.Last && (mirror.Last < core.FirstIndex || core.Log.TermAt(mirror.Last) == mirror.LastTerm), 5,
+                $"leader {member.Id} of term {core.Term} overwrote its own log: it ended at {mirror.Last}/{mirror.LastTerm}, now at {core.LastIndex}/{core.LastTerm}");
+        }
+        if (core.MembershipIndex != mirror.MembershipIndex && core.Role == RaftRole.Leader && core.MembershipIndex > mirror.Last)
+            CheckMembershipChange(member, mirror, core);
+    }
+
+    private void CheckMembershipChange(SimulatedMember member, Mirror mirror, RaftCore core)
+    {
+        var before = mirror.Membership.Voters.Select(v => v.Id).ToHashSet();
+        var after = core.Membership.Voters.Select(v => v.Id).ToHashSet();
+        var differing = before.Except(after).Count() + after.Except(before).Count();
+        Require(core.Membership.IsJoint || mirror.Membership.IsJoint || differing <= 1, 12,
+            $"leader {member.Id} of term {core.Term} went from {mirror.Membership} to {core.Membership} at once");
+        Require(core.HasCommittedInTerm, 13,
+            $"leader {member.Id} of term {core.Term} changed the membership at {core.MembershipIndex} before it committed an entry of its term");
+    }
+
+    private void CheckElection(SimulatedMember member, SimulatedRun run, Mirror mirror, RaftCore core)
+    {
+        LeaderChanges++;
+        var leader = (member.Id, run.Process.Number);
+        Require(_leaders.TryAdd(core.Term, leader) || _leaders[core.Term] == leader, 1,
+            $"term {core.Term} has two leaders: member {_leaders[core.Term].Member} (process {_leaders[core.Term].Process}) and member {member.Id} (process {run.Process.Number})");
+
+        // Its own vote counts only once it is on the disk, like everybody else's.
+        var durable = mirror.Durable;
+        if (durable.Voted(core.Term, member.Id))
+            _votes[(new MemberIncarnation(member.Id, run.Loop.Incarnation), core.Term)] = member.Id;
+        RequireMajority(core.Membership, voter => _votes.GetValueOrDefault((voter, core.Term)) == member.Id, 1,
+            $"member {member.Id} leads term {core.Term} without the votes of a majority");
+
+        // The last committed entry of every older term is in its log; log matching gives those before it.
+        foreach (var (term, index) in _committedIn)
+        {
+            if (term >= core.Term)
+                break;
+            Require(core.SnapshotIndex >= index || core.Log.TermAt(index) == _committed[index], 6,
+                $"leader {member.Id} of term {core.Term} lacks entry {index} of term {_committed[index]}, committed in term {term}; it has term {core.Log.TermAt(index)} there");
+        }
+    }
+
+    private void CheckCommit(SimulatedMember member, Mirror mirror, RaftCore core)
+    {
+        Require(core.Commit >= mirror.Commit, 8, $"commit of member {member.Id} moved back from {mirror.Commit} to {core.Commit}");
+        for (var index = LogIndex.Max(mirror.Commit.Next, core.FirstIndex); index <= core.Commit; index = index.Next)
+        {
+            if (core.Log.TermAt(index) is not { } term)
+                continue;
+            if (_committed.TryGetValue(index, out var known))
+            {
+                Require(known == term, 7, $"member {member.Id} committed entry {index} of term {term}, where one of term {known} was committed");
+                continue;
+            }
+            _committed.Add(index, term);
+            if (index > Committed)
+                Committed = index;
+        }
+        if (core.Role != RaftRole.Leader || core.Commit <= mirror.Commit)
+            return;
+        _committedIn[core.Term] = core.Commit;
+        // Raft 5.4.2: only an entry of its own term is committed by counting; the membership may change below it.
+        if (core.Log.TermAt(core.Commit) is { } last)
+        {
+            RequireMajority(core.Membership, voter => HoldsDurably(voter, core.Commit, last), 9,
+                $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of term {last}, which is not synced on a majority");
+        }
+    }
+
+    private void CheckOrder(SimulatedMember member, RaftCore core) =>
+        Require(core.SnapshotIndex <= core.Applied && core.Applied <= core.Commit && core.Commit <= core.LastIndex, 10,
+            $"member {member.Id}: snapshot {core.SnapshotIndex}, applied {core.Applied}, commit {core.Commit}, last {core.LastIndex}");
+
+    private void Executed(SimulatedMember member, DiskJob job)
+    {
+        if (job is not LogWriteJob { Batch: var batch })
+            return;
+        var mirror = _mirrors[member.Id];
+        var core = member.Loop?.Core;
+        mirror.Durable.Write(batch);
+        for (var i = 0; i < batch.Entries.Count; i++)
+        {
+            var entry = batch.Entries[i];
+            NoteEntry(member, entry, i > 0 ? batch.Entries[i - 1].Term : core?.Log.TermAt(entry.Index.Previous));
+        }
+        if (member.Disk.IsWorkDurable)
+            mirror.Durable.Synced();
+    }
+
+    private void NoteEntry(SimulatedMember member, in Entry entry, Term? previous)
+    {
+        var hash = DurableLog.HashOf(entry);
+        var key = (entry.Index, entry.Term);
+        if (!_entries.TryGetValue(key, out var known))
+        {
+            if (previous is { } before)
+                _entries.Add(key, (hash, before));
+            return;
+        }
+        Require(known.Hash == hash, 4, $"entry {entry.Index} of term {entry.Term} of member {member.Id} differs from another member's");
+    }
+
+    private void Sending(SimulatedMember member, SimulatedRun run, MemberId to, PeerMessage message)
+    {
+        if (message is not PeerMessage.Raft { Message: var raft })
+            return;
+        var durable = _mirrors[member.Id].Durable;
+        var self = new MemberIncarnation(member.Id, run.Loop.Incarnation);
+        switch (raft)
+        {
+            case VoteReply { Granted: true, PreVote: false }:
+                Promise(self, raft.Term);
+                // A later term on the disk keeps the promise as well: it never votes in this one again.
+                Require(durable.Voted(raft.Term, to) || durable.Term > raft.Term, 11,
+                    $"member {self} grants {to} its vote in term {raft.Term}, while its disk holds term {durable.Term} and a vote for {durable.Vote}");
+                var given = _votes.GetValueOrDefault((self, raft.Term));
+                Require(given.IsNone || given == to, 3, $"member {self} votes for {to} in term {raft.Term}, and voted for {given} before");
+                _votes[(self, raft.Term)] = to;
+                break;
+            case AppendReply { Accepted: true } reply:
+                Promise(self, raft.Term);
+                Require(durable.Last >= reply.Index && durable.Term >= raft.Term, 11,
+                    $"member {self} acknowledges entries up to {reply.Index} in term {raft.Term}, while its disk holds {durable.Last} and term {durable.Term}");
+                break;
+            case SnapshotReply { Installed: true } reply:
+                Promise(self, raft.Term);
+                Require(durable.Last >= reply.SnapshotIndex, 11,
+                    $"member {self} acknowledges snapshot {reply.SnapshotIndex}, while its disk's log ends at {durable.Last}");
+                break;
+        }
+    }
+
+    private void Promise(MemberIncarnation self, Term term)
+    {
+        Require(!_lost.Contains(self), 17, $"member {self} lost its disk, and votes or acknowledges in term {term} again");
+        _promised.Add(self);
+    }
+
+    private bool HoldsDurably(MemberIncarnation voter, LogIndex index, Term term)
+    {
+        var mirror = _mirrors[voter.Id];
+        return mirror.Incarnation == voter.Incarnation && !_lost.Contains(voter) && mirror.Durable.Holds(index, term);
+    }
+
+    private void RequireMajority(Membership membership, Func<MemberIncarnation, bool> counts, int invariant, FormattableString what)
+    {
+        RequireMajorityOf(membership.Voters);
+        if (membership.IsJoint)
+            RequireMajorityOf(membership.Outgoing);
+
+        void RequireMajorityOf(IReadOnlyList<MemberIncarnation> voters)
+        {
+            var count = 0;
+            foreach (var voter in voters)
+                count += counts(voter) ? 1 : 0;
+            if (count <= voters.Count / 2)
+            {
+                _world.Violate(
+                    $"invariant {invariant}: {what}: only [{string.Join(' ', voters.Where(counts))}] of [{string.Join(' ', voters)}]. Disks: "
+                    + string.Join(", ", _mirrors.Select(m => $"{m.Key}: {m.Value.Durable.Last} in term {m.Value.Durable.Term}")));
+            }
+        }
+    }
+
+    private void Require(bool fact, int invariant, [InterpolatedStringHandlerArgument(nameof(fact))] ref InvariantMessage what)
+    {
+        if (!fact)
+            _world.Violate($"invariant {invariant}: {what.ToString()}");
+    }
+
+    /// <summary>What a member's core was after its last event, and what its disk holds.</summary>
+    private sealed class Mirror
+    {
+        public DurableLog Durable { get; } = new();
+
+        public int Incarnation { get; set; }
+
+        public int Process { get; private set; }
+
+        public bool HasCore { get; set; }
+
+        public Term Term { get; private set; }
+
+        public MemberId Vote { get; private set; }
+
+        public RaftRole Role { get; private set; }
+
+        public LogIndex Last { get; private set; }
+
+        public Term LastTerm { get; private set; }
+
+        public LogIndex Commit { get; private set; }
+
+        public LogIndex MembershipIndex { get; private set; }
+
+        public Membership Membership { get; private set; } = Membership.Empty;
+
+        public void Begin(int process)
+        {
+            Process = process;
+            HasCore = false;
+            (Term, Vote, Role, Last, LastTerm, Commit) = (default, default, default, default, default, default);
+        }
+
+        public void Take(RaftCore core)
+        {
+            (Term, Vote, Role, Last, LastTerm, Commit) = (core.Term, core.Vote, core.Role, core.LastIndex, core.LastTerm, core.Commit);
+            (MembershipIndex, Membership) = (core.MembershipIndex, core.Membership);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Loop;
+using RaftKit.Znodes;
+using RaftKit.Znodes.Sessions;
+using RaftKit.Znodes.Tree;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// What every member's tree must be at every index. The first member that applies an entry tells what it made of it; all others, also after
+/// snapshots and replays, must come to the same. What clients read and hear is then held against this one history.
+/// </summary>
+internal sealed class TreeOracle(SimulatedWorld world)
+{
+    private readonly Dictionary<long, ulong> _digests = [];
+    private readonly List<TreeChange> _changes = [];
+    private readonly Dictionary<string, List<NodeVersion>> _nodes = [];
+    private readonly Dictionary<long, SessionFate> _sessions = [];
+
+    /// <summary>Every change, in the order of the log.</summary>
+    public IReadOnlyList<TreeChange> Changes => _changes;
+
+    /// <summary>The last entry that anybody applied.</summary>
+    public long Zxid { get; private set; }
+
+    public int SessionsExpired { get; private set; }
+
+    /// <summary>Hears of a session that the log ended, once.</summary>
+    public Action<Session, SessionEnd>? Expired { get; set; }
+
+    /// <summary>A member applied an entry, and changed this by it.</summary>
+    public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause)
+    {
+        Agree(member, zxid, machine);
+        if (ended is not null)
+        {
+            var left = machine.Tree.CountEphemeralsOf(ended.Id);
+            Require(left == 0, 20, $"session {ended.Id:x} ended at {zxid:x} on member {member}, and {left} of its ephemerals are left");
+        }
+        if (zxid <= Zxid)
+            return;
+        Zxid = zxid;
+        foreach (var change in changes)
+            Note(member, machine, change);
+        if (opened is not null)
+            Require(_sessions.TryAdd(opened.Id, new SessionFate(zxid)), 21, $"session id {opened.Id:x} was given a second time, at {zxid:x}");
+        if (ended is not null)
+        {
+            Require(_sessions.TryGetValue(ended.Id, out var fate) && fate.Ended == 0, 21, $"session {ended.Id:x} ended at {zxid:x}, and had ended before");
+            _sessions[ended.Id] = fate with { Ended = zxid };
+            if (cause != SessionEnd.Closed)
+                SessionsExpired++;
+            Expired?.Invoke(ended, cause);
+        }
+    }
+
+    /// <summary>A member's state was replaced by a snapshot's.</summary>
+    public void Restored(MemberId member, long zxid, ZnodeStateMachine machine) => Agree(member, zxid, machine);
+
+    /// <summary>Holds what a client read against the state at the zxid that it claims.</summary>
+    public void CheckRead(string who, string path, Znode? read, long zxid)
+    {
+        if (read is not null)
+            zxid = read.Zxid;
+        Require(zxid <= Zxid, 37, $"{who} read {path} at {zxid:x}, which nobody has applied");
+        var expected = At(path, zxid);
+        if (read is null)
+            return;
+        Require(expected is { Exists: true }, 37, $"{who} read {path} at {zxid:x}, where it does not exist");
+        if (expected is not { Exists: true } node)
+            return;
+        Require(node.Stat == read.Stat, 25, $"{who} read {path} at {zxid:x} with {read.Stat}, it has {node.Stat}");
+        Require(node.Data.Span.SequenceEqual(read.Data.Span), 37, $"{who} read other data of {path} at {zxid:x} than was written");
+    }
+
+    /// <summary>Whether the znode existed, and how, when an entry was applied.</summary>
+    public NodeVersion? At(string path, long zxid)
+    {
+        if (!_nodes.TryGetValue(path, out var versions))
+            return null;
+        for (var i = versions.Count - 1; i >= 0; i--)
+        {
+            if (versions[i].Zxid <= zxid)
+                return versions[i];
+        }
+        return null;
+    }
+
+    private void Agree(MemberId member, long zxid, ZnodeStateMachine machine)
+    {
+        var digest = machine.Tree.Digest;
+        foreach (var session in machine.Sessions.All)
+        {
+            // A sum, because the order in which a member enumerates its sessions means nothing.
+            var hash = new StableHash();
+            hash.Add(session.Id);
+            hash.Add(session.LastActive.Value);
+            hash.Add(session.SpentMilliseconds);
+            hash.Add(session.Member.Value);
+            digest += hash.Value;
+        }
+        if (!_digests.TryAdd(zxid, digest))
+            Require(_digests[zxid] == digest, 18, $"member {member} has another state at {zxid:x} than the first member that applied it");
+    }
+
+    private void Note(MemberId member, ZnodeStateMachine machine, in TreeChange change)
+    {
+        _changes.Add(change);
+        var exists = machine.Tree.TryGet(change.Path, out var data, out var stat);
+        Add(change.Path, new NodeVersion(change.Zxid, exists, data, stat));
+        if (change.ParentPath is { } parent && machine.Tree.TryGet(parent, out var parentData, out var parentStat))
+            Add(parent, new NodeVersion(change.Zxid, true, parentData, parentStat));
+        if (exists && stat.EphemeralOwner != 0)
+        {
+            var fate = _sessions.GetValueOrDefault(stat.EphemeralOwner);
+            Require(fate.Opened != 0 && fate.Ended == 0, 19,
+                $"member {member} has {change.Path} at {change.Zxid:x}, an ephemeral of session {stat.EphemeralOwner:x}, which is not alive");
+        }
+    }
+
+    private void Add(string path, in NodeVersion version)
+    {
+        if (!_nodes.TryGetValue(path, out var versions))
+            _nodes.Add(path, versions = []);
+        // A multi may change a znode several times under one zxid; only what it left is ever seen.
+        if (versions.Count > 0 && versions[^1].Zxid == version.Zxid)
+            versions[^1] = version;
+        else
+            versions.Add(version);
+    }
+
+    private void Require(bool fact, int invariant, [System.Runtime.CompilerServices.InterpolatedStringHandlerArgument(nameof(fact))] ref InvariantMessage what)
+    {
+        if (!fact)
+            world.Violate($"invariant {invariant}: {what.ToString()}");
+    }
+
+    private readonly record struct SessionFate(long Opened, long Ended = 0);
+}
+
+/// <summary>A znode from one zxid on.</summary>
+internal readonly record struct NodeVersion(long Zxid, bool Exists, ReadOnlyMemory<byte> Data, ZnodeStat Stat);

@@ -1,0 +1,298 @@
+using RaftKit.Consensus;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// What goes wrong in one run, drawn from its seed: first which faults there are at all (a run with everything tests less than many runs with a
+/// few each), then when they strike. Faults end with <see cref="Heal"/>, after which the cluster must converge.
+/// </summary>
+internal sealed class FaultPlan
+{
+    private readonly SimulatedWorld _world;
+    private readonly SimulatedRandom _random;
+    private readonly List<(double Weight, Action Strike)> _menu = [];
+    private readonly TimeSpan _pace;
+    private bool _healed;
+
+    public FaultPlan(SimulatedWorld world)
+    {
+        _world = world;
+        _random = world.Random.Split("faults");
+        _pace = _random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(800));
+        Offer(0.7, 3, Storm);
+        Offer(0.6, 2, Partition);
+        Offer(0.5, 1, () => _world.Network.Reset(_random.Pick(_world.Ids), _random.Pick(_world.Ids)));
+        Offer(0.6, 2, () => Strike(m => m.Kill()));
+        Offer(0.5, 2, () => Strike(m => m.PowerCut(), power: true));
+        Offer(0.5, 1, () => StrikeAtIo(power: false));
+        Offer(0.5, 1.5, () => StrikeAtIo(power: true));
+        Offer(0.5, 1.5, Pause);
+        Offer(0.4, 1, FailSync);
+        Offer(0.2, 0.5, FillDisk);
+        Offer(0.3, 0.5, () => StrikeAll(power: false));
+        Offer(0.3, 0.5, () => StrikeAll(power: true));
+        Offer(0.3, 0.5, StopInOrder);
+        if (world.Members.Count >= 3)
+            Offer(0.25, 0.4, Wipe);
+        foreach (var member in world.Members)
+        {
+            member.TickSkew = _random.Chance(0.4) ? _random.Between(0.5, 2.0) : 1;
+            member.StallChance = _random.Chance(0.3) ? 0.02 * _random.NextDouble() : 0;
+        }
+    }
+
+    /// <summary>Hears of a disk that was emptied, with the incarnation that was on it.</summary>
+    public Action<SimulatedMember, int>? Wiped { get; set; }
+
+    /// <summary>Whether a member may be given up for lost now: everybody else is whole and takes part.</summary>
+    public Func<SimulatedMember, bool>? MayWipe { get; set; }
+
+    public void Begin() => Next();
+
+    /// <summary>All faults end: the weather is calm, nobody is cut off or stopped, everybody is up.</summary>
+    public void Heal()
+    {
+        _healed = true;
+        _world.Trace.Event(MemberId.None, "all faults end");
+        _world.Network.Weather = NetworkWeather.Calm;
+        _world.Network.Block([]);
+        foreach (var member in _world.Members)
+        {
+            member.StallChance = 0;
+            member.Disk.Mend();
+            if (member.Run is { } run)
+            {
+                run.LogLane.StallChance = 0;
+                if (run.Process.IsPaused)
+                    run.Process.Resume();
+            }
+            else
+            {
+                member.Start();
+            }
+        }
+    }
+
+    /// <summary>A member that is down comes back after a while.</summary>
+    public void RestartLater(SimulatedMember member)
+    {
+        var after = _random.Chance(0.3)
+            ? _random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(30))
+            : _random.Between(TimeSpan.FromMilliseconds(30), TimeSpan.FromSeconds(3));
+        _world.Scheduler.After(after, () =>
+        {
+            if (!member.IsUp)
+                member.Start();
+        });
+    }
+
+    private void Offer(double chance, double weight, Action strike)
+    {
+        if (_random.Chance(chance))
+            _menu.Add((weight, strike));
+    }
+
+    private void Next() => _world.Scheduler.After(_pace * (2 * _random.NextDouble()), () =>
+    {
+        if (_healed)
+            return;
+        var left = _random.NextDouble() * _menu.Sum(m => m.Weight);
+        foreach (var (weight, strike) in _menu)
+        {
+            left -= weight;
+            if (left < 0)
+            {
+                strike();
+                break;
+            }
+        }
+        Next();
+    });
+
+    private void Storm()
+    {
+        _world.Network.Weather = _random.Chance(0.3) ? NetworkWeather.Calm : NetworkWeather.Storm(_random, _world.Ids);
+        _world.Trace.Event(MemberId.None, _world.Network.Weather == NetworkWeather.Calm ? "the weather calms" : "the weather changes");
+    }
+
+    private void Partition()
+    {
+        var shape = _random.Next(8);
+        var ids = _world.Ids.ToList();
+        _random.Shuffle(ids);
+        var blocked = Shape(shape, ids);
+        _world.Trace.Event(MemberId.None, blocked.Count == 0 ? "partitions heal" : $"partition: {string.Join(' ', blocked.Select(b => $"{b.From}>{b.To}"))}");
+        _world.Network.Block(blocked);
+        if (blocked.Count > 0)
+        {
+            var lasts = _random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(4));
+            _world.Scheduler.After(lasts, () =>
+            {
+                if (!_healed)
+                    _world.Network.Block([]);
+            });
+        }
+    }
+
+    private List<(MemberId From, MemberId To)> Shape(int shape, List<MemberId> ids)
+    {
+        var blocked = new List<(MemberId, MemberId)>();
+        switch (shape)
+        {
+            case 0:
+                break;
+            case 1: // a majority and a minority
+            case 2: // one alone
+                var split = shape == 2 ? 1 : _random.Between(1, Math.Max(1, ids.Count / 2));
+                Cut((a, b) => ids.IndexOf(a) < split != ids.IndexOf(b) < split);
+                break;
+            case 3: // one hears nobody, or nobody hears one
+                var deaf = _random.Chance(0.5);
+                Cut((a, b) => (deaf ? b : a) == ids[0]);
+                break;
+            case 4: // two halves that only one member bridges
+                Cut((a, b) => a != ids[0] && b != ids[0] && (ids.IndexOf(a) * 2 < ids.Count) != (ids.IndexOf(b) * 2 < ids.Count));
+                break;
+            case 5: // a ring: everybody hears only their neighbours
+                Cut((a, b) => Math.Abs(ids.IndexOf(a) - ids.IndexOf(b)) is not 1 and var apart && apart != ids.Count - 1);
+                break;
+            case 6: // single directions
+                Cut((_, _) => _random.Chance(0.3));
+                break;
+            case 7: // flapping
+                Cut((a, b) => a == ids[0] || b == ids[0]);
+                Flap(blocked, _random.Between(2, 8));
+                break;
+        }
+        return blocked;
+
+        void Cut(Func<MemberId, MemberId, bool> isCut)
+        {
+            foreach (var a in ids)
+            {
+                foreach (var b in ids)
+                {
+                    if (a != b && isCut(a, b))
+                        blocked.Add((a, b));
+                }
+            }
+        }
+    }
+
+    private void Flap(List<(MemberId, MemberId)> blocked, int times) =>
+        _world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(400)), () =>
+        {
+            if (_healed)
+                return;
+            _world.Network.Block(times % 2 == 0 ? [] : blocked);
+            if (times > 0)
+                Flap(blocked, times - 1);
+        });
+
+    private void Strike(Action<SimulatedMember> how, bool power = false)
+    {
+        if (AnyUp() is not { } member)
+            return;
+        Count(power);
+        how(member);
+        RestartLater(member);
+    }
+
+    private void StrikeAll(bool power)
+    {
+        foreach (var member in _world.Members)
+        {
+            if (!member.IsUp && !power)
+                continue;
+            Count(power);
+            if (power)
+                member.PowerCut();
+            else
+                member.Kill();
+            RestartLater(member);
+        }
+    }
+
+    private void StrikeAtIo(bool power)
+    {
+        if (AnyUp() is not { } member || member.Disk.IsOff)
+            return;
+        member.PowerGoesAtStop = power;
+        member.Disk.StopIn(_random.Between(1, 12));
+    }
+
+    /// <summary>A member ended at an I/O that was chosen before.</summary>
+    public void StoppedAtIo(SimulatedMember member)
+    {
+        Count(member.PowerGoesAtStop);
+        RestartLater(member);
+    }
+
+    private void Pause()
+    {
+        if (AnyUp() is not { Run: { } run } || run.Process.IsPaused)
+            return;
+        _world.Faults.Pause++;
+        run.Process.Pause();
+        var lasts = _random.Chance(0.2)
+            ? _random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(8))
+            : _random.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1.5));
+        _world.Scheduler.After(lasts, () =>
+        {
+            if (run.Process.IsAlive && run.Process.IsPaused)
+                run.Process.Resume();
+        });
+    }
+
+    private void FailSync()
+    {
+        if (AnyUp() is not { } member)
+            return;
+        member.Injected = "fsync";
+        member.Disk.FailSyncIn(_random.Between(1, 6));
+    }
+
+    private void FillDisk()
+    {
+        if (AnyUp() is not { } member)
+            return;
+        member.Injected = "disk full";
+        member.Disk.IsFull = true;
+        _world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(3)), () => member.Disk.IsFull = false);
+    }
+
+    private void StopInOrder()
+    {
+        if (AnyUp() is not { Run: { } run } || run.Process.IsPaused)
+            return;
+        run.Post(new RaftKit.Node.Loop.NodeInput.Stop(_ => { }));
+    }
+
+    private void Wipe()
+    {
+        if (AnyUp() is not { Loop: { Incarnation: > 0 } loop } member || MayWipe?.Invoke(member) != true)
+            return;
+        var incarnation = loop.Incarnation;
+        _world.Faults.Wipe++;
+        _world.Faults.Kill++;
+        member.Kill();
+        _world.Trace.Event(member.Id, "is wiped");
+        member.Disk.Wipe();
+        Wiped?.Invoke(member, incarnation);
+        RestartLater(member);
+    }
+
+    private void Count(bool power)
+    {
+        if (power)
+            _world.Faults.PowerCut++;
+        else
+            _world.Faults.Kill++;
+    }
+
+    private SimulatedMember? AnyUp()
+    {
+        var up = _world.Members.Where(m => m.IsUp).ToList();
+        return up.Count == 0 ? null : _random.Pick(up);
+    }
+}

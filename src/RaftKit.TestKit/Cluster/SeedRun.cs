@@ -1,0 +1,230 @@
+using System.Diagnostics;
+using RaftKit.Consensus;
+using RaftKit.Node.Loop;
+
+namespace RaftKit.TestKit;
+
+/// <summary>One simulation, wholly drawn from its seed: a cluster, applications, faults, then healing and convergence, everything checked.</summary>
+internal sealed class SeedRun
+{
+    private readonly ulong _seed;
+    private readonly SimulatedWorld _world;
+    private readonly SafetyChecker _checker;
+    private readonly TreeOracle _oracle;
+    private readonly Workload _workload;
+    private readonly FaultPlan _faults;
+    private readonly TimeSpan _trouble;
+
+    public SeedRun(ulong seed, TextWriter? trace = null)
+    {
+        _seed = seed;
+        var random = new SimulatedRandom(seed).Split("layout");
+        _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
+        _world = new SimulatedWorld(new SimulatedWorldOptions
+        {
+            Seed = seed,
+            Members = random.Pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]),
+            SameMachine = random.Chance(0.6),
+            Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = random.Between(64, 256) << 10, FirstSegmentBytes = random.Between(16, 64) << 10, PrepareBytes = 16 << 10 },
+            SnapshotEveryEntries = random.Chance(0.7) ? random.Between(20, 400) : 100_000,
+            KeepEntries = random.Between(0, 60),
+            SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
+        })
+        {
+            Application = NewApplication,
+        };
+        _world.Trace.Output = trace;
+        _checker = new SafetyChecker(_world);
+        _oracle = new TreeOracle(_world);
+        _workload = new Workload(_world, _oracle);
+        _faults = new FaultPlan(_world) { Wiped = Wiped, MayWipe = MayWipe };
+        _world.MemberUp = MemberUp;
+        _world.StoppedAtIo = _faults.StoppedAtIo;
+        _world.Ended = (member, _) => _faults.RestartLater(member);
+        _world.AfterTurn = (member, run, _) => _checker.AfterTurn(member, run);
+        foreach (var member in _world.Members)
+        {
+            _world.Scheduler.After(random.Between(TimeSpan.Zero, TimeSpan.FromMilliseconds(300)), () =>
+            {
+                if (!member.IsUp)
+                    member.Start();
+            });
+        }
+    }
+
+    public SimulatedWorld World => _world;
+
+    public SeedResult Run()
+    {
+        var clock = Stopwatch.StartNew();
+        // A young cluster forms in peace: what happens to one that is not formed yet is drawn by one seed in three.
+        _world.Scheduler.After(_world.Random.Split("begin").Chance(0.3) ? TimeSpan.Zero : TimeSpan.FromSeconds(1), _faults.Begin);
+        _world.RunUntil(_trouble);
+        if (_world.Violation is null)
+            Converge();
+        return new SeedResult
+        {
+            Seed = _seed,
+            Violation = _world.Violation,
+            Trace = _world.Violation is null ? [] : [.. _world.Trace.Last],
+            At = _world.Scheduler.Now,
+            Hash = _world.Trace.Hash,
+            Members = _world.Members.Count,
+            Events = _world.Trace.Inputs,
+            SimulatedTime = _world.Scheduler.Now,
+            WallTime = clock.Elapsed,
+            CheckTime = CheckTime,
+            WritesAcknowledged = _workload.Log.WritesAcknowledged,
+            LeaderChanges = _checker.LeaderChanges,
+            SessionsExpired = _oracle.SessionsExpired,
+            WatchEvents = _workload.WatchEvents,
+            Elections = _workload.Elections,
+            SnapshotsInstalled = SnapshotsInstalled,
+            Faults = _world.Faults,
+        };
+    }
+
+    private long SnapshotsInstalled { get; set; }
+
+    private TimeSpan CheckTime { get; set; }
+
+    private void Converge()
+    {
+        _faults.Heal();
+        var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Members.Max(m => m.TickSkew);
+        if (!Within(10 * electionTimeout, () => HasOneLeader))
+        {
+            _world.Violate($"liveness: no leader within 10 election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after all faults ended: {Describe()}");
+            return;
+        }
+        var acknowledged = _workload.Log.WritesAcknowledged;
+        if (!Within(TimeSpan.FromSeconds(10), () => _workload.Log.WritesAcknowledged > acknowledged))
+        {
+            _world.Violate($"liveness: no write was acknowledged within 10 s after all faults ended: {Describe()}");
+            return;
+        }
+        _workload.Stopped = true;
+        _world.RunUntil(_world.Scheduler.Now + TimeSpan.FromSeconds(1));
+        if (!Within(TimeSpan.FromSeconds(20), () => HaveConverged))
+        {
+            _world.Violate($"liveness: the members did not converge within 20 s after all faults ended: {Describe()}");
+            return;
+        }
+        _checker.CheckConverged();
+        var history = _workload.Log.Finish();
+        var checking = Stopwatch.StartNew();
+        var result = LinearizabilityChecker.Check(history, maxSteps: 100_000);
+        CheckTime = checking.Elapsed;
+        if (!result.Holds)
+            _world.Violate($"linearizability: {result.Explanation}");
+    }
+
+    private bool Within(TimeSpan limit, Func<bool> condition) =>
+        _world.RunUntil(_world.Scheduler.Now + limit, condition) || _world.Violation is not null;
+
+    private bool HasOneLeader
+    {
+        get
+        {
+            var leaders = 0;
+            var newest = _world.Members.Max(m => m.Loop?.Core?.Term ?? Term.Zero);
+            foreach (var member in _world.Members)
+            {
+                if (member.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: true } core && core.Term == newest)
+                    leaders++;
+            }
+            return leaders == 1;
+        }
+    }
+
+    private bool HaveConverged
+    {
+        get
+        {
+            var applied = LogIndex.Zero;
+            foreach (var member in _world.Members)
+            {
+                if (member.Loop?.Core is not { } core || core.Applied < _checker.Committed || core.Commit != core.LastIndex)
+                    return false;
+                if (applied != LogIndex.Zero && core.Applied != applied)
+                    return false;
+                applied = core.Applied;
+            }
+            return true;
+        }
+    }
+
+    private string Describe() => string.Join("; ", _world.Members.Select(m => m.Loop?.Core is { } core
+        ? $"member {m.Id}#{m.Loop.Incarnation} {core.Role} of term {core.Term}, leader {core.Leader}, last {core.LastIndex}/{core.LastTerm}, commit {core.Commit}, applied {core.Applied}, {core.Membership}"
+        : $"member {m.Id} {(m.IsUp ? "has no identity" : "is down")}"));
+
+    private SimulatedApplication NewApplication(SimulatedRun run, SimulatedMember member) =>
+        new SimulatedZnodes(_world, run, member, _oracle, zxid =>
+        {
+            // A start reads its own snapshot back; only a leader's jumps over what was there.
+            if (!run.HasStarted)
+                return;
+            SnapshotsInstalled++;
+            _workload.Jumped(run.Process, zxid);
+        });
+
+    private void MemberUp(SimulatedMember member, SimulatedRun run)
+    {
+        _checker.Started(member, run);
+        if (!_workload.Stopped)
+            _workload.Begin(run.Process, ((SimulatedZnodes)run.Application).Sessions);
+    }
+
+    private void Wiped(SimulatedMember member, int incarnation) => _checker.Wiped(member, incarnation);
+
+    // Damage is drawn so that every committed entry keeps an intact copy on a majority: else no protocol could pass.
+    private bool MayWipe(SimulatedMember victim) => _world.Members.All(m =>
+        m == victim || (m.Loop?.Core is { } core && core.Membership.Voters.Count == _world.Members.Count && core.Applied >= _checker.Committed));
+}
+
+/// <summary>What came of a seed.</summary>
+internal sealed record SeedResult
+{
+    public required ulong Seed { get; init; }
+
+    public required string? Violation { get; init; }
+
+    public required IReadOnlyList<string> Trace { get; init; }
+
+    public required TimeSpan At { get; init; }
+
+    public required ulong Hash { get; init; }
+
+    public required int Members { get; init; }
+
+    public required long Events { get; init; }
+
+    public required TimeSpan SimulatedTime { get; init; }
+
+    public required TimeSpan WallTime { get; init; }
+
+    /// <summary>The part of the wall time that went into judging the history.</summary>
+    public TimeSpan CheckTime { get; init; }
+
+    public required long WritesAcknowledged { get; init; }
+
+    public required long LeaderChanges { get; init; }
+
+    public required long SessionsExpired { get; init; }
+
+    public required long WatchEvents { get; init; }
+
+    public required long Elections { get; init; }
+
+    public required long SnapshotsInstalled { get; init; }
+
+    public required FaultCounters Faults { get; init; }
+
+    /// <summary>The simulator itself failed.</summary>
+    public static SeedResult Crashed(ulong seed, Exception failure) => new()
+    {
+        Seed = seed, Violation = $"the simulator failed: {failure}", Trace = [], At = default, Hash = 0, Members = 0, Events = 0, SimulatedTime = default,
+        WallTime = default, WritesAcknowledged = 0, LeaderChanges = 0, SessionsExpired = 0, WatchEvents = 0, Elections = 0, SnapshotsInstalled = 0,
+        Faults = new FaultCounters(),
+    };
+}

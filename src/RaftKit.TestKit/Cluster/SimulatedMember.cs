@@ -1,0 +1,231 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Transport;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// One member of a simulated cluster: a disk that outlives everything, and, while it is up, a process with the shipped loop in it. Inputs
+/// wait in its inbox and are given to the loop in turns, as the loop's thread does in production.
+/// </summary>
+internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, SimulatedDisk disk, SimulatedRandom random)
+{
+    private SimulatedRun? _run;
+    private int _starts;
+
+    public MemberId Id => id;
+
+    public SimulatedDisk Disk => disk;
+
+    /// <summary>The process that is up; null while it is down.</summary>
+    public SimulatedRun? Run => _run;
+
+    public NodeLoop? Loop => _run?.Loop;
+
+    public bool IsUp => _run is not null;
+
+    /// <summary>How much faster (below 1) or slower this member's ticks come.</summary>
+    public double TickSkew { get; set; } = 1;
+
+    public double StallChance { get; set; }
+
+    /// <summary>The process is to end, or the power to go, at an I/O that was chosen beforehand.</summary>
+    public bool PowerGoesAtStop { get; set; }
+
+    /// <summary>What was injected that explains this process ending by itself; null if nothing was.</summary>
+    public string? Injected { get; set; }
+
+    public void Start()
+    {
+        if (_run is not null)
+            throw new InvalidOperationException($"Member {id} is up already.");
+        Injected = null;
+        _starts++;
+        _run = new SimulatedRun(world, this, random.Split($"run {_starts}"));
+        world.Trace.Event(id, "starts");
+        _run.Begin();
+    }
+
+    /// <summary>The process ends without warning. What it wrote stays.</summary>
+    public void Kill() => End(powerCut: false, "is killed");
+
+    /// <summary>The machine loses its power.</summary>
+    public void PowerCut() => End(powerCut: true, "loses power");
+
+    /// <summary>The process was stopped at an I/O of its own.</summary>
+    public void StoppedAtIo()
+    {
+        End(PowerGoesAtStop, PowerGoesAtStop ? "loses power at an I/O" : "is killed at an I/O");
+        world.StoppedAtIo?.Invoke(this);
+    }
+
+    /// <summary>The loop ended by itself.</summary>
+    public void EndedByItself(bool goodbye, string how)
+    {
+        world.Trace.Event(id, how);
+        TakeDown(goodbye, silent: false);
+        disk.ProcessDied();
+    }
+
+    private void End(bool powerCut, string how)
+    {
+        if (_run is null && !powerCut)
+            return;
+        world.Trace.Event(id, how);
+        // A power cut of its own machine is silent; processes of one machine see each other's links reset in any case.
+        TakeDown(goodbye: false, silent: powerCut && !world.Network.SameMachine);
+        if (powerCut)
+            disk.PowerCut();
+        else
+            disk.ProcessDied();
+    }
+
+    private void TakeDown(bool goodbye, bool silent)
+    {
+        var run = _run;
+        _run = null;
+        if (run is null)
+            return;
+        world.MemberDown?.Invoke(this, run);
+        run.Process.Die();
+        world.Network.Detach(run.Transport, goodbye, silent);
+    }
+}
+
+/// <summary>One run of a member's process.</summary>
+internal sealed class SimulatedRun : INodeInbox
+{
+    private readonly SimulatedWorld _world;
+    private readonly SimulatedMember _member;
+    private readonly SimulatedRandom _random;
+    private List<NodeInput> _posted = [];
+    private List<NodeInput> _taken = [];
+    private bool _turnScheduled;
+    private TimeSpan _tickDue;
+
+    public SimulatedRun(SimulatedWorld world, SimulatedMember member, SimulatedRandom random)
+    {
+        _world = world;
+        _member = member;
+        _random = random;
+        Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
+        Transport = world.Network.Attach(Process, member.Id, this);
+        LogLane = new SimulatedLane(Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance };
+        SnapshotLane = new SimulatedLane(Process, member.Disk, random.Split("snapshot lane"), world.Faults, this, member.StoppedAtIo);
+        var application = world.Application(this, member);
+        Application = application;
+        Loop = new NodeLoop(
+            world.NodeOptions(member.Id, random.NextUInt64()) with { HostProcess = new HostProcess("simulated machine", 1, Process.Number, Process.Number) },
+            new NodeLoopPorts(member.Disk, LogLane, SnapshotLane, Transport, this, NullLogger.Instance),
+            application.Machines,
+            application.Participants);
+    }
+
+    public SimulatedProcess Process { get; }
+
+    public SimulatedTransport Transport { get; }
+
+    public SimulatedLane LogLane { get; }
+
+    public SimulatedLane SnapshotLane { get; }
+
+    public SimulatedApplication Application { get; }
+
+    public NodeLoop Loop { get; }
+
+    /// <summary>What its directory held was read back.</summary>
+    public bool HasStarted { get; private set; }
+
+    private LoopTime Now => new(_world.Scheduler.Now, Process.Time.GetUtcNow().ToUnixTimeMilliseconds());
+
+    private TimeSpan TickInterval => _world.Options.TickInterval * _member.TickSkew;
+
+    public void Begin()
+    {
+        try
+        {
+            Loop.Start(Now);
+        }
+        catch (Exception failure)
+        {
+            if (_member.Disk.IsOff)
+                _member.StoppedAtIo();
+            else
+                _world.CouldNotStart(_member, failure);
+            return;
+        }
+        if (_member.Disk.IsOff)
+        {
+            _member.StoppedAtIo();
+            return;
+        }
+        HasStarted = true;
+        _world.MemberUp?.Invoke(_member, this);
+        _tickDue = _world.Scheduler.Now + (TickInterval * _random.NextDouble());
+        Process.After(_tickDue - _world.Scheduler.Now, Tick);
+        if (Loop.NeedsTurn)
+            ScheduleTurn();
+    }
+
+    public void Post(NodeInput input)
+    {
+        _posted.Add(input);
+        ScheduleTurn();
+    }
+
+    private void ScheduleTurn()
+    {
+        if (_turnScheduled)
+            return;
+        _turnScheduled = true;
+        Process.After(_random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(40)), Turn);
+    }
+
+    private void Turn()
+    {
+        _turnScheduled = false;
+        (_posted, _taken) = (_taken, _posted);
+        foreach (var input in _taken)
+            _world.Trace.Input(_member.Id, input);
+        Loop.Turn(_taken, Now);
+        if (_member.Disk.IsOff)
+        {
+            _member.StoppedAtIo();
+            return;
+        }
+        _world.AfterTurn?.Invoke(_member, this, _taken);
+        _taken.Clear();
+        if (Loop.IsStopped)
+            _world.LoopEnded(_member, Loop.Failure);
+        else if (Loop.NeedsTurn)
+            ScheduleTurn();
+    }
+
+    // As the loop's thread: what is a little late is made up for, a pause gives one tick that says how late it is.
+    private void Tick()
+    {
+        var late = _world.Scheduler.Now - _tickDue;
+        if (late > 4 * TickInterval)
+        {
+            Post(new NodeInput.Tick(late));
+            _tickDue = _world.Scheduler.Now + TickInterval;
+        }
+        else
+        {
+            Post(new NodeInput.Tick(TimeSpan.Zero));
+            _tickDue += TickInterval;
+        }
+        Process.After(_tickDue - _world.Scheduler.Now, Tick);
+    }
+}
+
+/// <summary>What lives in a member's process beside the loop.</summary>
+internal abstract class SimulatedApplication
+{
+    public abstract IReadOnlyList<IStateMachine> Machines { get; }
+
+    public abstract IReadOnlyList<ILoopParticipant> Participants { get; }
+}

@@ -1,0 +1,141 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
+using RaftKit.Node.Loop;
+
+namespace RaftKit.TestKit;
+
+/// <summary>Everything that the members of one simulation share, and who hears of what happens to them.</summary>
+internal sealed class SimulatedWorld
+{
+    private int _processes;
+
+    public SimulatedWorld(SimulatedWorldOptions options)
+    {
+        Options = options;
+        Random = new SimulatedRandom(options.Seed);
+        Trace = new SimulatedTrace(Scheduler);
+        Network = new SimulatedNetwork(Scheduler, Random.Split("network"), Faults, Trace) { SameMachine = options.SameMachine };
+        Ids = [.. Enumerable.Range(1, options.Members).Select(n => new MemberId(n))];
+        Members = [.. Ids.Select(id => new SimulatedMember(
+            this, id, new SimulatedDisk($"disk of member {id}", Random.Split($"disk {id}"), Faults), Random.Split($"member {id}")))];
+    }
+
+    public SimulatedWorldOptions Options { get; }
+
+    public SimulatedScheduler Scheduler { get; } = new();
+
+    public SimulatedRandom Random { get; }
+
+    public SimulatedTrace Trace { get; }
+
+    public FaultCounters Faults { get; } = new();
+
+    public SimulatedNetwork Network { get; }
+
+    public IReadOnlyList<MemberId> Ids { get; }
+
+    public IReadOnlyList<SimulatedMember> Members { get; }
+
+    /// <summary>Makes what lives in a process beside the loop.</summary>
+    public required Func<SimulatedRun, SimulatedMember, SimulatedApplication> Application { get; init; }
+
+    public Action<SimulatedMember, SimulatedRun>? MemberUp { get; set; }
+
+    public Action<SimulatedMember, SimulatedRun>? MemberDown { get; set; }
+
+    public Action<SimulatedMember, SimulatedRun, IReadOnlyList<NodeInput>>? AfterTurn { get; set; }
+
+    public Action<SimulatedMember>? StoppedAtIo { get; set; }
+
+    /// <summary>Hears of a loop that ended by itself: its failure, or null for a stop in order.</summary>
+    public Action<SimulatedMember, Exception?>? Ended { get; set; }
+
+    /// <summary>What was found wrong; null while nothing was.</summary>
+    public string? Violation { get; private set; }
+
+    public SimulatedMember this[MemberId id] => Members[id.Value - 1];
+
+    public int NextProcess() => ++_processes;
+
+    /// <summary>Only the first counts: what comes after it is its consequence. It ends the run, not the event, so that no node can catch it.</summary>
+    public void Violate(string what)
+    {
+        if (Violation is not null)
+            return;
+        Violation = what;
+        Trace.Event(MemberId.None, $"VIOLATION {what}");
+    }
+
+    /// <summary>Delivers events until the time, a violation, or the condition.</summary>
+    /// <returns>Whether the condition came true.</returns>
+    public bool RunUntil(TimeSpan until, Func<bool>? condition = null)
+    {
+        while (Violation is null)
+        {
+            if (condition?.Invoke() == true)
+                return true;
+            if (!Scheduler.RunNext(until))
+                return condition?.Invoke() == true;
+        }
+        return false;
+    }
+
+    public NodeLoopOptions NodeOptions(MemberId self, ulong seed) => new()
+    {
+        Self = self,
+        Members = Ids.ToDictionary(id => id, id => $"member-{id}:1"),
+        Seed = seed,
+        HostProcess = new HostProcess("", 0, 0, 0),
+        TickInterval = Options.TickInterval,
+        HeartbeatTicks = Options.HeartbeatTicks,
+        ElectionTicks = Options.ElectionTicks,
+        SnapshotEveryEntries = Options.SnapshotEveryEntries,
+        KeepEntries = Options.KeepEntries,
+        Log = Options.Log,
+    };
+
+    public void CouldNotStart(SimulatedMember member, Exception failure)
+    {
+        var injected = member.Injected;
+        member.EndedByItself(goodbye: false, $"could not start: {failure.Message}");
+        if (injected is null)
+            Violate($"member {member.Id} could not start: {failure}");
+        else
+            Ended?.Invoke(member, failure);
+    }
+
+    public void LoopEnded(SimulatedMember member, Exception? failure)
+    {
+        var injected = member.Injected;
+        member.EndedByItself(goodbye: failure is null, failure is null ? "stopped in order" : $"stopped by itself: {failure.Message}");
+        if (failure is not null && (injected is null || failure is not LogFailedException and not IOException))
+            Violate($"member {member.Id} stopped by itself: {failure}");
+        else
+            Ended?.Invoke(member, failure);
+    }
+}
+
+/// <summary>How a simulated world is laid out.</summary>
+internal sealed record SimulatedWorldOptions
+{
+    public required ulong Seed { get; init; }
+
+    public int Members { get; init; } = 3;
+
+    public bool SameMachine { get; init; } = true;
+
+    public TimeSpan TickInterval { get; init; } = TimeSpan.FromMilliseconds(5);
+
+    public int HeartbeatTicks { get; init; } = 6;
+
+    public int ElectionTicks { get; init; } = 40;
+
+    public long SnapshotEveryEntries { get; init; } = 200_000;
+
+    public long KeepEntries { get; init; } = 20_000;
+
+    public SegmentedLogOptions Log { get; init; } = new();
+
+    public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(3);
+}

@@ -1,0 +1,104 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Loop;
+using RaftKit.Znodes;
+using RaftKit.Znodes.Sessions;
+using RaftKit.Znodes.Tree;
+
+namespace RaftKit.TestKit;
+
+/// <summary>The shipped znodes in a simulated process, with the oracle listening between the state machine and what observes it.</summary>
+internal sealed class SimulatedZnodes : SimulatedApplication
+{
+    private readonly ZnodeService _service;
+
+    public SimulatedZnodes(SimulatedWorld world, SimulatedRun run, SimulatedMember member, TreeOracle oracle, Action<long> jumped)
+    {
+        _service = new ZnodeService(
+            new ZnodeOptions { SessionTimeout = world.Options.SessionTimeout }, new ClientScheduler(run.Process, world.Scheduler),
+            Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
+        _service.Connect(run);
+        var listener = new Listener(member.Id, _service, oracle, jumped);
+        _service.Machine.Observe(listener);
+        Machines = [listener];
+        Participants = [_service.Keeper];
+    }
+
+    public override IReadOnlyList<IStateMachine> Machines { get; }
+
+    public override IReadOnlyList<ILoopParticipant> Participants { get; }
+
+    public IZnodeSessions Sessions => _service.Sessions;
+
+    /// <summary>
+    /// Completions run with no context of their own, as on the thread pool, so that what awaits them goes on as an event of its own on the process's context.
+    /// </summary>
+    private sealed class ClientScheduler(SimulatedProcess process, SimulatedScheduler scheduler) : IClientScheduler
+    {
+        private readonly SimulatedSynchronizationContext _context = new(process);
+
+        public TaskCreationOptions Completion => TaskCreationOptions.None;
+
+        public TimeSpan Monotonic => scheduler.Now;
+
+        public void Post(Action action) => process.After(TimeSpan.Zero, () => _context.Run(action));
+    }
+
+    private sealed class Listener(MemberId member, ZnodeService service, TreeOracle oracle, Action<long> jumped) : IStateMachine, ISessionObserver
+    {
+        private readonly List<TreeChange> _changes = [];
+        private readonly ISessionObserver _inner = service.Keeper;
+        private Session? _opened;
+        private Session? _ended;
+        private SessionEnd _cause;
+
+        public string Name => service.Machine.Name;
+
+        public void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result)
+        {
+            _changes.Clear();
+            (_opened, _ended) = (null, null);
+            service.Machine.Apply(context, command, result);
+            oracle.Applied(member, context.Zxid, service.Machine, _changes, _opened, _ended, _cause);
+        }
+
+        public ISnapshotCapture Capture() => service.Machine.Capture();
+
+        public IStateRestorer BeginRestore() => service.Machine.BeginRestore();
+
+        public void Changed(in CommandContext context, List<TreeChange> changes)
+        {
+            _changes.AddRange(changes);
+            _inner.Changed(context, changes);
+        }
+
+        public void Opened(Session session)
+        {
+            _opened = session;
+            _inner.Opened(session);
+        }
+
+        public void Ended(Session session, SessionEnd cause)
+        {
+            (_ended, _cause) = (session, cause);
+            _inner.Ended(session, cause);
+        }
+
+        public void Active(Session session) => _inner.Active(session);
+
+        public void Moved(Session session) => _inner.Moved(session);
+
+        public void Spared(Session session) => _inner.Spared(session);
+
+        public void Checkpointed(Session session) => _inner.Checkpointed(session);
+
+        public void Restoring() => _inner.Restoring();
+
+        public void Restored(in CommandContext context)
+        {
+            jumped(context.Zxid);
+            _inner.Restored(context);
+            oracle.Restored(member, context.Zxid, service.Machine);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+using RaftKit.Node.Log;
+using RaftKit.Node.Loop;
+
+namespace RaftKit.TestKit;
+
+/// <summary>A disk lane as events: jobs run one after the other, at a later time each, and those that wait together share one sync as in production.</summary>
+internal sealed class SimulatedLane(
+    SimulatedProcess process, SimulatedDisk disk, SimulatedRandom random, FaultCounters counters, INodeInbox inbox, Action stopped) : IDiskLane
+{
+    private const int MaxGroup = 256;
+
+    private readonly Queue<DiskJob> _jobs = new();
+    private bool _running;
+
+    /// <summary>How likely a piece of work is to take much longer.</summary>
+    public double StallChance { get; set; }
+
+    /// <summary>Hears of each job that ran well, in order, before the loop does.</summary>
+    public Action<DiskJob>? Executed { get; set; }
+
+    public void Submit(DiskJob job)
+    {
+        _jobs.Enqueue(job);
+        if (!_running)
+            RunLater();
+    }
+
+    private void RunLater()
+    {
+        _running = true;
+        var latency = random.Between(TimeSpan.FromMicroseconds(40), TimeSpan.FromMicroseconds(400));
+        if (random.Chance(StallChance))
+        {
+            counters.Stall++;
+            latency += random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(800));
+        }
+        process.After(latency, Run);
+    }
+
+    private void Run()
+    {
+        var group = new List<DiskJob>();
+        while (group.Count < MaxGroup && _jobs.TryPeek(out var next) && (group.Count == 0 || (next.CanShareSync && group[^1].CanShareSync)))
+            group.Add(_jobs.Dequeue());
+        for (var i = 0; i < group.Count; i++)
+        {
+            group[i].SyncDeferred = i < group.Count - 1;
+            if (group[i] is LogWriteJob)
+                disk.BeginWork();
+            group[i].Execute();
+            disk.EndWork();
+        }
+        if (disk.IsOff)
+        {
+            stopped();
+            return;
+        }
+        var failure = group.Select(j => j.Failure).FirstOrDefault(f => f is not null);
+        foreach (var job in group)
+        {
+            if (failure is not null)
+                job.Fail(failure);
+            else
+                Executed?.Invoke(job);
+        }
+        // Between the work and the loop's hearing of it lies a moment in which a kill may strike.
+        process.After(random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(50)), () =>
+        {
+            foreach (var job in group)
+                inbox.Post(new NodeInput.DiskDone(job));
+        });
+        _running = false;
+        if (_jobs.Count > 0)
+            RunLater();
+    }
+}

@@ -1,0 +1,132 @@
+using RaftKit.Consensus;
+using RaftKit.Recipes;
+using RaftKit.Znodes;
+using RaftKit.Znodes.Sessions;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// What applications do to a simulated cluster: clients in every process, contenders for leadership, and the record of everything they were told.
+/// </summary>
+internal sealed class Workload
+{
+    private readonly SimulatedWorld _world;
+    private readonly SimulatedRandom _random;
+    private readonly Dictionary<int, List<WatchChecker>> _watches = [];
+    private readonly List<(SimulatedProcess Process, Leadership Leadership)> _leaderships = [];
+    private readonly int _clientsPerProcess;
+    private readonly bool _contend;
+    private long _lastJump;
+    private long _highestToken;
+    private int _clients;
+
+    public Workload(SimulatedWorld world, TreeOracle oracle)
+    {
+        _world = world;
+        _random = world.Random.Split("workload");
+        Oracle = oracle;
+        Log = new OperationLog(world.Scheduler, world.Trace);
+        _clientsPerProcess = _random.Between(1, 3);
+        _contend = _random.Chance(0.7);
+    }
+
+    public TreeOracle Oracle { get; }
+
+    public OperationLog Log { get; }
+
+    /// <summary>Clients finish what they are at, and begin nothing new.</summary>
+    public bool Stopped { get; set; }
+
+    public long WatchEvents { get; set; }
+
+    public long SessionsSeenExpired { get; set; }
+
+    public long Elections { get; private set; }
+
+    /// <summary>The highest zxid that any client was told of.</summary>
+    public long HighestAcknowledged { get; private set; }
+
+    public void Acknowledge(long zxid) => HighestAcknowledged = Math.Max(HighestAcknowledged, zxid);
+
+    public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
+
+    /// <summary>A process is up: its clients begin.</summary>
+    public void Begin(SimulatedProcess process, IZnodeSessions sessions)
+    {
+        var random = _random.Split($"process {process.Number}");
+        for (var i = 0; i < _clientsPerProcess; i++)
+        {
+            var client = new WorkloadClient(this, ++_clients, process, sessions, random.Split($"client {i}"));
+            Run(process, client.Run);
+        }
+        if (_contend)
+            Run(process, () => Contend(process, sessions, random.Split("contender")));
+    }
+
+    public WatchChecker NewWatch(SimulatedProcess process, string who, string path, WatchMode mode)
+    {
+        if (!_watches.TryGetValue(process.Number, out var list))
+            _watches.Add(process.Number, list = []);
+        var checker = new WatchChecker(_world, Oracle, who, path, mode);
+        list.Add(checker);
+        return checker;
+    }
+
+    /// <summary>A snapshot replaced a member's state while it was up.</summary>
+    public void Jumped(SimulatedProcess process, long zxid)
+    {
+        _lastJump = Math.Max(_lastJump, zxid);
+        foreach (var watch in _watches.GetValueOrDefault(process.Number) ?? [])
+            watch.Jumped(zxid);
+    }
+
+    public bool JumpedAfter(long zxid) => _lastJump > zxid;
+
+    private void Run(SimulatedProcess process, Func<Task> client) => process.Context.Run(() => _ = Guard(client));
+
+    private async Task Guard(Func<Task> client)
+    {
+        try
+        {
+            await client();
+        }
+        catch (Exception failure)
+        {
+            _world.Violate($"client code failed: {failure}");
+        }
+    }
+
+    private async Task Contend(SimulatedProcess process, IZnodeSessions sessions, SimulatedRandom random)
+    {
+        var source = new ZnodeSessionSource(sessions, random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)));
+        var election = new LeaderElection(source, "/election", new LeaderElectionOptions { TimeProvider = process.Time });
+        while (!Stopped)
+        {
+            var leadership = await election.WaitForLeadershipAsync();
+            if (leadership.IsHeld)
+                Granted(process, leadership);
+            var until = process.Time.Monotonic + random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(2));
+            while (leadership.IsHeld && process.Time.Monotonic < until)
+                await Task.Delay(TimeSpan.FromMilliseconds(20), process.Time);
+            _leaderships.RemoveAll(l => l.Leadership == leadership);
+            await leadership.DisposeAsync();
+            await Task.Delay(random.Between(TimeSpan.FromMilliseconds(5), TimeSpan.FromMilliseconds(300)), process.Time);
+        }
+    }
+
+    // A holder that is killed takes its leadership along; one that is paused must find it gone when it resumes.
+    private void Granted(SimulatedProcess process, Leadership leadership)
+    {
+        Elections++;
+        _leaderships.RemoveAll(l => !l.Process.IsAlive);
+        foreach (var (other, held) in _leaderships)
+        {
+            if (held.IsHeld)
+                Violate(16, $"process {process.Number} leads with token {leadership.FencingToken}, while process {other.Number} holds token {held.FencingToken}");
+        }
+        if (leadership.FencingToken.Value <= _highestToken)
+            Violate(16, $"process {process.Number} was given token {leadership.FencingToken}, and {_highestToken} was given before");
+        _highestToken = Math.Max(_highestToken, leadership.FencingToken.Value);
+        _leaderships.Add((process, leadership));
+    }
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using RaftKit.TestKit;
+
+namespace RaftKit.Simulation;
+
+/// <summary>Runs one seed again, to look at it.</summary>
+internal static class OneSeed
+{
+    public static int Run(ulong seed, bool trace, bool hash, bool json)
+    {
+        var result = new SeedRun(seed, trace ? Console.Out : null).Run();
+        if (hash && json)
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $$"""{"seed":{{seed}},"hash":"{{result.Hash:x16}}"}"""));
+        else if (hash)
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{seed} {result.Hash:x16}"));
+        else if (json)
+            Console.WriteLine(Summary.Of([result], result.WallTime).ToJson());
+        else
+            Report.Print(result, Console.Out);
+        return result.Violation is null ? 0 : 1;
+    }
+}
+
+/// <summary>What a person needs to know about a seed.</summary>
+internal static class Report
+{
+    public static void Print(SeedResult result, TextWriter output)
+    {
+        if (result.Violation is not null)
+        {
+            foreach (var line in result.Trace)
+                output.WriteLine(line);
+            output.WriteLine();
+            output.WriteLine($"seed {result.Seed}, {result.Members} members, at {result.At.TotalMilliseconds:F3} ms: {result.Violation}");
+            output.WriteLine($"again: dotnet run -c Release --project tests/RaftKit.Simulation -- --seed {result.Seed} --trace");
+            return;
+        }
+        output.WriteLine(
+            $"seed {result.Seed}: {result.Members} members, {result.Events} events, {result.SimulatedTime.TotalSeconds:F1} s in {result.WallTime.TotalSeconds:F2} s ({result.CheckTime.TotalSeconds:F2} s of it checking the history), "
+            + $"{result.WritesAcknowledged} writes, {result.LeaderChanges} leaders, {result.Elections} recipe leaders, {result.SessionsExpired} sessions expired, "
+            + $"{result.WatchEvents} watch events, {result.SnapshotsInstalled} snapshots installed; "
+            + string.Join(", ", result.Faults.All.Where(f => f.Count > 0).Select(f => $"{f.Count} {f.Name}")));
+    }
+}

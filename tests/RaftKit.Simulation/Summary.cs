@@ -1,0 +1,82 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using RaftKit.TestKit;
+
+namespace RaftKit.Simulation;
+
+/// <summary>What many seeds came to.</summary>
+internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallTime)
+{
+    private const long FewestEvents = 1000;
+
+    public static Summary Of(IReadOnlyList<SeedResult> results, TimeSpan wallTime) => new(results, wallTime);
+
+    private IReadOnlyList<SeedResult> Failed => [.. Results.Where(r => r.Violation is not null).OrderBy(r => r.Seed)];
+
+    private FaultCounters Faults
+    {
+        get
+        {
+            var sum = new FaultCounters();
+            foreach (var result in Results)
+                sum.Add(result.Faults);
+            return sum;
+        }
+    }
+
+    /// <summary>Why the sweep fails; nothing if it does not.</summary>
+    public IEnumerable<string> Problems(bool needsCoverage)
+    {
+        if (Failed.Count > 0)
+            yield return $"failing seeds: {string.Join(' ', Failed.Select(r => r.Seed))}";
+        foreach (var result in Results.Where(r => r.Violation is null && r.Events < FewestEvents))
+            yield return $"seed {result.Seed} delivered only {result.Events} events, fewer than {FewestEvents}";
+        if (!needsCoverage)
+            yield break;
+        foreach (var (name, count) in Faults.All.Where(f => f.Count == 0))
+            yield return $"no {name} in {Results.Count} seeds (that is {count}): the sweep did not test what it is to test";
+        if (Results.Sum(r => r.SnapshotsInstalled) == 0)
+            yield return $"no snapshot was installed in {Results.Count} seeds";
+        if (Results.Select(r => r.Members).Distinct().Count() < 7)
+            yield return $"not all ensembles of 1 to 7 were drawn in {Results.Count} seeds";
+    }
+
+    public string ToJson()
+    {
+        using var buffer = new MemoryStream();
+        using (var json = new Utf8JsonWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("seeds", Results.Count);
+            json.WriteNumber("failed", Failed.Count);
+            json.WriteNumber("events", Results.Sum(r => r.Events));
+            json.WriteNumber("sim_seconds", Math.Round(Results.Sum(r => r.SimulatedTime.TotalSeconds), 1));
+            json.WriteNumber("wall_seconds", Math.Round(WallTime.TotalSeconds, 1));
+            json.WriteNumber("writes_acked", Results.Sum(r => r.WritesAcknowledged));
+            json.WriteNumber("leader_changes", Results.Sum(r => r.LeaderChanges));
+            json.WriteNumber("sessions_expired", Results.Sum(r => r.SessionsExpired));
+            json.WriteNumber("watch_events", Results.Sum(r => r.WatchEvents));
+            json.WriteNumber("recipe_leaders", Results.Sum(r => r.Elections));
+            json.WriteNumber("snapshots_installed", Results.Sum(r => r.SnapshotsInstalled));
+            json.WriteStartObject("faults");
+            foreach (var (name, count) in Faults.All)
+                json.WriteNumber(name, count);
+            json.WriteEndObject();
+            if (Failed.Count > 0)
+            {
+                json.WriteStartArray("failing");
+                foreach (var result in Failed)
+                    json.WriteNumberValue(result.Seed);
+                json.WriteEndArray();
+            }
+            json.WriteEndObject();
+        }
+        return Encoding.UTF8.GetString(buffer.ToArray());
+    }
+
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Results.Count} seeds, {Failed.Count} failed; {Results.Sum(r => r.Events)} events in {WallTime.TotalSeconds:F1} s "
+        + $"({Results.Sum(r => r.Events) / Math.Max(0.001, WallTime.TotalSeconds):F0} a second)");
+}

@@ -1,0 +1,86 @@
+using System.Diagnostics;
+using RaftKit.TestKit;
+
+namespace RaftKit.Simulation;
+
+/// <summary>Runs many seeds, each by itself on one thread, as many at once as there are cores.</summary>
+internal static class Sweep
+{
+    /// <summary>From how many seeds on every fault must have struck at least once.</summary>
+    private const int SeedsForCoverage = 500;
+
+    public static int Run((ulong From, ulong To) seeds, bool json, bool stopAtFirst, int jobs)
+    {
+        var clock = Stopwatch.StartNew();
+        var results = new List<SeedResult>();
+        foreach (var result in RunAll(seeds, stopAtFirst, jobs))
+        {
+            results.Add(result);
+            if (result.Violation is not null)
+                Report.Print(result, Console.Error);
+            else if (!json)
+                Report.Print(result, Console.Out);
+        }
+        var summary = Summary.Of(results, clock.Elapsed);
+        var problems = summary.Problems(results.Count >= SeedsForCoverage).ToList();
+        foreach (var problem in problems)
+            Console.Error.WriteLine(problem);
+        Console.WriteLine(json ? summary.ToJson() : summary.ToString());
+        return problems.Count == 0 ? 0 : 1;
+    }
+
+    public static IEnumerable<SeedResult> RunAll((ulong From, ulong To) seeds, bool stopAtFirst, int jobs)
+    {
+        var gate = new Lock();
+        var next = seeds.From;
+        var running = jobs;
+        using var done = new System.Collections.Concurrent.BlockingCollection<SeedResult>();
+        var threads = new List<Thread>();
+        for (var i = 0; i < jobs; i++)
+        {
+            var thread = new Thread(RunSeeds) { IsBackground = true };
+            threads.Add(thread);
+            thread.Start();
+        }
+        foreach (var result in done.GetConsumingEnumerable())
+        {
+            if (result.Violation is not null && stopAtFirst)
+            {
+                lock (gate)
+                    next = ulong.MaxValue;
+            }
+            yield return result;
+        }
+        foreach (var thread in threads)
+            thread.Join();
+
+        void RunSeeds()
+        {
+            while (Take() is { } seed)
+                done.Add(RunOne(seed));
+            lock (gate)
+            {
+                if (--running == 0)
+                    done.CompleteAdding();
+            }
+        }
+
+        ulong? Take()
+        {
+            lock (gate)
+                return next > seeds.To ? null : next++;
+        }
+    }
+
+    private static SeedResult RunOne(ulong seed)
+    {
+        try
+        {
+            return new SeedRun(seed).Run();
+        }
+        catch (Exception failure)
+        {
+            return SeedResult.Crashed(seed, failure);
+        }
+    }
+}
