@@ -37,7 +37,7 @@ internal sealed record TcpTransportOptions
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromMilliseconds(500);
 
     /// <summary>How long a handshake may take, TLS included.</summary>
-    public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(1);
+    public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
     /// <summary>Sent bytes that the peer's kernel does not acknowledge for so long end the link; dialling anew is faster than TCP's own back-off.</summary>
     public TimeSpan LinkTimeout { get; init; } = TimeSpan.FromSeconds(3);

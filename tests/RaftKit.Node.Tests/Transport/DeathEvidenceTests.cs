@@ -1,0 +1,114 @@
+using System.Net;
+using System.Net.Sockets;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Tests.Liveness;
+using RaftKit.Node.Transport;
+using Xunit;
+
+namespace RaftKit.Node.Tests.Transport;
+
+public sealed class DeathEvidenceTests
+{
+    [Fact]
+    public async Task A_link_that_breaks_and_a_port_that_stays_refused_are_evidence_without_proof()
+    {
+        var (one, two) = await TestMember.LinkedPair();
+        await using var _ = one;
+        await two.Transport.AbortAsync();
+        var died = (await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence;
+        Assert.Equal((two.Id, 1, 1L, false), (died.Member, died.Incarnation, died.Boot, died.Proven));
+        Assert.Contains("refused", died.Reason);
+        var inputs = one.Inbox.All.ToList();
+        Assert.True(inputs.FindIndex(i => i is NodeInput.LinkDown) < inputs.FindIndex(i => i is NodeInput.PeerDied));
+    }
+
+    [Fact]
+    public async Task A_process_of_the_same_machine_that_is_killed_is_proven_dead()
+    {
+        using var child = Child.Start();
+        await using var one = new TestMember(1);
+        await using var two = new TestMember(2);
+        one.Hello = one.Hello with { Process = HostProcess.Current() };
+        two.Hello = two.Hello with { Process = child.HostProcess };
+        one.Join(two);
+        two.Join(one);
+        await one.LinkUp();
+        child.Kill();
+        await two.Transport.AbortAsync();
+        var died = (await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence;
+        Assert.True(died.Proven, died.Reason);
+        Assert.Contains($"process {child.HostProcess.Pid} is gone", died.Reason);
+    }
+
+    [Fact]
+    public async Task Proof_follows_evidence_when_the_process_ends_after_its_port_closed()
+    {
+        using var child = Child.Start();
+        await using var one = new TestMember(1);
+        await using var two = new TestMember(2);
+        one.Hello = one.Hello with { Process = HostProcess.Current() };
+        two.Hello = two.Hello with { Process = child.HostProcess };
+        one.Join(two);
+        two.Join(one);
+        await one.LinkUp();
+        await two.Transport.AbortAsync();
+        Assert.False((await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence.Proven);
+        child.Kill();
+        await one.Inbox.Expect<NodeInput.PeerDied>(d => d.Evidence.Proven);
+        Assert.Equal(2, one.Inbox.All.OfType<NodeInput.PeerDied>().Count());
+    }
+
+    [Fact]
+    public async Task A_stopped_process_still_accepts_and_is_never_declared_dead()
+    {
+        // A listener that nobody serves: what is left of a member under SIGSTOP. Its link breaks, its port accepts.
+        using var stopped = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        stopped.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        stopped.Listen(10);
+        await using var one = new TestMember(1);
+        one.Join((new(2), "127.0.0.1:1"));
+        var peer = await RawPeer.Link(one, RawPeer.HelloOf(2));
+        one.Join((new(2), stopped.LocalEndPoint!.ToString()!));
+        peer.Dispose();
+        await one.Inbox.Expect<NodeInput.LinkDown>();
+        // Three probes that were accepted, one after the other, and not one verdict.
+        for (var probe = 0; probe < 4; probe++)
+            (await stopped.AcceptAsync()).Dispose();
+        Assert.Empty(one.Inbox.All.OfType<NodeInput.PeerDied>());
+
+        // It is killed at last: now the port refuses.
+        stopped.Close();
+        await one.Inbox.Expect<NodeInput.PeerDied>();
+    }
+
+    [Fact]
+    public async Task A_link_that_breaks_between_living_processes_comes_back_without_evidence()
+    {
+        await using var one = new TestMember(1);
+        await using var two = new TestMember(2);
+        two.Join((one.Id, "127.0.0.1:1"));
+        one.Join((two.Id, "127.0.0.1:1"));
+        // Something that passes for member 2 breaks its link; the real one listens.
+        var peer = await RawPeer.Link(one, RawPeer.HelloOf(2));
+        one.Join(two);
+        peer.Dispose();
+        await one.Inbox.Expect<NodeInput.LinkUp>(up => up.Hello == two.Hello);
+        Assert.Single(one.Inbox.All.OfType<NodeInput.LinkDown>());
+        Assert.Empty(one.Inbox.All.OfType<NodeInput.PeerDied>());
+    }
+
+    [Fact]
+    public async Task A_newer_start_proves_the_old_ones_death_when_its_process_is_gone()
+    {
+        using var child = Child.Start();
+        await using var one = new TestMember(1);
+        one.Hello = one.Hello with { Process = HostProcess.Current() };
+        one.Join((new(2), "127.0.0.1:1"));
+        using var old = await RawPeer.Link(one, RawPeer.HelloOf(2) with { Process = child.HostProcess });
+        child.Kill();
+        using var young = await RawPeer.Link(one, RawPeer.HelloOf(2, boot: 2));
+        var died = (await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence;
+        Assert.Equal((1L, true), (died.Boot, died.Proven));
+    }
+}

@@ -1,0 +1,245 @@
+using System.Buffers;
+using System.Net;
+using System.Net.Sockets;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Transport;
+using Xunit;
+
+namespace RaftKit.Node.Tests.Transport;
+
+public sealed class HandshakeTests
+{
+    private static readonly (MemberId, string) Two = (new MemberId(2), "127.0.0.1:1");
+
+    [Fact]
+    public async Task A_hello_of_another_protocol_version_is_refused_with_both_versions()
+    {
+        await using var one = new TestMember(1);
+        one.Join(Two);
+        using var peer = await RawPeer.Dial(one);
+        var output = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(4);
+        writer.Write((byte)FrameKind.Hello);
+        writer.Write("RaftKit");
+        writer.Write(2);
+        writer.Write("whatever version 2 says here");
+        writer.Flush();
+        peer.WriteFrame(output.WrittenSpan.ToArray());
+        var refusal = Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame());
+        Assert.Equal(RefusalCode.Version, refusal.Code);
+        Assert.Contains("version 1, the other side speaks version 2", refusal.Reason);
+        Assert.Null(peer.ReadBody());
+        Assert.Equal(1, one.Transport.Counters.Refused);
+    }
+
+    [Fact]
+    public async Task Members_of_different_clusters_refuse_each_other_and_both_say_why()
+    {
+        await using var one = new TestMember(1);
+        await using var two = new TestMember(2);
+        two.Hello = two.Hello with { ClusterId = Samples.Cluster };
+        one.Join(two);
+        two.Join(one);
+        await LinkTests.Logged(one, $"is of cluster {Samples.Cluster}");
+        await LinkTests.Logged(two, $"is of cluster {Samples.Cluster}");
+        Assert.Empty(one.Inbox.All.OfType<NodeInput.LinkUp>());
+        Assert.Empty(two.Inbox.All.OfType<NodeInput.LinkUp>());
+    }
+
+    [Fact]
+    public async Task A_member_that_is_not_formed_yet_links_with_any_cluster()
+    {
+        await using var one = new TestMember(1);
+        await using var two = new TestMember(2);
+        two.Hello = two.Hello with { ClusterId = Guid.Empty, Incarnation = 0 };
+        one.Join(two);
+        two.Join(one);
+        Assert.Equal(Guid.Empty, (await one.LinkUp()).Hello.ClusterId);
+        Assert.Equal(TestMember.Cluster, (await two.LinkUp()).Hello.ClusterId);
+    }
+
+    [Fact]
+    public async Task An_endpoint_that_another_member_answers_at_is_told_and_not_linked()
+    {
+        await using var one = new TestMember(1);
+        await using var three = new TestMember(3);
+        three.Join((one.Id, "127.0.0.1:1"));
+        one.Join((new MemberId(2), three.Endpoint), (three.Id, "127.0.0.1:1"));
+        await LinkTests.Logged(one, "dialled member 2 and member 3 answered");
+        Assert.DoesNotContain(one.Inbox.All, i => i is NodeInput.LinkUp { Hello.Member.Value: 2 });
+    }
+
+    [Fact]
+    public async Task A_member_that_nobody_configured_is_refused_unless_unknown_members_are_accepted()
+    {
+        await using var strict = new TestMember(1);
+        strict.Join(Two);
+        using (var peer = await RawPeer.Dial(strict))
+        {
+            peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(9)));
+            var refusal = Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame());
+            Assert.Equal(RefusalCode.Member, refusal.Code);
+            Assert.Contains("knows no member 9", refusal.Reason);
+        }
+
+        await using var open = new TestMember(1, TestMember.Options() with { AcceptUnknownMembers = true });
+        open.Join(Two);
+        using var joiner = await RawPeer.Link(open, RawPeer.HelloOf(9));
+        Assert.Equal(9, (await open.LinkUp()).Hello.Member.Value);
+        open.Send(new MemberId(9), new PeerMessage.Channel(1, Samples.Bytes(3)));
+        Assert.IsType<PeerMessage.Channel>(MessageCodec.Decode(joiner.ReadBody()));
+    }
+
+    [Fact]
+    public async Task A_second_member_with_our_own_id_is_refused()
+    {
+        await using var one = new TestMember(1);
+        one.Join(Two);
+        using var peer = await RawPeer.Dial(one);
+        peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(1)));
+        Assert.Contains("Both sides are member 1", Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame()).Reason);
+    }
+
+    [Theory]
+    [InlineData("GET / HTTP/1.1\r\n\r\n")]
+    [InlineData("\0\0\0\0")]
+    [InlineData("\x02\0\0\0\x91\x03")]
+    [InlineData("\x05\0\0\0\xff\xff\xff\xff\xff")]
+    public async Task A_stranger_is_refused_and_the_member_serves_on(string bytes)
+    {
+        await using var one = new TestMember(1);
+        one.Join(Two);
+        using (var stranger = await RawPeer.Dial(one))
+        {
+            stranger.Write(bytes.Select(c => (byte)c).ToArray());
+            Assert.Equal(RefusalCode.Malformed, Assert.IsType<LinkFrame.Refusal>(stranger.ReadLinkFrame()).Code);
+            Assert.Null(stranger.ReadBody());
+        }
+        Assert.Equal(1, one.Transport.Counters.Malformed);
+        using var member = await RawPeer.Link(one, RawPeer.HelloOf(2));
+        await one.LinkUp();
+    }
+
+    [Fact]
+    public async Task Who_connects_and_says_nothing_is_hung_up_on_after_the_deadline()
+    {
+        await using var one = new TestMember(1, TestMember.Options() with { HandshakeTimeout = TimeSpan.FromMilliseconds(100) });
+        one.Join(Two);
+        using var silent = await RawPeer.Dial(one);
+        Assert.Null(silent.ReadBody());
+        await LinkTests.Logged(one, "it took too long");
+    }
+
+    [Fact]
+    public async Task More_handshakes_than_allowed_are_hung_up_on_at_once()
+    {
+        await using var one = new TestMember(1, TestMember.Options() with { MaxHandshakes = 1 });
+        one.Join(Two);
+        using var first = await RawPeer.Dial(one);
+        using var second = await RawPeer.Dial(one);
+        Assert.Null(second.ReadBody());
+        await LinkTests.Logged(one, "1 others are under way");
+        first.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(2)));
+        Assert.IsType<LinkFrame.Hello>(first.ReadLinkFrame());
+    }
+
+    [Fact]
+    public async Task Handshakes_wait_until_the_member_knows_its_peers_and_itself()
+    {
+        await using var one = new TestMember(1);
+        using var peer = await RawPeer.Dial(one);
+        peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(2)));
+        one.Transport.SetHello(one.Hello);
+        one.Transport.SetPeers(new Dictionary<MemberId, string> { [Two.Item1] = Two.Item2 });
+        Assert.Equal(one.Hello, Assert.IsType<LinkFrame.Hello>(peer.ReadLinkFrame()).Said);
+    }
+
+    [Fact]
+    public async Task Listening_off_loopback_in_plain_text_needs_AllowPlainText()
+    {
+        var open = new TcpTransportOptions { Listen = "*:0" };
+        await using (var refused = Transport(open))
+        {
+            var message = Assert.Throws<InvalidOperationException>(refused.Start).Message;
+            Assert.Contains("AllowPlainText", message);
+            Assert.Contains("*:0", message);
+        }
+        await using var allowed = Transport(open with { AllowPlainText = true });
+        allowed.Start();
+        Assert.StartsWith("[::]:", allowed.Endpoint);
+        await using var local = Transport(new TcpTransportOptions { Listen = "[::1]:0" });
+        local.Start();
+    }
+
+    [Fact]
+    public async Task A_port_in_use_says_so_at_start()
+    {
+        await using var one = new TestMember(1);
+        await using var second = Transport(TestMember.Options(LinkTests.Port(one)));
+        Assert.Equal(SocketError.AddressAlreadyInUse, Assert.Throws<SocketException>(second.Start).SocketErrorCode);
+    }
+
+    [Theory]
+    [InlineData("host")]
+    [InlineData(":7000")]
+    [InlineData("host:")]
+    [InlineData("host:65536")]
+    [InlineData("host:-1")]
+    [InlineData("::1:7000")]
+    public void An_address_without_host_and_port_is_refused(string text) =>
+        Assert.Contains(text, Assert.Throws<FormatException>(() => NetworkAddress.Parse(text)).Message);
+
+    [Fact]
+    public void An_address_reads_as_it_is_written()
+    {
+        Assert.Equal(new NetworkAddress("host", 7000), NetworkAddress.Parse("host:7000"));
+        Assert.Equal("[::1]:7000", NetworkAddress.Parse("[::1]:7000").ToString());
+        Assert.Equal(new IPEndPoint(IPAddress.IPv6Loopback, 7000), NetworkAddress.Parse("[::1]:7000").ToEndPoint());
+    }
+
+    [Fact]
+    public void The_links_own_frames_survive_the_wire_and_every_mutation_is_refused_as_malformed()
+    {
+        var random = new Random(77);
+        LinkFrame[] frames =
+        [
+            new LinkFrame.Hello(PeerHello.ProtocolVersion, long.MaxValue, RawPeer.HelloOf(255, long.MaxValue)),
+            new LinkFrame.Refusal(RefusalCode.Unwanted, "because\nof that"), new LinkFrame.Goodbye(new string('x', 2000)),
+        ];
+        foreach (var frame in frames)
+        {
+            var buffer = new FrameBuffer();
+            HandshakeCodec.Encode(frame, buffer);
+            var body = buffer.Written[4..].ToArray();
+            if (frame is LinkFrame.Hello)
+                Assert.Equal(frame, HandshakeCodec.Decode(body));
+            for (var length = 0; length < body.Length; length++)
+                Assert.Throws<MalformedFrameException>(() => HandshakeCodec.Decode(body.AsMemory(0, length)));
+            for (var round = 0; round < 5000; round++)
+            {
+                try
+                {
+                    Assert.NotNull(HandshakeCodec.Decode(MessageCodecTests.Mutate(body, random)));
+                }
+                catch (MalformedFrameException)
+                {
+                    // As it should be, unless the mutation is a frame still.
+                }
+            }
+        }
+        Assert.Equal("because of that", Assert.IsType<LinkFrame.Refusal>(Decoded(frames[1])).Reason);
+        Assert.Equal(500, Assert.IsType<LinkFrame.Goodbye>(Decoded(frames[2])).Reason.Length);
+    }
+
+    private static LinkFrame Decoded(LinkFrame frame)
+    {
+        var buffer = new FrameBuffer();
+        HandshakeCodec.Encode(frame, buffer);
+        return HandshakeCodec.Decode(buffer.Written[4..]);
+    }
+
+    private static TcpTransport Transport(TcpTransportOptions options) => new(options, new RecordingInbox(), TimeProvider.System, new RecordingLogger());
+}
