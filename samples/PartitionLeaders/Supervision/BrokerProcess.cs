@@ -157,7 +157,7 @@ internal sealed class BrokerProcess
 
     private async Task CopyErrorsAsync(string log)
     {
-        await using var file = new FileStream(log, FileMode.Append, FileAccess.Write, FileShare.ReadWrite);
+        await using var file = new FileStream(log, FileMode.Append, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
         await _process.StandardError.BaseStream.CopyToAsync(file);
     }
 }

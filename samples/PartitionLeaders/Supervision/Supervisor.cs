@@ -178,8 +178,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         switch (report)
         {
             case BrokerReport.Member member:
-                broker.Member = member;
-                display.Show(new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term));
+                OnMember(broker, member);
                 break;
             case BrokerReport.Registered registered:
                 _ephemerals.Registered(broker, registered);
@@ -219,6 +218,14 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
                 _readEnded = ended;
                 break;
         }
+    }
+
+    private void OnMember(BrokerProcess broker, BrokerReport.Member member)
+    {
+        var changed = (member.Leader, member.Term) != (broker.Member.Leader, broker.Member.Term);
+        broker.Member = member;
+        if (changed)
+            display.Show(new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term));
     }
 
     private void OnProgress(BrokerProcess broker, BrokerReport.Progress progress)

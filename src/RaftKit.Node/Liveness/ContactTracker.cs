@@ -85,9 +85,20 @@ internal sealed class ContactTracker<TId>
     /// <summary>The link to a member broke: what is attached through it and can move gets one whole timeout to re-attach elsewhere.</summary>
     public void MemberLost(MemberId member)
     {
+        var extended = false;
         foreach (var contact in _contacts.Values)
-            if (contact.Terms.Via == member && !contact.Condemned)
-                TryExtend(contact);
+            extended |= contact.Terms.Via == member && !contact.Condemned && TryExtend(contact);
+        if (!extended)
+            return;
+        // The log is to hear of it with the next tick, sooner than these are queued for.
+        _due.Clear();
+        foreach (var contact in _contacts.Values)
+        {
+            if (!contact.Queued)
+                continue;
+            contact.Queued = false;
+            Queue(contact);
+        }
     }
 
     /// <summary>Attached through another member now, by a command in the log.</summary>

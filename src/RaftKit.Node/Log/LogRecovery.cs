@@ -23,7 +23,7 @@ internal sealed class LogRecovery
     /// The whole batches behind them. They were written, and perhaps synced; this process's own fsync is the only one it can rely on (a
     /// failed one of the last process may have left its pages in the cache, marked clean), so they are written again.
     /// </summary>
-    public List<LogBatch> Tail { get; } = [];
+    private List<LogBatch> Tail { get; } = [];
 
     /// <summary>The segments that the durable batches stand in, oldest first.</summary>
     public List<Segment> Segments { get; } = [];
@@ -59,6 +59,45 @@ internal sealed class LogRecovery
             recovery.Close();
             throw;
         }
+    }
+
+    /// <summary>Adds the tail to <see cref="State"/>, and gives it as the one batch that leads there from the durable part.</summary>
+    public LogBatch TakeTail()
+    {
+        var durable = State.Next;
+        var low = durable;
+        SnapshotMark? reset = null;
+        List<PeerBoot> boots = [];
+        foreach (var batch in Tail)
+        {
+            State.Term = batch.Term;
+            State.Vote = batch.Vote;
+            if (batch.ResetTo is { } mark)
+            {
+                reset = mark;
+                State.Restart(mark.Index.Next);
+            }
+            if (batch.TruncateFrom is { } from)
+            {
+                low = LogIndex.Min(low, from);
+                State.Truncate(from);
+            }
+            State.Entries.AddRange(batch.Entries);
+            boots.AddRange(batch.PeerBoots);
+        }
+        foreach (var boot in boots)
+            State.Remember(boot);
+
+        var keep = (int)(reset is null && low > State.First ? low - State.First : 0);
+        return new LogBatch
+        {
+            Term = State.Term,
+            Vote = State.Vote,
+            ResetTo = reset,
+            TruncateFrom = reset is null && low < durable ? low : null,
+            Entries = State.Entries[keep..],
+            PeerBoots = boots,
+        };
     }
 
     /// <summary>Closes every file that was not handed on.</summary>

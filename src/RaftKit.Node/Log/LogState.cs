@@ -14,7 +14,7 @@ internal sealed class LogState
     /// <summary>The entries that still count, contiguous, from <see cref="First"/> on.</summary>
     public List<Entry> Entries { get; } = [];
 
-    /// <summary>Where each stands.</summary>
+    /// <summary>Where each stands; of those in the durable part only.</summary>
     public List<EntryPlace> Places { get; } = [];
 
     public LogIndex First { get; private set; } = new(1);
@@ -44,7 +44,8 @@ internal sealed class LogState
         }
         var kept = (int)Math.Min(from - First, Entries.Count);
         Entries.RemoveRange(kept, Entries.Count - kept);
-        Places.RemoveRange(kept, Places.Count - kept);
+        if (kept < Places.Count)
+            Places.RemoveRange(kept, Places.Count - kept);
     }
 
     public void Restart(LogIndex next)

@@ -192,12 +192,7 @@ internal sealed class SegmentedLog : ILogStore
                 $"{_directory.Location} has no log, but {(snapshots.Newest is { } s ? $"a snapshot of entry {s.Index}" : "this member has lived before")}: "
                 + "its term and vote are lost, so it must not vote again under its old incarnation. Empty the directory and let the member join anew.");
 
-        foreach (var batch in found.Tail)
-        {
-            Write(batch);
-            Note(state, batch);
-        }
-
+        var rest = found.TakeTail();
         var snapshot = snapshots.Newest;
         var covered = snapshot?.Index ?? LogIndex.Zero;
         if (state.First > covered.Next)
@@ -210,22 +205,21 @@ internal sealed class SegmentedLog : ILogStore
         {
             // The snapshot was installed, and the crash came before the log was told: it starts anew behind it (Raft 7).
             var isNewerTerm = state.Term < snapshot.Term;
-            var reset = new LogBatch
-            {
-                Term = isNewerTerm ? snapshot.Term : state.Term, Vote = isNewerTerm ? MemberId.None : state.Vote, ResetTo = snapshot,
-            };
-            Write(reset);
-            Note(state, reset);
+            state.Term = isNewerTerm ? snapshot.Term : state.Term;
+            state.Vote = isNewerTerm ? MemberId.None : state.Vote;
+            state.Restart(snapshot.Index.Next);
+            rest = new LogBatch { Term = state.Term, Vote = state.Vote, ResetTo = snapshot, PeerBoots = rest.PeerBoots };
         }
 
+        // One batch, and so all of it or nothing: once the fresh segment is begun, the old tail counts no more.
+        Write(rest);
         if (_active is null)
         {
             // Nothing to write again: the fresh segment still has to say where the old ones end.
-            var nothing = new LogBatch { Term = _term, Vote = _vote };
             Roll(1);
-            Encode(nothing);
+            Encode(rest);
             WritePages();
-            Publish(nothing);
+            Publish(rest);
         }
         SyncActive();
         _directory.Sync();
@@ -242,19 +236,6 @@ internal sealed class SegmentedLog : ILogStore
         if (state.Next.Previous < snapshot.Index)
             return false;
         return snapshot.Index < state.First || state.Entries[(int)(snapshot.Index - state.First)].Term == snapshot.Term;
-    }
-
-    private static void Note(LogState state, LogBatch batch)
-    {
-        state.Term = batch.Term;
-        state.Vote = batch.Vote;
-        if (batch.ResetTo is { } mark)
-            state.Restart(mark.Index.Next);
-        if (batch.TruncateFrom is { } from)
-            state.Truncate(from);
-        state.Entries.AddRange(batch.Entries);
-        foreach (var boot in batch.PeerBoots)
-            state.Remember(boot);
     }
 
     private void Check(LogBatch batch)

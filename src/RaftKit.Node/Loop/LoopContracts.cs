@@ -77,6 +77,11 @@ internal interface ILoopParticipant
 
     /// <summary>The node stops in order: say goodbye (close the host's own session) and call back when done.</summary>
     void Stopping(Action done);
+
+    /// <summary>The loop has ended, in order or not; every proposal was told. Nothing is called after this: whoever still waits must be told now.</summary>
+    void Stopped(string reason)
+    {
+    }
 }
 
 /// <summary>Hears how a proposal ended. Runs on the loop, so it only hands over.</summary>

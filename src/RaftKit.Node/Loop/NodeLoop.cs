@@ -618,7 +618,10 @@ internal sealed partial class NodeLoop : ILoopServices
         _early.Clear();
         Status = Status with { Role = RaftRole.Follower, Leader = MemberId.None, Ready = false };
         foreach (var participant in _participants)
+        {
             participant.StatusChanged(Status);
+            participant.Stopped(reason);
+        }
         _stop.Ended(failure);
     }
 }

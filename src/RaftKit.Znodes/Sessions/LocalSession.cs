@@ -259,6 +259,12 @@ internal sealed class LocalSession : IProposalCallback
     private void AbandonNow(string because)
     {
         _keeper.Services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Close(Id), null);
+        Stop(because);
+    }
+
+    /// <summary>Ends it here and now: nobody will tell this process how its calls ended.</summary>
+    public void Stop(string because)
+    {
         End(because);
         foreach (var call in _calls)
             call.Abandon();

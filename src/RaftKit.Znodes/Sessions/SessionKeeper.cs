@@ -123,6 +123,13 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
             session.Take(new CloseCall(session));
     }
 
+    public void Stopped(string reason)
+    {
+        IsStopping = true;
+        foreach (var session in _opening.Concat(_pulse.Sessions.Values).ToArray())
+            session.Stop(reason);
+    }
+
     /// <summary>A session of this process begins.</summary>
     public void Add(LocalSession session)
     {

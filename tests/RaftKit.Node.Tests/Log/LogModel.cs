@@ -39,15 +39,26 @@ internal sealed class LogModel
     /// <summary>Why this recovered log is not this model; null when it is. What a snapshot covers need not be there.</summary>
     public string? Differs(RecoveredLog log)
     {
-        if (log.Term != Term || log.Vote != Vote)
-            return $"term {log.Term} vote {log.Vote}, not term {Term} vote {Vote}";
-        if (!log.PeerBoots.Order(Comparer<PeerBoot>.Create((a, b) => a.Member.CompareTo(b.Member)))
-            .SequenceEqual(Boots.Values.OrderBy(boot => boot.Member)))
+        var (term, vote, expected) = (Term, Vote, Entries);
+        if (log.Snapshot is { } snapshot)
+        {
+            var at = (int)(snapshot.Index - First);
+            if (Next.Previous < snapshot.Index || (at >= 0 && Entries[at].Term != snapshot.Term))
+            {
+                // The snapshot was installed, the log not yet told: it starts anew behind it.
+                expected = [];
+                if (snapshot.Term > term)
+                    (term, vote) = (snapshot.Term, MemberId.None);
+            }
+            expected = [.. expected.Where(entry => entry.Index > snapshot.Index)];
+        }
+
+        if (log.Term != term || log.Vote != vote)
+            return $"term {log.Term} vote {log.Vote}, not term {term} vote {vote}";
+        if (!log.PeerBoots.OrderBy(boot => boot.Member).SequenceEqual(Boots.Values.OrderBy(boot => boot.Member)))
             return "other boots";
-        var covered = log.Snapshot?.Index ?? LogIndex.Zero;
-        var expected = Entries.Where(entry => entry.Index > covered).ToList();
         if (expected.Count != log.Entries.Count)
-            return $"{log.Entries.Count} entries after {covered}, not {expected.Count}";
+            return $"{log.Entries.Count} entries after {log.Snapshot?.Index}, not {expected.Count}";
         for (var i = 0; i < expected.Count; i++)
         {
             if (!Same(expected[i], log.Entries[i]))

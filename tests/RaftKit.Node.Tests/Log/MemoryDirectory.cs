@@ -89,6 +89,30 @@ internal sealed class MemoryDirectory(Random random) : ILogDirectory
         _changes.Clear();
     }
 
+    /// <summary>A copy in which everything is durable.</summary>
+    public MemoryDirectory Copy()
+    {
+        var copy = new MemoryDirectory(new Random(0));
+        foreach (var (name, node) in _names)
+            copy.Put(name, [.. node.Bytes]);
+        return copy;
+    }
+
+    /// <summary>Puts a durable file there, behind everybody's back.</summary>
+    public void Put(string name, byte[] bytes)
+    {
+        var node = new Node { Bytes = bytes };
+        node.Sync();
+        _names[name] = node;
+        _durable[name] = node;
+    }
+
+    public void Remove(string name)
+    {
+        _names.Remove(name);
+        _durable.Remove(name);
+    }
+
     public void Kill()
     {
         _life++;

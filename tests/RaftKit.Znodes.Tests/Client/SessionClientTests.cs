@@ -215,14 +215,15 @@ public sealed class SessionClientTests
         _quorum.LoseLeader();
         var write = session.CreateAsync("/a");
         var read = session.GetAsync("/a");
+        var opening = _quorum[2].Service.Sessions.Open();
+        var opened = opening.OpenedAsync();
         _quorum.Run();
         var unsent = session.CreateAsync("/b");
 
         _quorum[2].Kill();
-        while (_quorum[2].Scheduler.RunOne())
-        {
-        }
 
+        Assert.Throws<SessionExpiredException>(() => opened.GetAwaiter().GetResult());
+        Assert.True(session.Expired.IsCancellationRequested);
         Assert.Throws<OutcomeUnknownException>(() => write.GetAwaiter().GetResult());
         Assert.True(read.IsCompleted);
         Assert.Throws<NotAppliedException>(() => unsent.GetAwaiter().GetResult());

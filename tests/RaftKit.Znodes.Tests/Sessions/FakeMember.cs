@@ -158,6 +158,10 @@ internal sealed class FakeMember : ILoopServices, INodeInbox
             if (input is NodeInput.Call call)
                 call.Target.Stopped();
         _inbox.Clear();
+        Service.Keeper.Stopped("The member stopped.");
+        while (Scheduler.RunOne())
+        {
+        }
     }
 
     /// <summary>Takes over another member's state as a snapshot, jumping over everything in between.</summary>

@@ -1,0 +1,24 @@
+namespace RaftKit.Load.Parent;
+
+/// <summary>What a user asks for.</summary>
+internal sealed record LoadOptions
+{
+    public required int Members { get; init; }
+
+    /// <summary>Where the disk to measure is mounted; a folder below it is made, and removed at the end.</summary>
+    public required string Data { get; init; }
+
+    public required bool Json { get; init; }
+
+    public int Outstanding { get; init; }
+
+    public int Size { get; init; }
+
+    public double Seconds { get; init; }
+
+    public int Kills { get; init; }
+
+    public bool Freeze { get; init; }
+
+    public IReadOnlyList<LoadKind> Kinds { get; init; } = [];
+}

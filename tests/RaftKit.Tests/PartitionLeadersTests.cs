@@ -1,0 +1,137 @@
+using System.Diagnostics;
+using System.Text.Json;
+using RaftKit.TestKit;
+using Xunit;
+
+namespace RaftKit.Tests;
+
+/// <summary>Runs the sample as its users do: as a process that starts, kills and freezes processes.</summary>
+public sealed class PartitionLeadersTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+
+    [Fact]
+    public async Task Nothing_is_lost_while_brokers_are_killed_and_frozen()
+    {
+        var history = Path.GetTempFileName();
+        try
+        {
+            var run = await RunAsync("--json", "--run-for", "14", "--kill-every", "2", "--freeze-every", "5", "--partitions", "16", "--history", history);
+
+            Assert.True(run.ExitCode == 0, run.ToString());
+            var events = run.Output.Select(line => JsonDocument.Parse(line).RootElement).ToArray();
+            var summary = events[^1];
+            Assert.Equal("summary", summary.GetProperty("event").GetString());
+            Assert.Equal(3, summary.GetProperty("brokers").GetInt32());
+            Assert.Equal(16, summary.GetProperty("partitions").GetInt32());
+            Assert.True(summary.GetProperty("kills").GetInt32() >= 1);
+            Assert.True(summary.GetProperty("freezes").GetInt32() >= 1);
+            Assert.True(summary.GetProperty("writes_acked").GetInt64() > 100);
+            foreach (var never in new[] { "writes_lost", "double_leaders", "foreign_ephemerals_lost", "local_reads_failed" })
+                Assert.Equal(0, summary.GetProperty(never).GetInt64());
+            Assert.True(summary.GetProperty("quorum_failover_ms").GetProperty("p50").GetDouble() > 0);
+            Assert.True(summary.GetProperty("partition_failover_ms").GetProperty("max").GetDouble() > 0);
+            Assert.True(summary.GetProperty("frozen_leader_gap_ms").GetProperty("p50").GetDouble() > 0);
+
+            AssertMembersWereAnnounced(events);
+            AssertLinearizable(history);
+        }
+        finally
+        {
+            File.Delete(history);
+        }
+    }
+
+    [Fact]
+    public async Task A_second_run_goes_on_with_the_first_ones_data()
+    {
+        var data = Directory.CreateTempSubdirectory("raftkit-test-");
+        try
+        {
+            string[] flags = ["--json", "--run-for", "1", "--kill-every", "0", "--freeze-every", "0", "--partitions", "4", "--data", data.FullName];
+            var first = await RunAsync(flags);
+            var second = await RunAsync(flags);
+
+            Assert.True(first.ExitCode == 0, first.ToString());
+            Assert.True(second.ExitCode == 0, second.ToString());
+            Assert.True(Summary(second).GetProperty("writes_acked").GetInt64() > 0);
+        }
+        finally
+        {
+            data.Delete(recursive: true);
+        }
+    }
+
+    [Theory]
+    [InlineData("--brokers must be a whole number from 1 to 7, but is '0'.", "--brokers", "0")]
+    [InlineData("--brokers must be a whole number from 1 to 7, but is 'three'.", "--brokers", "three")]
+    [InlineData("--kill-every must be a number of seconds from 0 to 1000000, but is '-1'.", "--kill-every", "-1")]
+    [InlineData("Unrecognized command or argument '--frobnicate'.", "--frobnicate")]
+    [InlineData("Required argument missing for option: '--data'.", "--data")]
+    public async Task A_wrong_flag_is_named(string message, params string[] flags)
+    {
+        var run = await RunAsync(flags);
+
+        Assert.Equal(2, run.ExitCode);
+        Assert.Contains(message, run.Errors);
+        Assert.Empty(run.Output);
+    }
+
+    private static void AssertMembersWereAnnounced(JsonElement[] events)
+    {
+        var members = events.Where(e => e.GetProperty("event").GetString() == "member").ToArray();
+        foreach (var id in new[] { 1, 2, 3 })
+        {
+            Assert.Contains(members, m =>
+                m.GetProperty("id").GetInt32() == id && m.GetProperty("pid").GetInt32() > 0 && m.GetProperty("term").GetInt64() > 0);
+        }
+
+        Assert.Contains(members, m => m.GetProperty("leader").GetBoolean());
+    }
+
+    private static void AssertLinearizable(string history)
+    {
+        var operations = HistoryReader.Read(history).ToArray();
+        Assert.True(operations.Count(o => o.Status == HistoryStatus.Ok) > 100, $"Only {operations.Length} operations were recorded.");
+        var result = LinearizabilityChecker.Check(operations);
+        Assert.True(result.Holds, result.Explanation);
+    }
+
+    private static JsonElement Summary(SampleRun run) => JsonDocument.Parse(run.Output[^1]).RootElement;
+
+    private static async Task<SampleRun> RunAsync(params string[] flags)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add(SampleAssembly());
+        foreach (var flag in flags)
+            start.ArgumentList.Add(flag);
+        using var process = Process.Start(start)!;
+        using var limit = new CancellationTokenSource(Patience);
+        try
+        {
+            var output = process.StandardOutput.ReadToEndAsync(limit.Token);
+            var errors = process.StandardError.ReadToEndAsync(limit.Token);
+            await process.WaitForExitAsync(limit.Token);
+            return new(process.ExitCode, (await output).Split('\n', StringSplitOptions.RemoveEmptyEntries), await errors);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill(entireProcessTree: true);
+        }
+    }
+
+    // Built beside this test by the project's reference: the same configuration and framework.
+    private static string SampleAssembly()
+    {
+        var output = new DirectoryInfo(AppContext.BaseDirectory);
+        var (framework, configuration) = (output.Name, output.Parent!.Name);
+        var root = output.Parent!.Parent!.Parent!.Parent!.Parent!;
+        return Path.Combine(root.FullName, "samples", "PartitionLeaders", "bin", configuration, framework, "PartitionLeaders.dll");
+    }
+
+    private sealed record SampleRun(int ExitCode, string[] Output, string Errors)
+    {
+        public override string ToString() => $"exit code {ExitCode}; {Errors}; {string.Join('\n', Output.TakeLast(20))}";
+    }
+}
