@@ -23,7 +23,7 @@ internal static class Dotnet
         foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables())
         {
             var name = (string)variable.Key;
-            if (name.StartsWith("MSBUILD", StringComparison.OrdinalIgnoreCase) || name.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)
+            if (name == "CI" || name.StartsWith("MSBUILD", StringComparison.OrdinalIgnoreCase) || name.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)
                 || name is "DOTNET_HOST_PATH" or "COREHOST_TRACE")
                 start.Environment.Remove(name);
         }

@@ -60,7 +60,11 @@ internal sealed class DiskLogDirectory : ILogDirectory
     {
         var names = new List<string>();
         foreach (var file in Directory.EnumerateFiles(_path))
-            names.Add(Path.GetFileName(file));
+        {
+            // Not the lock's: whoever clears the directory would remove it, and a second process could then lock a new one.
+            if (Path.GetFileName(file) is not LockName and var name)
+                names.Add(name);
+        }
         names.Sort(StringComparer.Ordinal);
         return names;
     }
