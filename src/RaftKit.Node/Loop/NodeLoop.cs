@@ -40,6 +40,7 @@ internal sealed partial class NodeLoop : ILoopServices
     private readonly GracefulStop _stop;
     private TimeSpan? _tickLateness;
     private bool _forwardRefused;
+    private bool _participating;
     private int _ticksWithoutProgress;
     private long _progressMark;
     private LogIndex _membershipSeen;
@@ -103,6 +104,7 @@ internal sealed partial class NodeLoop : ILoopServices
             BeginConsensus(_storage.Recover());
         AnnounceSelf();
         _ports.Transport.SetPeers(_options.Members.Where(m => m.Key != Self).ToDictionary());
+        _participating = true;
         foreach (var participant in _participants)
             participant.Start(this);
         _formation.Step();
@@ -617,7 +619,8 @@ internal sealed partial class NodeLoop : ILoopServices
             propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
         _early.Clear();
         Status = Status with { Role = RaftRole.Follower, Leader = MemberId.None, Ready = false };
-        foreach (var participant in _participants)
+        // A start that failed (a directory in use, rot) ends before they began.
+        foreach (var participant in _participating ? _participants : [])
         {
             participant.StatusChanged(Status);
             participant.Stopped(reason);

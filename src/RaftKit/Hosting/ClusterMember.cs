@@ -60,6 +60,7 @@ internal sealed class ClusterMember : IClusterMember
         }
         catch
         {
+            _inbox.Close();
             await node.DisposeAsync().ConfigureAwait(false);
             throw;
         }
