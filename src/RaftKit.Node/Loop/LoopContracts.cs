@@ -133,7 +133,10 @@ internal abstract record NodeInput
     public sealed record Tick(TimeSpan Lateness) : NodeInput;
 
     /// <summary>A link to a peer is up, after both sides' hello. Everything from it comes after this.</summary>
-    public sealed record LinkUp(long Link, PeerHello Hello) : NodeInput;
+    /// <param name="Link">The link.</param>
+    /// <param name="Hello">What the peer said of itself.</param>
+    /// <param name="Told">What this side said of itself; null where that cannot have changed since.</param>
+    public sealed record LinkUp(long Link, PeerHello Hello, PeerHello? Told = null) : NodeInput;
 
     /// <summary>A message came over a link.</summary>
     public sealed record Received(long Link, MemberId From, PeerMessage Message) : NodeInput;

@@ -213,7 +213,7 @@ internal sealed partial class NodeLoop : ILoopServices
                 _tickLateness = _tickLateness is { } earlier && earlier > tick.Lateness ? earlier : tick.Lateness;
                 break;
             case NodeInput.LinkUp up:
-                LinkUp(up.Link, up.Hello);
+                LinkUp(up.Link, up.Hello, up.Told);
                 break;
             case NodeInput.LinkDown down:
                 LinkDown(down);
@@ -332,8 +332,14 @@ internal sealed partial class NodeLoop : ILoopServices
         _forwardRefused = refused.Refusal != ForwardRefusal.Gap;
     }
 
-    private void LinkUp(long link, PeerHello hello)
+    private void LinkUp(long link, PeerHello hello, PeerHello? told)
     {
+        // A handshake that was under way when this member took its identity: the peer would keep us for one without, and drop all that the core sends.
+        if (told is not null && (told.Incarnation, told.Boot) != (Incarnation, Boot))
+        {
+            _ports.Transport.Refuse(link, $"Member {Self} has an identity now.");
+            return;
+        }
         if (_links.Up(link, hello, ClusterId, Core?.Membership ?? Membership.Empty) is { } refusal)
         {
             LogLinkRefused(_ports.Logger, hello.Member.Value, refusal);

@@ -102,7 +102,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
             abandoned = _dial;
             _dial = null;
             reply = new LinkFrame.Hello(PeerHello.ProtocolVersion, context.NextAttempt(), context.Hello);
-            (link, replaced) = Install(hello, said, connection);
+            (link, replaced) = Install(hello, said, reply.Said!, connection);
         }
         abandoned?.Abandon();
         replaced?.Abort(LinkEnd.Ours, "replaced");
@@ -140,7 +140,8 @@ internal sealed class Peer(MemberId id, TransportContext context)
     private static LinkFrame.Refusal Crossed() => new(RefusalCode.Crossed, "Both sides dialled at once; the other connection goes on.");
 
     // Under the lock, so that the end of the old link, the death of the old process and the new link are posted in this order.
-    private (PeerLink Link, PeerLink? Replaced) Install(LinkFrame.Hello hello, PeerHello said, WireConnection connection)
+    private (PeerLink Link, PeerLink? Replaced) Install(
+        LinkFrame.Hello hello, PeerHello said, PeerHello told, WireConnection connection)
     {
         var replaced = _link;
         replaced?.End(LinkEnd.Ours);
@@ -153,7 +154,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
         _dialsGoUnanswered = false;
         _lastRefusal = null;
 
-        var link = new PeerLink(context.NextLink(), hello, said, connection, context, LinkEnded);
+        var link = new PeerLink(context.NextLink(), hello, said, told, connection, context, LinkEnded);
         context.Counters.CountLinkUp();
         TransportLog.LinkUp(context.Logger, link.Id, id, said.Incarnation, said.Boot);
         link.Announce();
@@ -314,7 +315,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
                     if (_dial != dial || IsClosed)
                         return false;
                     _dial = null;
-                    (link, _) = Install(hello, hello.Said!, connection);
+                    (link, _) = Install(hello, hello.Said!, ours, connection);
                 }
                 context.Tasks.Run(() => link.RunAsync(null));
                 return true;

@@ -45,12 +45,13 @@ internal sealed class PeerLink
     private bool _ended;
 
     public PeerLink(
-        long id, LinkFrame.Hello hello, PeerHello said, WireConnection connection, TransportContext context,
+        long id, LinkFrame.Hello hello, PeerHello said, PeerHello told, WireConnection connection, TransportContext context,
         Action<PeerLink, LinkEnd, string> onEnded)
     {
         Id = id;
         PeerAttempt = hello.Attempt;
         Hello = said;
+        Told = told;
         _connection = connection;
         _context = context;
         _onEnded = onEnded;
@@ -64,6 +65,9 @@ internal sealed class PeerLink
 
     public PeerHello Hello { get; }
 
+    /// <summary>What we said of ourselves on this link.</summary>
+    public PeerHello Told { get; }
+
     /// <summary>The attempt that the peer's hello on this link bore.</summary>
     public long PeerAttempt { get; }
 
@@ -74,7 +78,7 @@ internal sealed class PeerLink
     public void Announce()
     {
         lock (_gate)
-            _context.Inbox.Post(new NodeInput.LinkUp(Id, Hello));
+            _context.Inbox.Post(new NodeInput.LinkUp(Id, Hello, Told));
     }
 
     /// <summary>Reads and writes until the link's end. Call it exactly once, whatever happened to the link meanwhile.</summary>
