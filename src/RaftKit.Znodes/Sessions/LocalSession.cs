@@ -15,7 +15,6 @@ internal sealed class LocalSession : IProposalCallback
     private readonly SessionKeeper _keeper;
     private readonly CancellationTokenSource _expired = new();
     private readonly Queue<SessionCall> _calls = new();
-    private readonly HashSet<IWatcher> _watchers = [];
     private readonly int _askedTimeout;
     private Phase _phase;
     private bool _opening;
@@ -107,10 +106,14 @@ internal sealed class LocalSession : IProposalCallback
     {
         if (_phase == Phase.Opening && call is CloseCall)
             End("it was closed before it was open");
+        if (_calls.Count >= _keeper.Options.MaxCallsPerSession)
+        {
+            call.Fail(new NotAppliedException($"{_calls.Count} calls of session {Id:x} wait already. Await some of them before making more."));
+            Outbox.Complete(call);
+            return;
+        }
         if (_phase == Phase.Ended)
             call.Abandon();
-        else if (_calls.Count >= _keeper.Options.MaxCallsPerSession)
-            call.Fail(new NotAppliedException($"{_calls.Count} calls of session {Id:x} wait already. Await some of them before making more."));
         _calls.Enqueue(call);
         if (_phase == Phase.Open && !call.IsDone)
             call.Begin();
@@ -208,19 +211,11 @@ internal sealed class LocalSession : IProposalCallback
             GiveUp();
     }
 
-    public void Watch(IWatcher watcher, string path, WatchMode mode)
-    {
-        _keeper.Watch(watcher, path, mode);
-        _watchers.Add(watcher);
-    }
+    public void Watch(IWatcher watcher, string path, WatchMode mode) => _keeper.Watch(watcher, path, mode);
 
     public bool Unwatch(IWatcher watcher, string path, WatchMode mode) => _keeper.Watches.Remove(watcher, path, mode);
 
-    public void Unwatch(IWatcher watcher)
-    {
-        _keeper.Watches.Remove(watcher);
-        _watchers.Remove(watcher);
-    }
+    public void Unwatch(IWatcher watcher) => _keeper.Watches.Remove(watcher);
 
     /// <summary>The log has ended it, or it is closed before it was open.</summary>
     public void End(string because)
@@ -231,13 +226,9 @@ internal sealed class LocalSession : IProposalCallback
         _phase = Phase.Ended;
         _endedBecause = because;
         _ended = true;
-        foreach (var watcher in _watchers)
-        {
-            _keeper.Watches.Remove(watcher);
+        foreach (var watcher in _keeper.Watches.RemoveAllOf(this))
             if (watcher is ISessionWatcher told)
                 told.SessionEnded();
-        }
-        _watchers.Clear();
         _keeper.Detach(this);
         Scheduler.Post(CancelExpired);
         // What was sent will still be answered by the log; what waited behind it will not be done any more.

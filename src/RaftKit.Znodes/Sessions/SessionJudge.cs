@@ -99,9 +99,7 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
         var process = new ProposerId(evidence.Member, evidence.Incarnation, evidence.Boot);
         if (!evidence.Proven && !options.ExpireOnRefusedConnection)
             return;
-        var known = evidence.Proven ? _dead : _suspects;
-        if (!known.TryGetValue(process.Member, out var earlier) || earlier.IsOlderThan(process))
-            known[process.Member] = process;
+        Remember(evidence.Proven ? _dead : _suspects, process);
         _hostsToEnd = true;
         if (IsJudging)
             EndSessionsOfTheDead();
@@ -113,7 +111,9 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
             return;
         _contacts.Track(session.Id, Terms(session));
         // An opening that was under way when its process died is applied after the death was seen.
-        _hostsToEnd |= session.Host is { } host && (_dead.ContainsKey(host.Member) || _suspects.ContainsKey(host.Member));
+        _hostsToEnd |= session.Host is { } host
+            && ((_dead.TryGetValue(host.Member, out var dead) && session.LivesInOrBefore(dead))
+                || (_suspects.TryGetValue(host.Member, out var suspect) && session.LivesInOrBefore(suspect)));
     }
 
     public void Ended(Session session) => _contacts.Forget(session.Id);
@@ -157,6 +157,8 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
         ZnodeLog.JudgingBegan(logger, machine.Sessions.Count, status.Term.Value, status.Applied.Value);
         foreach (var member in members)
             Send(member, new SessionMessage(SessionMessageKind.Judging, 0, []));
+        // This process holds the directory's lock, which an older start of this member held for as long as it lived.
+        Remember(_dead, new ProposerId(services.Self, services.Incarnation, services.Boot - 1));
         EndSessionsOfTheDead();
     }
 
@@ -196,6 +198,12 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
             return;
         _confirming = false;
         Confirm();
+    }
+
+    private static void Remember(Dictionary<MemberId, ProposerId> known, ProposerId process)
+    {
+        if (!known.TryGetValue(process.Member, out var earlier) || earlier.IsOlderThan(process))
+            known[process.Member] = process;
     }
 
     private void EndSessionsOfTheDead()

@@ -8,6 +8,8 @@ internal sealed class CallbackWatcher(LocalSession session, Action<WatchEvent> c
     private readonly LocalSession _session = session;
     private readonly Action<WatchEvent> _callback = callback;
 
+    public object Owner => _session;
+
     public void Notify(in WatchEvent watchEvent) => _session.Outbox.Event(_callback, watchEvent);
 
     public bool Equals(CallbackWatcher? other) => other is not null && _session == other._session && _callback == other._callback;

@@ -22,6 +22,7 @@ internal sealed class EventStream : ISessionWatcher
     private TaskCompletionSource? _waiting;
     private bool _live;
     private bool _ended;
+    private bool _stopped;
 
     // Everything up to here was buffered; nothing at or before it is buffered again.
     private long _seen;
@@ -88,6 +89,8 @@ internal sealed class EventStream : ISessionWatcher
         await waiting.Task;
     }
 
+    object IWatcher.Owner => _session;
+
     public Exception EndedException() => _session.EndedException();
 
     void IWatcher.Notify(in WatchEvent watchEvent)
@@ -113,6 +116,7 @@ internal sealed class EventStream : ISessionWatcher
     {
         lock (_lock)
             _ended = true;
+        _session.Keeper.Streams.Remove(this);
         Wake();
     }
 
@@ -182,12 +186,16 @@ internal sealed class EventStream : ISessionWatcher
 
     private void Begin()
     {
+        // The reader may have gone while the beginning waited for earlier calls.
+        if (_stopped)
+            return;
         _session.Watch(this, _path, Mode);
         _session.Keeper.Streams.Add(this);
     }
 
     private void End()
     {
+        _stopped = true;
         _session.Unwatch(this);
         _session.Keeper.Streams.Remove(this);
     }

@@ -11,6 +11,7 @@ internal sealed class WatchTable
     private readonly Dictionary<string, PathWatches> _paths = [];
     private readonly Dictionary<string, PathWatches>.AlternateLookup<ReadOnlySpan<char>> _bySpan;
     private readonly Dictionary<IWatcher, HashSet<string>> _watchers = [];
+    private readonly Dictionary<object, HashSet<IWatcher>> _owners = [];
     private readonly List<(IWatcher Watcher, WatchModes Left)> _told = [];
     private readonly HashSet<IWatcher> _toldOnce = [];
     private int _recursive;
@@ -35,7 +36,12 @@ internal sealed class WatchTable
         if ((after & ~before & WatchModes.Recursive) != 0)
             _recursive++;
         if (!_watchers.TryGetValue(watcher, out var paths))
+        {
             _watchers.Add(watcher, paths = []);
+            if (!_owners.TryGetValue(watcher.Owner, out var watchers))
+                _owners.Add(watcher.Owner, watchers = []);
+            watchers.Add(watcher);
+        }
         paths.Add(path);
     }
 
@@ -56,14 +62,28 @@ internal sealed class WatchTable
     /// <summary>Ends every watch of a watcher.</summary>
     public void Remove(IWatcher watcher)
     {
-        if (!_watchers.Remove(watcher, out var paths))
+        if (!_watchers.TryGetValue(watcher, out var paths))
             return;
-        foreach (var path in paths)
+        foreach (var path in paths.ToArray())
         {
             var watches = _paths[path];
             Set(watches, watcher, watches[watcher], WatchModes.None);
         }
     }
+
+    /// <summary>Ends every watch of an owner, and says who watched for it.</summary>
+    public IReadOnlyCollection<IWatcher> RemoveAllOf(object owner)
+    {
+        if (!_owners.TryGetValue(owner, out var watchers))
+            return [];
+        var all = watchers.ToArray();
+        foreach (var watcher in all)
+            Remove(watcher);
+        return all;
+    }
+
+    /// <summary>How many watchers there are.</summary>
+    public int WatcherCount => _watchers.Count;
 
     public bool Watches(IWatcher watcher, string path, WatchMode mode) =>
         _paths.TryGetValue(path, out var watches) && (watches[watcher] & Of(mode)) != 0;
@@ -157,8 +177,11 @@ internal sealed class WatchTable
 
     private void ForgetPath(IWatcher watcher, string path)
     {
-        if (_watchers.TryGetValue(watcher, out var paths) && paths.Remove(path) && paths.Count == 0)
-            _watchers.Remove(watcher);
+        if (!_watchers.TryGetValue(watcher, out var paths) || !paths.Remove(path) || paths.Count > 0)
+            return;
+        _watchers.Remove(watcher);
+        if (_owners.TryGetValue(watcher.Owner, out var watchers) && watchers.Remove(watcher) && watchers.Count == 0)
+            _owners.Remove(watcher.Owner);
     }
 
     private static WatchModes Of(WatchMode mode) => mode switch

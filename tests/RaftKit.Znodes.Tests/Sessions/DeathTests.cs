@@ -94,6 +94,23 @@ public sealed class DeathTests
     }
 
     [Fact]
+    public void A_member_that_leads_ends_the_sessions_of_its_own_older_starts_at_once()
+    {
+        var quorum = new FakeQuorum(1);
+        quorum.Open(1);
+        quorum.LoseLeader();
+        quorum.Restart(1);
+        quorum.Run();
+        var session = quorum[1].Service.Sessions.Open();
+
+        quorum.Elect(1);
+
+        quorum.Await(session.OpenedAsync());
+        Assert.Equal([session.Id], quorum[1].Service.Machine.Sessions.All.Select(s => s.Id));
+        Assert.Equal(1, quorum[1].Service.Counters.ExpiredByHostDeath);
+    }
+
+    [Fact]
     public void Refused_connections_are_no_proof()
     {
         var quorum = new FakeQuorum(3);
