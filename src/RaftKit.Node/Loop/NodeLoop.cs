@@ -166,17 +166,16 @@ internal sealed partial class NodeLoop : ILoopServices
         // What the core wanted written so far belongs to the log before the reset.
         core.EndTurn();
         CarryOutEffects(core);
-        if (core.Holds(mark.Index, mark.Term))
+        var logReachesIt = core.Holds(mark.Index, mark.Term);
+        core.SnapshotInstalled(mark, from);
+        if (logReachesIt)
         {
-            // The log caught up by itself while the machines were restored; what a snapshot covers is committed.
-            if (core.Commit < mark.Index)
-                core.CommitTo(mark.Index);
+            // The log got there by itself while the machines were restored, and goes on behind it.
             core.AppliedTo(mark.Index);
             core.SnapshotTaken(mark, _options.KeepEntries);
         }
         else
         {
-            core.SnapshotInstalled(mark, from);
             Write(core, null, null, [], mark);
         }
         _reads.AppliedTo(_applier.Applied);
@@ -458,13 +457,14 @@ internal sealed partial class NodeLoop : ILoopServices
     {
         var effects = core.Effects;
         var worked = effects.Reads.Count > 0;
+        // First, since a garbled chunk is answered at once.
+        foreach (var chunk in effects.SnapshotWrites)
+            _snapshots.WriteChunk(core, chunk);
         Persist(core, effects);
         foreach (var message in effects.Messages)
             _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
         foreach (var send in effects.SnapshotSends)
             _snapshots.ReadForPeer(send);
-        foreach (var chunk in effects.SnapshotWrites)
-            _snapshots.WriteChunk(chunk);
         foreach (var grant in effects.Reads)
             _reads.Granted(grant);
         effects.Clear();

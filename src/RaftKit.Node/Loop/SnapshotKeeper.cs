@@ -18,8 +18,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     private const int MaxFramesInFlight = 4;
 
     private Capture? _capture;
-    private SnapshotReceiver? _receiver;
-    private (MemberId From, Term Term)? _receiving;
+    private Receiving? _receiving;
     private Restoring? _restoring;
 
     public SnapshotStore Store { private get; set; } = null!;
@@ -45,18 +44,20 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     public void ReadForPeer(SnapshotSend send) => ports.SnapshotLane.Submit(new ReadChunkJob(Store, options.Self, send));
 
     /// <summary>A piece of the leader's snapshot came, in order.</summary>
-    public void WriteChunk(SnapshotChunk chunk)
+    public void WriteChunk(RaftCore core, SnapshotChunk chunk)
     {
-        // A garbled chunk is as good as a lost one: the leader sends it again.
-        if (Crc32C.Of(chunk.Data.Span) != chunk.Checksum || IsRestoring)
-            return;
-        _receiving = (chunk.From, chunk.Term);
-        if (_receiver is null || _receiver.Mark != chunk.Snapshot)
+        // Two members may write the same state as different bytes, so what came from one is never continued by another.
+        if (_receiving is not { } receiving || receiving.Mark != chunk.Snapshot || receiving.From != chunk.From)
         {
-            _receiver?.Abort();
-            _receiver = Store.BeginReceive(chunk.Snapshot);
+            if (_receiving is { } old)
+                ports.SnapshotLane.Submit(new AbortReceiveJob(old));
+            _receiving = receiving = new Receiving(chunk.Snapshot, chunk.From);
         }
-        ports.SnapshotLane.Submit(new WriteChunkJob(_receiver, chunk));
+        // A garbled chunk is as good as a lost one: the leader is asked for it again.
+        if (Crc32C.Of(chunk.Data.Span) == chunk.Checksum)
+            ports.SnapshotLane.Submit(new WriteChunkJob(Store, receiving, chunk));
+        else
+            core.SnapshotChunkWritten(chunk.From, chunk.Term, chunk.Snapshot.Index, chunk.Offset);
     }
 
     /// <summary>A job of the snapshot lane ended well.</summary>
@@ -89,7 +90,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     public void Dispose()
     {
         _capture?.Dispose();
-        _receiver?.Abort();
+        _receiving?.File?.Abort();
     }
 
     private bool IsDue(RaftCore core) =>
@@ -143,27 +144,29 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
     private void ChunkWritten(WriteChunkJob written, RaftCore core)
     {
-        if (written.Receiver != _receiver || _receiving is not { } leader)
+        if (written.Receiving != _receiving)
             return;
-        if (written.Chunk.IsLast && _receiver.NextOffset == written.Chunk.Snapshot.Length)
-            ports.SnapshotLane.Submit(new CompleteReceiveJob(_receiver, leader.From));
+        var (chunk, next) = (written.Chunk, _receiving.File!.NextOffset);
+        if (next == chunk.Snapshot.Length)
+            ports.SnapshotLane.Submit(new CompleteReceiveJob(_receiving));
         else
-            core.SnapshotChunkWritten(leader.From, leader.Term, written.Chunk.Snapshot.Index, _receiver.NextOffset);
+            core.SnapshotChunkWritten(chunk.From, chunk.Term, chunk.Snapshot.Index, next);
     }
 
     private void BeginRestore(CompleteReceiveJob complete, RaftCore core, NodeLoop loop)
     {
-        _receiver = null;
-        var mark = complete.Mark;
+        if (_receiving == complete.Receiving)
+            _receiving = null;
+        var (mark, from) = (complete.Receiving.Mark, complete.Receiving.From);
         if (mark.Index <= applier.Applied)
         {
             // The log overtook it meanwhile: nothing to restore, yet the leader may stop sending.
-            core.SnapshotInstalled(mark, complete.From);
+            core.SnapshotInstalled(mark, from);
             return;
         }
         _capture?.Dispose();
         _capture = null;
-        _restoring = new Restoring(mark, complete.From, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier));
+        _restoring = new Restoring(mark, from, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier));
         RestoreFrames(null, loop);
     }
 
@@ -193,6 +196,16 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         var ticks = Stopwatch.GetElapsedTime(start).Ticks;
         if (ticks > counters.LongestSnapshotTurnTicks)
             counters.LongestSnapshotTurnTicks = ticks;
+    }
+
+    /// <summary>A snapshot on its way here. Its file belongs to the snapshot lane while a job of it is under way, of which there is one at most.</summary>
+    private sealed class Receiving(SnapshotMark mark, MemberId from)
+    {
+        public SnapshotMark Mark => mark;
+
+        public MemberId From => from;
+
+        public SnapshotReceiver? File { get; set; }
     }
 
     private sealed record Restoring(
@@ -257,26 +270,29 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         }
     }
 
-    private sealed class WriteChunkJob(SnapshotReceiver receiver, SnapshotChunk chunk) : DiskJob
+    private sealed class WriteChunkJob(SnapshotStore store, Receiving receiving, SnapshotChunk chunk) : DiskJob
     {
-        public SnapshotReceiver Receiver => receiver;
+        public Receiving Receiving => receiving;
 
         public SnapshotChunk Chunk => chunk;
 
         protected override void Run()
         {
-            if (chunk.Offset == receiver.NextOffset)
-                receiver.Write(chunk.Offset, chunk.Data.Span);
+            receiving.File ??= store.BeginReceive(receiving.Mark);
+            receiving.File.Write(chunk.Offset, chunk.Data.Span);
         }
     }
 
-    private sealed class CompleteReceiveJob(SnapshotReceiver receiver, MemberId from) : DiskJob
+    private sealed class AbortReceiveJob(Receiving receiving) : DiskJob
     {
-        public MemberId From => from;
+        protected override void Run() => receiving.File?.Abort();
+    }
 
-        public SnapshotMark Mark => receiver.Mark;
+    private sealed class CompleteReceiveJob(Receiving receiving) : DiskJob
+    {
+        public Receiving Receiving => receiving;
 
-        protected override void Run() => receiver.Complete();
+        protected override void Run() => receiving.File!.Complete();
     }
 
     private sealed class ReadFramesJob(IEnumerator<SnapshotFrame> frames) : DiskJob
