@@ -48,6 +48,7 @@ internal sealed class TreeOracle(SimulatedWorld world)
         {
             Require(_sessions.TryGetValue(ended.Id, out var fate) && fate.Ended == 0, 21, $"session {ended.Id:x} ended at {zxid:x}, and had ended before");
             _sessions[ended.Id] = fate with { Ended = zxid };
+            world.Trace.Event(member, $"applies first that session {ended.Id:x} of member {ended.Member} ended: {cause}");
             if (cause != SessionEnd.Closed)
                 SessionsExpired++;
             Expired?.Invoke(ended, cause);

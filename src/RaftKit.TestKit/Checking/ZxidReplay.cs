@@ -19,6 +19,7 @@ internal sealed class ZxidReplay
     private readonly long _maxSteps;
     private readonly IReadOnlyList<HistoryOperation> _history;
     private long _steps;
+    private bool _cut;
 
     public ZxidReplay(IReadOnlyList<HistoryOperation> history, long maxSteps)
     {
@@ -93,6 +94,8 @@ internal sealed class ZxidReplay
             while (path.Count > 0 && !path.Peek().MoveNext())
                 path.Pop();
             furthest = Math.Max(furthest, at);
+            if (path.Count == 0 && (_cut || _steps > _maxSteps))
+                return new(true, false, $"Not decided: too much of unknown outcome before {_ordered[furthest]}");
             if (path.Count == 0)
                 return Bad($"Replayed in the order of the zxids, no state explains: {_ordered[furthest]}");
             at = path.Count;
@@ -136,8 +139,16 @@ internal sealed class ZxidReplay
 
     private IEnumerable<Placed> PlaceFloats(Placed before, HistoryOperation operation, int depth)
     {
+        // What was not tried proves nothing.
+        _cut |= depth == 0;
         if (depth == 0 || ++_steps > _maxSteps)
             yield break;
+        if (CloseAllThatMustBe(before, operation) is { } closed)
+        {
+            yield return closed;
+            foreach (var further in PlaceFloats(closed, operation, depth - 1))
+                yield return further;
+        }
         for (var i = before.FirstCertain; i < _certain.Count && _certain[i].Call <= operation.Return; i++)
         {
             if (++_steps > _maxSteps)
@@ -171,6 +182,20 @@ internal sealed class ZxidReplay
             foreach (var further in PlaceFloats(placed, operation, depth - 1))
                 yield return further;
         }
+    }
+
+    // Children that a read does not list any more, and that were ephemeral: whatever else happened, their sessions are over.
+    private static Placed? CloseAllThatMustBe(Placed before, HistoryOperation operation)
+    {
+        if (operation is not { Kind: HistoryKind.Children, Path: { } path, Children: { } listed } || before.State.Find(path) is not { } parent)
+            return null;
+        var state = before.State;
+        foreach (var name in parent.Children.Except(listed))
+        {
+            if (state.Find(path == "/" ? "/" + name : path + "/" + name) is { Owner: > 0 or < 0 } gone)
+                state = state.Close(gone.Owner);
+        }
+        return state == before.State ? null : before with { State = state };
     }
 
     private static IEnumerable<string> PathsOf(HistoryOperation operation) => operation.Kind == HistoryKind.Multi

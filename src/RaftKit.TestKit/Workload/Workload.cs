@@ -118,6 +118,7 @@ internal sealed class Workload
     private void Granted(SimulatedProcess process, Leadership leadership)
     {
         Elections++;
+        _world.Trace.Event(MemberId.None, $"process {process.Number} was granted leadership with token {leadership.FencingToken} by {leadership.Path}");
         _leaderships.RemoveAll(l => !l.Process.IsAlive);
         foreach (var (other, held) in _leaderships)
         {
