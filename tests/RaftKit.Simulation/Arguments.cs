@@ -8,7 +8,7 @@ internal sealed record Arguments
     private const string Usage = """
         RaftKit.Simulation: whole clusters, simulated from one seed each.
           --seeds A..B [--json] [--stop-at-first] [--jobs N]   run seeds A to B; exit code 1 if any fails
-          --seed N [--trace] [--hash] [--json]                 run one seed; --trace prints every event
+          --seed N [--trace] [--hash] [--json] [--history F]   run one seed; --trace prints every event, F gets what clients saw
           --list-mutants                                       known bugs, as patches of the product's code
           --mutant NAME --seeds A..B [--json]                  apply one to a copy, and run seeds until it is caught
         """;
@@ -22,6 +22,8 @@ internal sealed record Arguments
     public bool Trace { get; init; }
 
     public bool Hash { get; init; }
+
+    public string? History { get; init; }
 
     public bool StopAtFirst { get; init; }
 
@@ -62,6 +64,10 @@ internal sealed record Arguments
                     break;
                 case "--jobs" when int.TryParse(value, CultureInfo.InvariantCulture, out var jobs) && jobs > 0:
                     wanted = wanted with { Jobs = jobs };
+                    i++;
+                    break;
+                case "--history" when value.Length > 0:
+                    wanted = wanted with { History = value };
                     i++;
                     break;
                 case "--mutant" when value.Length > 0:

@@ -6,9 +6,16 @@ namespace RaftKit.Simulation;
 /// <summary>Runs one seed again, to look at it.</summary>
 internal static class OneSeed
 {
-    public static int Run(ulong seed, bool trace, bool hash, bool json)
+    public static int Run(ulong seed, bool trace, bool hash, bool json, string? history)
     {
-        var result = new SeedRun(seed, trace ? Console.Out : null).Run();
+        var run = new SeedRun(seed, trace ? Console.Out : null);
+        var result = run.Run();
+        if (history is not null)
+        {
+            using var writer = new HistoryWriter(history);
+            foreach (var operation in run.History)
+                writer.Write(operation);
+        }
         if (hash && json)
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $$"""{"seed":{{seed}},"hash":"{{result.Hash:x16}}"}"""));
         else if (hash)

@@ -138,6 +138,20 @@ public sealed class LinearizabilityTests
     }
 
     [Fact]
+    public void A_deletion_of_a_version_that_only_an_unknown_write_can_have_made_proves_that_write()
+    {
+        HistoryOperation[] history =
+        [
+            Create("/r", "a", 0, 10, zxid: 1),
+            Set("/r", "b", 20, 30) with { Status = HistoryStatus.Info, ExpectedVersion = 0 },
+            new() { Kind = HistoryKind.Delete, Path = "/r", ExpectedVersion = 1, Call = 40, Return = 50 },
+            Create("/r", "c", 60, 70, zxid: 9),
+        ];
+        Assert.True(LinearizabilityChecker.Check(history).Holds);
+        Assert.False(LinearizabilityChecker.Check([.. history.Where(o => o.Status != HistoryStatus.Info)]).Holds);
+    }
+
+    [Fact]
     public void Sequence_numbers_count_every_child_that_was_ever_created()
     {
         HistoryOperation[] history =

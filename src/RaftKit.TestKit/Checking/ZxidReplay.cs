@@ -122,19 +122,25 @@ internal sealed class ZxidReplay
         }
     }
 
-    // What returned before this operation was called took effect before it.
+    // What returned before this operation was called took effect before it, if need be after others of unknown outcome.
     private IEnumerable<Placed> PlaceOverdue(Placed before, HistoryOperation operation)
     {
-        var current = before;
-        for (var i = before.FirstCertain; i < _certain.Count && _certain[i].Call <= operation.Return; i++)
+        var overdue = before.FirstCertain;
+        while (overdue < _certain.Count && _certain[overdue].Call <= operation.Return
+            && (_certain[overdue].Return >= operation.Call || before.UsedCertain.Contains(overdue)))
+            overdue++;
+        if (overdue == _certain.Count || _certain[overdue].Call > operation.Return)
         {
-            if (_certain[i].Return >= operation.Call || current.UsedCertain.Contains(i))
-                continue;
-            if (current.State.Apply(_certain[i]) is not { } next)
-                yield break;
-            current = current.WithCertain(i, next);
+            yield return before;
+            yield break;
         }
-        yield return current;
+        foreach (var ready in PlaceFloats(before, _certain[overdue], MaxFloatsAtOnce).Prepend(before))
+        {
+            if (ready.UsedCertain.Contains(overdue) || ready.FirstCertain > overdue || ready.State.Apply(_certain[overdue]) is not { } next)
+                continue;
+            foreach (var placed in PlaceOverdue(ready.WithCertain(overdue, next), operation))
+                yield return placed;
+        }
     }
 
     private IEnumerable<Placed> PlaceFloats(Placed before, HistoryOperation operation, int depth)

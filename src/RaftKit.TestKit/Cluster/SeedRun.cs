@@ -54,6 +54,9 @@ internal sealed class SeedRun
 
     public SimulatedWorld World => _world;
 
+    /// <summary>What clients did and were told; empty until the run has converged.</summary>
+    public IReadOnlyList<HistoryOperation> History { get; private set; } = [];
+
     public SeedResult Run()
     {
         var clock = Stopwatch.StartNew();
@@ -112,6 +115,7 @@ internal sealed class SeedRun
         }
         _checker.CheckConverged();
         var history = _workload.Log.Finish();
+        History = history;
         var checking = Stopwatch.StartNew();
         var result = LinearizabilityChecker.Check(history, maxSteps: 100_000);
         CheckTime = checking.Elapsed;

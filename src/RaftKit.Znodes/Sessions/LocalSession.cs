@@ -24,6 +24,7 @@ internal sealed class LocalSession : IProposalCallback
     private long _timeoutTicks;
     private long _leaseEndTicks = long.MinValue;
     private volatile bool _ended;
+    private volatile bool _closing;
     private string _endedBecause = "";
 
     public LocalSession(SessionKeeper keeper, TimeSpan timeout, INodeInbox inbox)
@@ -70,7 +71,8 @@ internal sealed class LocalSession : IProposalCallback
     {
         get
         {
-            if (_ended)
+            // Once its close is on its way, others may apply it, and own what it owned, before this member does (simulator seed 113).
+            if (_ended || _closing)
                 return TimeSpan.Zero;
             var end = Volatile.Read(ref _leaseEndTicks);
             return end == long.MinValue ? TimeSpan.Zero : new TimeSpan(end) - Scheduler.Monotonic;
@@ -112,6 +114,7 @@ internal sealed class LocalSession : IProposalCallback
             Outbox.Complete(call);
             return;
         }
+        _closing |= call is CloseCall;
         if (_phase == Phase.Ended)
             call.Abandon();
         _calls.Enqueue(call);
