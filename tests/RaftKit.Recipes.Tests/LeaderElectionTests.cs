@@ -8,7 +8,7 @@ namespace RaftKit.Recipes.Tests;
 public sealed class LeaderElectionTests
 {
     private const string Path = "/elections/scheduler";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly FakeQuorum _quorum = new();
 

@@ -7,7 +7,7 @@ namespace RaftKit.Recipes.Tests;
 public sealed class UnknownOutcomeTests
 {
     private const string Path = "/election";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly FakeQuorum _quorum = new();
 

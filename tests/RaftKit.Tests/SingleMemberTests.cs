@@ -12,7 +12,7 @@ namespace RaftKit.Tests;
 /// <summary>With no configuration there is one durable member that works: the real node, on a real disk.</summary>
 public sealed class SingleMemberTests : IDisposable
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
 
