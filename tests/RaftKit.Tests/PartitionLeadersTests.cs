@@ -16,7 +16,7 @@ public sealed class PartitionLeadersTests
         var history = Path.GetTempFileName();
         try
         {
-            var run = await RunAsync("--json", "--run-for", "14", "--kill-every", "2", "--freeze-every", "5", "--partitions", "16", "--history", history);
+            var run = await RunAsync("--json", "--run-for", "16", "--kill-every", "4", "--freeze-every", "1", "--partitions", "16", "--history", history);
 
             Assert.True(run.ExitCode == 0, run.ToString());
             var events = run.Output.Select(line => JsonDocument.Parse(line).RootElement).ToArray();
@@ -24,14 +24,13 @@ public sealed class PartitionLeadersTests
             Assert.Equal("summary", summary.GetProperty("event").GetString());
             Assert.Equal(3, summary.GetProperty("brokers").GetInt32());
             Assert.Equal(16, summary.GetProperty("partitions").GetInt32());
-            Assert.True(summary.GetProperty("kills").GetInt32() >= 1);
-            Assert.True(summary.GetProperty("freezes").GetInt32() >= 1);
-            Assert.True(summary.GetProperty("writes_acked").GetInt64() > 100);
+            Assert.True(summary.GetProperty("kills").GetInt32() >= 1, run.ToString());
+            Assert.True(summary.GetProperty("freezes").GetInt32() >= 1, run.ToString());
+            Assert.True(summary.GetProperty("writes_acked").GetInt64() > 100, run.ToString());
             foreach (var never in new[] { "writes_lost", "double_leaders", "foreign_ephemerals_lost", "local_reads_failed" })
                 Assert.Equal(0, summary.GetProperty(never).GetInt64());
-            Assert.True(summary.GetProperty("quorum_failover_ms").GetProperty("p50").GetDouble() > 0);
-            Assert.True(summary.GetProperty("partition_failover_ms").GetProperty("max").GetDouble() > 0);
-            Assert.True(summary.GetProperty("frozen_leader_gap_ms").GetProperty("p50").GetDouble() > 0);
+            foreach (var measured in new[] { "quorum_failover_ms", "partition_failover_ms", "frozen_leader_gap_ms" })
+                Assert.True(summary.GetProperty(measured).GetProperty("max") is { ValueKind: JsonValueKind.Number } max && max.GetDouble() > 0, run.ToString());
 
             AssertMembersWereAnnounced(events);
             AssertLinearizable(history);
