@@ -11,6 +11,7 @@ internal static class LoadCommand
     private static readonly Option<int> Outstanding = Count("--outstanding", 256, 1, 8192, "How many operations are under way at a time.");
     private static readonly Option<int> Size = Count("--size", 128, 0, 1 << 20, "Bytes of data in each znode.");
     private static readonly Option<int> Seconds = Count("--seconds", 10, 1, 86_400, "How long to measure, after a warm-up of 3 s.");
+    private static readonly Option<int> Znodes = Count("--znodes", 1_000_000, 1_000, 10_000_000, "How many znodes the tree holds.");
     private static readonly Option<int> Times = Count("--times", 10, 1, 10_000, "How often to take the leader away.");
 
     private static readonly Option<string> Data = new("--data")
@@ -42,7 +43,9 @@ internal static class LoadCommand
             flags,
             Options(flags) with { Kills = flags.GetValue(Times), Freeze = flags.GetValue(Freeze) },
             Measurements.FailoverAsync));
-        var parsed = new RootCommand("Measures a quorum of RaftKit members, each in a process of its own, on loopback.") { writes, reads, failover }.Parse(args);
+        var snapshot = new Command("snapshot", "Fills a tree, and measures what a snapshot of it costs the loop while writes go on.") { Znodes, Size, Data, Json };
+        snapshot.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, SnapshotMeasurement.RunAsync));
+        var parsed = new RootCommand("Measures a quorum of RaftKit members, each in a process of its own, on loopback.") { writes, reads, failover, snapshot }.Parse(args);
         if (parsed.Errors.Count == 0)
             return await parsed.InvokeAsync();
         foreach (var error in parsed.Errors)

@@ -16,6 +16,8 @@ internal sealed record LoadOptions
 
     public double Seconds { get; init; }
 
+    public int Znodes { get; init; }
+
     public int Kills { get; init; }
 
     public bool Freeze { get; init; }

@@ -88,4 +88,5 @@ internal sealed record FailoverResult : MeasuredResult
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(LoadResult))]
 [JsonSerializable(typeof(FailoverResult))]
+[JsonSerializable(typeof(SnapshotResult))]
 internal sealed partial class ResultJson : JsonSerializerContext;
