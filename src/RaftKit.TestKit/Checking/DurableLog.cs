@@ -26,10 +26,24 @@ internal sealed class DurableLog
     /// <summary>Whether a vote for the member in the term was ever synced: a later term's may have followed in the same sync.</summary>
     public bool Voted(Term term, MemberId candidate) => _votes.GetValueOrDefault(term) == candidate;
 
+    /// <summary>From here on, what is synced may be found cut: a batch that cuts it was written, and may have reached the disk without a sync.</summary>
+    public LogIndex MayBeCutFrom { get; private set; } = Never;
+
+    private static LogIndex Never => new(long.MaxValue);
+
+    public void Attempt(LogBatch batch)
+    {
+        if (batch.TruncateFrom is { } from)
+            MayBeCutFrom = LogIndex.Min(MayBeCutFrom, from);
+        if (batch.ResetTo is not null)
+            MayBeCutFrom = LogIndex.Zero;
+    }
+
     public void Write(LogBatch batch) => _unsynced.Add(batch);
 
     public void Synced()
     {
+        MayBeCutFrom = Never;
         foreach (var batch in _unsynced)
             Apply(batch);
         _unsynced.Clear();
@@ -44,6 +58,7 @@ internal sealed class DurableLog
     /// <summary>Starts over from what a start found on the disk, which was synced before the start ended.</summary>
     public void Restart(Term term, MemberId vote, LogIndex before, IReadOnlyList<Entry> entries)
     {
+        MayBeCutFrom = Never;
         _unsynced.Clear();
         _entries.Clear();
         (Term, Vote, Base) = (term, vote, before);

@@ -41,6 +41,11 @@ internal sealed class SafetyChecker
         var mirror = _mirrors[member.Id];
         mirror.Begin(run.Process.Number);
         run.Transport.Sending = (to, message) => Sending(member, run, to, message);
+        run.LogLane.Executing = job =>
+        {
+            if (job is LogWriteJob { Batch: var batch })
+                _mirrors[member.Id].Durable.Attempt(batch);
+        };
         run.LogLane.Executed = job => Executed(member, job);
         if (run.Loop.Core is { } core)
             TakeRestored(member, run, core);
@@ -94,7 +99,7 @@ internal sealed class SafetyChecker
             Require(core.Term >= durable.Term, 2, $"member {self} restarted in term {core.Term}, though term {durable.Term} was synced");
             Require(core.Term > durable.Term || core.Vote == durable.Vote || durable.Vote.IsNone, 3,
                 $"member {self} restarted in term {core.Term} with a vote for {core.Vote}, though one for {durable.Vote} was synced");
-            for (var index = durable.Base.Next; index <= durable.Last; index = index.Next)
+            for (var index = durable.Base.Next; index <= durable.Last && index < durable.MayBeCutFrom; index = index.Next)
             {
                 Require(index <= core.SnapshotIndex || core.Log.TermAt(index) == durable.TermAt(index), 34,
                     $"member {self} restarted without entry {index} of term {durable.TermAt(index)}, which was synced; its log is {core.FirstIndex} to {core.LastIndex}");
@@ -185,9 +190,11 @@ internal sealed class SafetyChecker
         if (core.Role != RaftRole.Leader || core.Commit <= mirror.Commit)
             return;
         _committedIn[core.Term] = core.Commit;
-        // Raft 5.4.2: only an entry of its own term is committed by counting; the membership may change below it.
         if (core.Log.TermAt(core.Commit) is { } last)
         {
+            // An older term's entry on a majority can still be overwritten (Raft 5.4.2, figure 8).
+            Require(last == core.Term || mirror.Role != RaftRole.Leader || mirror.Term != core.Term, 9,
+                $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of the older term {last} by counting");
             RequireMajority(core.Membership, voter => HoldsDurably(voter, core.Commit, last), 9,
                 $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of term {last}, which is not synced on a majority");
         }

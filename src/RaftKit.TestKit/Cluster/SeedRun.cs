@@ -7,6 +7,8 @@ namespace RaftKit.TestKit;
 /// <summary>One simulation, wholly drawn from its seed: a cluster, applications, faults, then healing and convergence, everything checked.</summary>
 internal sealed class SeedRun
 {
+    private const long FewestEvents = 1200;
+
     private readonly ulong _seed;
     private readonly SimulatedWorld _world;
     private readonly SafetyChecker _checker;
@@ -106,6 +108,8 @@ internal sealed class SeedRun
             _world.Violate($"liveness: no write was acknowledged within 10 s after all faults ended: {Describe()}");
             return;
         }
+        // Two lonely members make few events in the time of others.
+        Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
         _workload.Stopped = true;
         _world.RunUntil(_world.Scheduler.Now + TimeSpan.FromSeconds(1));
         if (!Within(TimeSpan.FromSeconds(20), () => HaveConverged))

@@ -113,8 +113,8 @@ internal sealed class SimulatedRun : INodeInbox
         _random = random;
         Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
         Transport = world.Network.Attach(Process, member.Id, this);
-        LogLane = new SimulatedLane(Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance };
-        SnapshotLane = new SimulatedLane(Process, member.Disk, random.Split("snapshot lane"), world.Faults, this, member.StoppedAtIo);
+        LogLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance };
+        SnapshotLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("snapshot lane"), world.Faults, this, member.StoppedAtIo);
         var application = world.Application(this, member);
         Application = application;
         Loop = new NodeLoop(

@@ -5,18 +5,22 @@ namespace RaftKit.TestKit;
 
 /// <summary>A disk lane as events: jobs run one after the other, at a later time each, and those that wait together share one sync as in production.</summary>
 internal sealed class SimulatedLane(
-    SimulatedProcess process, SimulatedDisk disk, SimulatedRandom random, FaultCounters counters, INodeInbox inbox, Action stopped) : IDiskLane
+    SimulatedScheduler scheduler, SimulatedProcess process, SimulatedDisk disk, SimulatedRandom random, FaultCounters counters, INodeInbox inbox, Action stopped) : IDiskLane
 {
     private const int MaxGroup = 256;
 
     private readonly Queue<DiskJob> _jobs = new();
     private bool _running;
+    private TimeSpan _lastHeard;
 
     /// <summary>How likely a piece of work is to take much longer.</summary>
     public double StallChance { get; set; }
 
     /// <summary>Hears of each job that ran well, in order, before the loop does.</summary>
     public Action<DiskJob>? Executed { get; set; }
+
+    /// <summary>Hears of each job before it runs: what it writes may be found on the disk though it never ends.</summary>
+    public Action<DiskJob>? Executing { get; set; }
 
     public void Submit(DiskJob job)
     {
@@ -45,6 +49,7 @@ internal sealed class SimulatedLane(
         for (var i = 0; i < group.Count; i++)
         {
             group[i].SyncDeferred = i < group.Count - 1;
+            Executing?.Invoke(group[i]);
             if (group[i] is LogWriteJob)
                 disk.BeginWork();
             group[i].Execute();
@@ -64,7 +69,9 @@ internal sealed class SimulatedLane(
                 Executed?.Invoke(job);
         }
         // Between the work and the loop's hearing of it lies a moment in which a kill may strike.
-        process.After(random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(50)), () =>
+        var heard = scheduler.Now + random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(50));
+        _lastHeard = heard > _lastHeard ? heard : _lastHeard;
+        process.After(_lastHeard - scheduler.Now, () =>
         {
             foreach (var job in group)
                 inbox.Post(new NodeInput.DiskDone(job));
