@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Brokers;
@@ -39,7 +40,7 @@ internal sealed class ProgressLog(ReportSink reports, LocalReader reader)
         BrokerReport.Progress progress;
         lock (_lock)
         {
-            progress = new([.. _acked.Values], [.. _probes], reader.Reads, reader.Failures);
+            progress = new(Stopwatch.GetTimestamp(), [.. _acked.Values], [.. _probes], reader.Reads, reader.Failures);
             _acked.Clear();
             _probes.Clear();
         }

@@ -42,7 +42,8 @@ internal abstract record BrokerReport
     public sealed record Fenced(int Partition, long Token) : BrokerReport;
 
     /// <summary>What was acknowledged lately.</summary>
-    public sealed record Progress(IReadOnlyList<AckedRange> Acked, IReadOnlyList<ProbeAck> Probes, long LocalReads, long LocalReadsFailed) : BrokerReport;
+    public sealed record Progress(
+        long At, IReadOnlyList<AckedRange> Acked, IReadOnlyList<ProbeAck> Probes, long LocalReads, long LocalReadsFailed) : BrokerReport;
 
     /// <summary>This process did not run for a while (SIGSTOP, or no processor): whatever it owned may have expired, and nobody is to blame.</summary>
     public sealed record Suspended(long From, long To) : BrokerReport;

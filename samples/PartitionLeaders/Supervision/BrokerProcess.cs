@@ -26,6 +26,9 @@ internal sealed class BrokerProcess
 
     public bool WritersStopped { get; set; }
 
+    /// <summary>When it last told how far it is. If somebody else kills it, others notice its death before the supervisor does.</summary>
+    public long LastSignOfLife { get; set; } = Stopwatch.GetTimestamp();
+
     public bool Frozen { get; private set; }
 
     public bool Exited { get; private set; }
@@ -97,7 +100,7 @@ internal sealed class BrokerProcess
         Exited = true;
         Frozen = false;
         Registered = false;
-        Outages.Add((Stopwatch.GetTimestamp(), null));
+        Outages.Add((LastSignOfLife, null));
     }
 
     /// <summary>Whether somebody stopped it: the third field of its stat. False if it is gone.</summary>

@@ -230,6 +230,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
 
     private void OnProgress(BrokerProcess broker, BrokerReport.Progress progress)
     {
+        broker.LastSignOfLife = progress.At;
         foreach (var acked in progress.Acked)
             _ledger.Acknowledged(broker, acked);
         _rates.Acknowledged(broker.Id, progress.Acked.Sum(acked => acked.Last - acked.First + 1));
