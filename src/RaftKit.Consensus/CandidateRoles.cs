@@ -78,7 +78,7 @@ internal sealed class PreCandidateRole(RaftCore core) : Role(core)
 /// <summary>Asks for votes in a new term (Raft 5.2).</summary>
 internal sealed class CandidateRole(RaftCore core) : Role(core)
 {
-    private readonly VoteTally _votes = new();
+    private readonly VoteTally _votes = WithoutTheDead(core);
 
     public override RaftRole Kind => RaftRole.Candidate;
 
@@ -119,6 +119,15 @@ internal sealed class CandidateRole(RaftCore core) : Role(core)
             Core.BecomePreCandidate();
         else
             Core.BecomeFollower(Core.Term, MemberId.None);
+    }
+
+    // A leader that died by evidence votes for nobody. If it counted as merely silent, two of three that split the vote would wait a whole election timeout.
+    private static VoteTally WithoutTheDead(RaftCore core)
+    {
+        var votes = new VoteTally();
+        if (core.Clock.HasEvidence)
+            votes.Refuse(core.LastLeader);
+        return votes;
     }
 
     private void Count(VoteReply reply)
