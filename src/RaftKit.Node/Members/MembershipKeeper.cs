@@ -31,10 +31,17 @@ internal static class MembershipKeeper
                 new Membership(membership.Voters.Where(v => v != current), membership.Learners.Append(next), []), now, out _);
             return null;
         }
-        // A learner's incarnation never voted, so a member that lost its reply, or its disk again, may have it once more.
-        return core.Commit >= core.MembershipIndex
-            ? new PeerMessage.JoinReply(true, clusterId, current.Incarnation, core.Self, "")
-            : null;
+        if (core.Commit < core.MembershipIndex)
+            return null;
+        // A learner's incarnation never voted, so a member that lost its reply may have it once more. One that acknowledged entries and lost its disk again
+        // may not: they would still count for it, in its promotion and then in commits.
+        if (core.MatchOf(request.Member) == LogIndex.Zero)
+            return new PeerMessage.JoinReply(true, clusterId, current.Incarnation, core.Self, "");
+        core.ProposeMembership(
+            new Membership(
+                membership.Voters, membership.Learners.Where(l => l != current).Append(new MemberIncarnation(current.Id, current.Incarnation + 1)), []),
+            now, out _);
+        return null;
     }
 
     /// <summary>Promotes a learner whose log has caught up and whose own incarnation is the one linked.</summary>

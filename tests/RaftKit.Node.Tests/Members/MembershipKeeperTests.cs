@@ -1,0 +1,74 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Members;
+using RaftKit.Node.Transport;
+using Xunit;
+
+namespace RaftKit.Node.Tests.Members;
+
+/// <summary>Member 1 leads alone, and takes in member 3, which lost its disk (DESIGN, promise 4).</summary>
+public sealed class MembershipKeeperTests : IEntryReader
+{
+    private static readonly Guid Cluster = new(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+    private static readonly MemberId One = new(1);
+    private static readonly MemberId Three = new(3);
+
+    private readonly RaftCore _core;
+
+    public MembershipKeeperTests()
+    {
+        var initial = new Membership([new MemberIncarnation(One, 1)], [new MemberIncarnation(Three, 2)], []);
+        _core = new RaftCore(
+            new RaftCoreOptions { Self = One, Seed = 1 },
+            new RestoredState(new Term(1), MemberId.None, initial, LogIndex.Zero, null, []) { Initial = initial },
+            this);
+        _core.Tick();
+        Settle();
+        Assert.True(_core.HasCommittedInTerm);
+    }
+
+    [Fact]
+    public void A_learner_that_lost_the_reply_is_given_its_incarnation_once_more()
+    {
+        Assert.Equal(2, Join()?.Incarnation);
+        Assert.Equal(2, Join()?.Incarnation);
+    }
+
+    [Fact]
+    public void A_learner_that_acknowledged_entries_and_lost_its_disk_again_is_given_a_new_incarnation()
+    {
+        Acknowledge(_core.LastIndex);
+
+        Assert.Null(Join());
+        Settle();
+
+        Assert.Equal(3, Join()?.Incarnation);
+        // What its former life acknowledged does not count for this one: it is not promoted before it holds the log itself.
+        Assert.Equal(LogIndex.Zero, _core.MatchOf(Three));
+    }
+
+    void IEntryReader.Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
+        Assert.Fail($"The log from {from} to {last} is in memory.");
+
+    private PeerMessage.JoinReply? Join()
+    {
+        var reply = MembershipKeeper.Join(_core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, now: 0);
+        Assert.NotEqual(false, reply?.Accepted);
+        return reply;
+    }
+
+    private void Acknowledge(LogIndex index) =>
+        _core.Step(new AppendReply { From = Three, To = One, Term = _core.Term, Accepted = true, Index = index });
+
+    /// <summary>The disk finishes everything, and what follows from that.</summary>
+    private void Settle()
+    {
+        _core.EndTurn();
+        while (_core.Effects.Persist is { } request)
+        {
+            _core.Effects.Clear();
+            _core.Persisted(request);
+            _core.EndTurn();
+        }
+        _core.Effects.Clear();
+    }
+}
