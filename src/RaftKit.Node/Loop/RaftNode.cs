@@ -18,8 +18,9 @@ internal sealed class RaftNode : IAsyncDisposable
     private readonly DiskLaneThread _snapshotLane;
     private readonly TcpTransport _transport;
     private readonly TaskCompletionSource<Exception?> _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Lock _gate = new();
     private bool _started;
-    private bool _stopped;
+    private Task? _stop;
     private Task _abort = Task.CompletedTask;
 
     public RaftNode(
@@ -59,11 +60,17 @@ internal sealed class RaftNode : IAsyncDisposable
     /// Stops in order: the host's session closes, leadership is handed over, writes become durable; then the peers hear a goodbye. Each step takes a
     /// bounded time. Also ends what a failed start left.
     /// </summary>
-    public async Task StopAsync()
+    public Task StopAsync()
     {
-        if (_stopped)
-            return;
-        _stopped = true;
+        // Whoever asks a second time (a disposal after a stop that its caller no longer waited for) waits for the same stop: the directory is free only then.
+        lock (_gate)
+            return _stop ??= StopOnceAsync();
+    }
+
+    public async ValueTask DisposeAsync() => await StopAsync().ConfigureAwait(false);
+
+    private async Task StopOnceAsync()
+    {
         if (_started)
         {
             _thread.Post(new NodeInput.Stop(_ => { }));
@@ -76,8 +83,6 @@ internal sealed class RaftNode : IAsyncDisposable
         _snapshotLane.Close();
         Loop.Dispose();
     }
-
-    public async ValueTask DisposeAsync() => await StopAsync().ConfigureAwait(false);
 
     private void LoopEnded(Exception? failure)
     {

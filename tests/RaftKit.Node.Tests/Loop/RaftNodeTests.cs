@@ -130,6 +130,22 @@ public sealed class RaftNodeTests : IAsyncDisposable
         await AllHoldAsync([.. Enumerable.Range(0, 400).Select(i => (long)i)]);
     }
 
+    [Fact]
+    public async Task Whoever_stops_a_member_twice_waits_for_the_same_stop_and_then_its_directory_is_free()
+    {
+        Configure(1);
+        Start(1);
+        await ProposeAsync(1, 1);
+        var node = _members[1].Node;
+
+        var stop = node.StopAsync();
+        await node.DisposeAsync().AsTask().WaitAsync(Patience);
+
+        Assert.True(stop.IsCompletedSuccessfully);
+        Start(1);
+        await AllHoldAsync([1]);
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var id in _members.Keys.ToList())
