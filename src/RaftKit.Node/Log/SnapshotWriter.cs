@@ -150,4 +150,6 @@ internal sealed class SnapshotReceiver : IDisposable
     public void Abort() => _writer.Abort();
 
     public void Dispose() => _writer.Dispose();
+
+    internal void Close() => _writer.Close();
 }

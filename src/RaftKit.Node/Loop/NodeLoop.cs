@@ -186,6 +186,7 @@ internal sealed partial class NodeLoop : ILoopServices
     {
         if (!IsStopped)
             Stop(null);
+        _snapshots.Dispose();
         _storage.Dispose();
     }
 

@@ -79,6 +79,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     public void Dispose()
     {
         _log?.Dispose();
+        Snapshots?.Dispose();
         _lock?.Dispose();
     }
 

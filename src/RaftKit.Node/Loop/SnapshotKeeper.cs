@@ -87,10 +87,13 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         }
     }
 
+    /// <summary>Closes what is open; the lane has ended. What was not finished is deleted by the next start: the disk may be what failed.</summary>
     public void Dispose()
     {
         _capture?.Dispose();
-        _receiving?.File?.Abort();
+        _capture?.Writer.Close();
+        _receiving?.File?.Close();
+        _restoring?.Frames.Dispose();
     }
 
     private bool IsDue(RaftCore core) =>
@@ -167,10 +170,19 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
             core.SnapshotInstalled(mark, from);
             return;
         }
-        _capture?.Dispose();
-        _capture = null;
+        GiveUpCapture();
         _restoring = new Restoring(mark, from, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier));
         RestoreFrames(null, loop);
+    }
+
+    /// <summary>The state that it captures is about to be replaced: its file goes, once the lane has done with it.</summary>
+    private void GiveUpCapture()
+    {
+        if (_capture is not { } capture)
+            return;
+        capture.Dispose();
+        _capture = null;
+        ports.SnapshotLane.Submit(new GiveUpJob(capture));
     }
 
     private void RestoreFrames(ReadFramesJob? read, NodeLoop loop)
@@ -241,6 +253,11 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         public Capture Capture => capture;
 
         protected override void Run() => capture.Writer.WriteFrame(section, frame.Span);
+    }
+
+    private sealed class GiveUpJob(Capture capture) : DiskJob
+    {
+        protected override void Run() => capture.Writer.Abort();
     }
 
     private sealed class CommitJob(Capture capture) : DiskJob
