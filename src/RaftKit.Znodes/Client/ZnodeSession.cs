@@ -120,7 +120,8 @@ internal sealed class ZnodeSession(LocalSession session) : IZnodeSession, ISessi
         }
         catch (Exception gone) when (gone is NotAppliedException or OutcomeUnknownException or SessionExpiredException)
         {
-            // The node has stopped or the quorum cannot be reached: the session expires there.
+            // The node has stopped or is too busy, or the quorum cannot be reached: the session expires there.
+            _session.LetGo();
         }
     }
 

@@ -108,7 +108,8 @@ internal sealed class LocalSession : IProposalCallback
     {
         if (_phase == Phase.Opening && call is CloseCall)
             End("it was closed before it was open");
-        if (_calls.Count >= _keeper.Options.MaxCallsPerSession)
+        // A close always finds room: were it refused, the session would live on with nobody to end it.
+        if (_calls.Count >= _keeper.Options.MaxCallsPerSession && call is not CloseCall)
         {
             call.Fail(new NotAppliedException($"{_calls.Count} calls of session {Id:x} wait already. Await some of them before making more."));
             Outbox.Complete(call);
@@ -256,6 +257,9 @@ internal sealed class LocalSession : IProposalCallback
         Stop(because);
     }
 
+    /// <summary>Any thread. Its owner is done with it and could not close it: it ends here, and expires at the quorum.</summary>
+    public void LetGo() => Inbox.Post(new NodeInput.Call(new LetGoCall(this)));
+
     /// <summary>Ends it here and now: nobody will tell this process how its calls ended.</summary>
     public void Stop(string because)
     {
@@ -277,6 +281,19 @@ internal sealed class LocalSession : IProposalCallback
         catch (AggregateException failure)
         {
             ZnodeLog.ExpiredCallbackFailed(_keeper.Logger, failure, Id);
+        }
+    }
+
+    private sealed class LetGoCall(LocalSession session) : ILoopCall
+    {
+        public void Run()
+        {
+            if (session._phase == Phase.Open)
+                session.AbandonNow("it was disposed");
+        }
+
+        public void Stopped()
+        {
         }
     }
 

@@ -272,6 +272,37 @@ public sealed class SessionClientTests
     }
 
     [Fact]
+    public void A_session_with_as_many_calls_as_it_may_have_can_still_be_closed()
+    {
+        var quorum = new FakeQuorum(1, new ZnodeOptions { MaxCallsPerSession = 2 });
+        var session = quorum.Open(1);
+        quorum.LoseLeader();
+        var creates = Enumerable.Range(0, 2).Select(i => session.CreateAsync($"/n{i}")).ToArray();
+        var closed = session.DisposeAsync().AsTask();
+        quorum.Run();
+        quorum.Elect(1);
+
+        quorum.Await(closed);
+        foreach (var create in creates)
+            quorum.Await(create);
+        Assert.Equal(0, quorum[1].Service.Machine.Sessions.Count);
+    }
+
+    [Fact]
+    public void A_disposed_session_whose_close_was_refused_is_kept_alive_by_nobody()
+    {
+        var session = _quorum.Open(2, TimeSpan.FromSeconds(2));
+        _quorum.Await(session.CreateAsync("/e", default, CreateMode.Ephemeral));
+        _quorum[2].IsFull = true;
+        _quorum.Await(session.DisposeAsync().AsTask());
+        _quorum[2].IsFull = false;
+
+        Assert.Equal(SessionState.Expired, session.State);
+        _quorum.AdvanceUntil(() => _quorum[1].Service.Machine.Sessions.Count == 0, TimeSpan.FromSeconds(3));
+        Assert.False(_quorum[1].Service.Machine.Tree.TryGetStat("/e", out _));
+    }
+
+    [Fact]
     public void Every_member_holds_the_same_tree_and_the_same_sessions()
     {
         var session = _quorum.Open(1);

@@ -48,6 +48,9 @@ internal sealed class FakeMember : ILoopServices, INodeInbox
     /// <summary>What the leader's own log would refuse.</summary>
     public bool IsBusy { get; set; }
 
+    /// <summary>Has so many proposals under way that it refuses more.</summary>
+    public bool IsFull { get; set; }
+
     public LoopTime Now => new(_quorum.Now, 1_000_000 + (long)_quorum.Now.TotalMilliseconds);
 
     public NodeStatus Status { get; private set; }
@@ -74,8 +77,13 @@ internal sealed class FakeMember : ILoopServices, INodeInbox
             call.Target.Stopped();
     }
 
-    public void Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback) =>
-        _waiting.Add(new FakeProposal(this, command.ToArray(), callback));
+    public void Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback)
+    {
+        if (IsFull)
+            callback?.Failed(ProposalFailure.NotApplied, "Too many proposals wait for the quorum.");
+        else
+            _waiting.Add(new FakeProposal(this, command.ToArray(), callback));
+    }
 
     public bool ProposeAsLeader(string machine, ReadOnlyMemory<byte> command)
     {
