@@ -50,6 +50,19 @@ public sealed class UnknownOutcomeTests
         Assert.Empty(_quorum.ChildrenOf(Path));
     }
 
+    [Fact]
+    public async Task A_refusal_while_a_second_entry_is_cleaned_up_is_waited_out()
+    {
+        var (session, election) = await ContenderAsync(CreateFate.UnknownAndAppliedLater);
+        session.RefusedDeletions = 2;
+
+        // The retried create is applied behind the one that was late: two entries, of which the second is to go.
+        await using var leadership = await election.WaitForLeadershipAsync().WaitAsync(Patience);
+
+        Assert.True(session.RefusedDeletions < 0);
+        Assert.Equal($"{Path}/{Assert.Single(_quorum.ChildrenOf(Path))}", leadership.Path);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

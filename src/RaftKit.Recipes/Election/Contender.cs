@@ -37,8 +37,8 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
             }
 
             // A create whose outcome was unknown may have been applied beside its retry. The first entry is the one that counts.
-            foreach (var spare in queue.Skip(own + 1).Where(IsOwn))
-                await TryDeleteAsync(Child(spare.Name), stop);
+            if (queue.Skip(own + 1).Where(IsOwn).ToList() is [_, ..] spares && !await DeletedAsync(spares, pace, stop))
+                continue;
 
             if (own > 0)
             {
@@ -151,6 +151,22 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
         await using var watch = await session.WatchAsync(predecessor, WatchMode.Data, _ => changed.TrySetResult(), stop);
         if (await session.ExistsAsync(predecessor, null, stop) is not null)
             await changed.Task.WaitAsync(stop);
+    }
+
+    /// <returns>False if the quorum could not say so: look again.</returns>
+    private async Task<bool> DeletedAsync(List<QueueEntry> entries, Pace pace, CancellationToken stop)
+    {
+        try
+        {
+            foreach (var entry in entries)
+                await TryDeleteAsync(Child(entry.Name), stop);
+            return true;
+        }
+        catch (Exception e) when (e is OutcomeUnknownException or NotAppliedException)
+        {
+            await pace.WaitAsync(stop);
+            return false;
+        }
     }
 
     private async Task TryDeleteAsync(string entry, CancellationToken stop)

@@ -44,6 +44,9 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     /// <summary>Decides the fate of each sequential create.</summary>
     public Func<CreateFate> Fate { get; set; } = () => CreateFate.Answered;
 
+    /// <summary>So many of the next deletions are refused.</summary>
+    public int RefusedDeletions { get; set; }
+
     /// <summary>Runs right before a watch is set: the moment in which races happen.</summary>
     public Action<string>? BeforeWatch { get; set; }
 
@@ -89,11 +92,13 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     }
 
     public Task DeleteAsync(string path, int expectedVersion = -1, CancellationToken cancellationToken = default) =>
-        WriteAsync<object?>(() =>
-        {
-            quorum.Delete(path);
-            return null;
-        }).WaitAsync(cancellationToken);
+        RefusedDeletions-- > 0
+            ? Task.FromException(new NotAppliedException("The queue is full."))
+            : WriteAsync<object?>(() =>
+            {
+                quorum.Delete(path);
+                return null;
+            }).WaitAsync(cancellationToken);
 
     public Task<Znode?> GetAsync(string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
     {
