@@ -128,6 +128,8 @@ internal sealed class ClusterMember : IClusterMember
     private static TransportSecurity Security(RaftKitTlsOptions tls)
     {
         var certificate = new CertificateFile(tls.CertificatePath, tls.KeyPath);
+        // Read now: one that cannot be read must fail the start, not the first handshake, which would stop the node.
+        _ = certificate.Current;
         X509Certificate2Collection? roots = null;
         if (tls.AuthorityPath is { } authority)
         {
