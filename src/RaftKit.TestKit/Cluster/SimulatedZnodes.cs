@@ -12,7 +12,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
 {
     private readonly ZnodeService _service;
 
-    public SimulatedZnodes(SimulatedWorld world, SimulatedRun run, SimulatedMember member, TreeOracle oracle, Action<long> jumped)
+    public SimulatedZnodes(SimulatedWorld world, SimulatedRun run, SimulatedMember member, TreeOracle oracle, Action<long> jumped,
+        IReadOnlyList<IStateMachine>? others = null)
     {
         _service = new ZnodeService(
             new ZnodeOptions { SessionTimeout = world.Options.SessionTimeout }, new ClientScheduler(run.Process, world.Scheduler),
@@ -20,7 +21,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         _service.Connect(run);
         var listener = new Listener(member.Id, _service, oracle, jumped);
         _service.Machine.Observe(listener);
-        Machines = [listener];
+        Machines = [listener, .. others ?? []];
         Participants = [_service.Keeper];
     }
 

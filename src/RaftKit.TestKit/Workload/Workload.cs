@@ -14,6 +14,7 @@ internal sealed class Workload
     private readonly SimulatedRandom _random;
     private readonly Dictionary<int, List<WatchChecker>> _watches = [];
     private readonly List<(SimulatedProcess Process, Leadership Leadership)> _leaderships = [];
+    private readonly List<(SimulatedProcess Process, IZnodeSession Session)> _sessions = [];
     private readonly int _clientsPerProcess;
     private readonly bool _contend;
     private long _lastJump;
@@ -25,6 +26,7 @@ internal sealed class Workload
         _world = world;
         _random = world.Random.Split("workload");
         Oracle = oracle;
+        oracle.Expired = Ended;
         Log = new OperationLog(world.Scheduler, world.Trace);
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
@@ -49,6 +51,30 @@ internal sealed class Workload
     public void Acknowledge(long zxid) => HighestAcknowledged = Math.Max(HighestAcknowledged, zxid);
 
     public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
+
+    /// <summary>A client opened a session in its process.</summary>
+    public void Opened(SimulatedProcess process, IZnodeSession session)
+    {
+        _sessions.RemoveAll(s => !s.Process.IsAlive || s.Session.State == SessionState.Expired);
+        _sessions.Add((process, session));
+    }
+
+    /// <summary>
+    /// The log ended a session: by proof, if its process is dead; for silence, only once its timeout has passed since the last keepalive that was
+    /// answered, which is what its own lease counts (invariant 23).
+    /// </summary>
+    public void Ended(Session ended, SessionEnd cause)
+    {
+        if (ended.Host is not { } host || cause == SessionEnd.Closed)
+            return;
+        if (cause == SessionEnd.HostDied && _world[host.Member].Loop is { } loop && loop.Incarnation == host.Incarnation && loop.Boot == host.Boot)
+            Violate(23, $"session {ended.Id:x} was ended because its process {host} died, and it lives");
+        foreach (var (process, session) in _sessions)
+        {
+            if (session.Id == ended.Id && process.IsAlive && session is ISessionLease { IsValid: true } lease)
+                Violate(23, $"session {ended.Id:x} was ended ({cause}), and its lease lasts for {lease.Remaining.TotalMilliseconds:F0} ms more");
+        }
+    }
 
     /// <summary>A process is up: its clients begin.</summary>
     public void Begin(SimulatedProcess process, IZnodeSessions sessions)

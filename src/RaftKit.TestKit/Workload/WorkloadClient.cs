@@ -27,6 +27,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
         while (!workload.Stopped)
         {
             _session = sessions.Open(random.Chance(0.5) ? null : random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5)));
+            workload.Opened(process, _session);
             _watches.Clear();
             _stream = null;
             _lastZxid = 0;

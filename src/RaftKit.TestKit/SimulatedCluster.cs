@@ -1,0 +1,248 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
+using RaftKit.Znodes;
+
+namespace RaftKit.TestKit;
+
+/// <summary>How a simulated cluster is laid out.</summary>
+public sealed record SimulatedClusterOptions
+{
+    /// <summary>Decides everything that is left to chance. The same seed runs the same way, in every process.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>How many members there are, 1 to 7.</summary>
+    public int Members { get; init; } = 3;
+
+    /// <summary>Makes your own state machines for one start of a member; called again whenever it starts. Null: none.</summary>
+    public Func<MemberId, IReadOnlyList<IStateMachine>>? StateMachines { get; init; }
+
+    /// <summary>How long sessions survive silence when they do not ask for a time of their own.</summary>
+    public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(3);
+
+    /// <summary>A snapshot is taken after this many entries; small, so that tests see them.</summary>
+    public long SnapshotEveryEntries { get; init; } = 500;
+
+    /// <summary>Whether all members are processes of one machine, on which a process's death can be proven to others.</summary>
+    public bool SameMachine { get; init; } = true;
+}
+
+/// <summary>
+/// A whole cluster in one thread, running RaftKit's shipped code (consensus, log, codec, sessions, recipes) and yours over a simulated disk, network and clock, in
+/// simulated time: days pass in seconds, and a failure happens again with its seed. Raft's invariants and the equality of all trees are checked after every event;
+/// a broken one is thrown as <see cref="SimulationFailedException"/> from whatever runs the simulation. Not thread-safe; nothing happens outside
+/// <see cref="RunFor"/>, <see cref="RunUntil"/> and <see cref="Run{T}"/>.
+/// </summary>
+public sealed class SimulatedCluster
+{
+    private readonly SimulatedWorld _world;
+    private readonly SafetyChecker _checker;
+    private readonly ulong _seed;
+
+    /// <summary>Lays out a cluster; nobody is started.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">There are not 1 to 7 members.</exception>
+    public SimulatedCluster(SimulatedClusterOptions? options = null)
+    {
+        options ??= new SimulatedClusterOptions();
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Members, 1, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Members, 7, nameof(options));
+        _seed = options.Seed;
+        TreeOracle oracle = null!;
+        _world = new SimulatedWorld(new SimulatedWorldOptions
+        {
+            Seed = options.Seed,
+            Members = options.Members,
+            SameMachine = options.SameMachine,
+            SessionTimeout = options.SessionTimeout,
+            SnapshotEveryEntries = options.SnapshotEveryEntries,
+            KeepEntries = options.SnapshotEveryEntries / 10,
+            Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = 256 << 10, FirstSegmentBytes = 64 << 10, PrepareBytes = 16 << 10 },
+        })
+        {
+            Application = (run, member) => new SimulatedZnodes(_world!, run, member, oracle, _ => { }, options.StateMachines?.Invoke(member.Id) ?? []),
+        };
+        oracle = new TreeOracle(_world);
+        _checker = new SafetyChecker(_world);
+        _world.MemberUp = _checker.Started;
+        _world.AfterTurn = (member, run, _) => _checker.AfterTurn(member, run);
+    }
+
+    /// <summary>Since the simulation began.</summary>
+    public TimeSpan Now => _world.Scheduler.Now;
+
+    /// <summary>Everybody, up or not.</summary>
+    public IReadOnlyList<MemberId> Members => _world.Ids;
+
+    /// <summary>The member that leads the newest term and is ready for work; nobody if none does.</summary>
+    public MemberId Leader => Members
+        .Select(id => StatusOf(id))
+        .Where(s => s is { Role: RaftRole.Leader, Ready: true })
+        .OrderByDescending(s => s!.Term)
+        .FirstOrDefault()?.Self ?? MemberId.None;
+
+    /// <summary>What a member knows of the quorum; null while it is down.</summary>
+    public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
+
+    /// <summary>Starts everybody who is down.</summary>
+    public void StartAll()
+    {
+        foreach (var member in _world.Members)
+        {
+            if (!member.IsUp)
+                member.Start();
+        }
+    }
+
+    /// <summary>Starts a member that is down, on the disk that it left.</summary>
+    /// <exception cref="InvalidOperationException">It is up.</exception>
+    public void Start(MemberId member) => _world[member].Start();
+
+    /// <summary>Ends a member's process without warning (SIGKILL). What it wrote stays.</summary>
+    public void Kill(MemberId member)
+    {
+        _world.Faults.Kill++;
+        _world[member].Kill();
+    }
+
+    /// <summary>Cuts a member's power: what was not synced is kept, dropped or torn, sector by sector, and files that were not synced with their directory may be gone.</summary>
+    public void PowerCut(MemberId member)
+    {
+        _world.Faults.PowerCut++;
+        _world[member].PowerCut();
+    }
+
+    /// <summary>Stops a member's process (SIGSTOP) until <see cref="Resume"/>.</summary>
+    public void Pause(MemberId member) => UpOrThrow(member).Process.Pause();
+
+    /// <summary>Lets a stopped process go on (SIGCONT).</summary>
+    public void Resume(MemberId member) => UpOrThrow(member).Process.Resume();
+
+    /// <summary>Lets members hear only those of their own group; who is in no group hears nobody.</summary>
+    public void Partition(params IReadOnlyList<MemberId>[] groups)
+    {
+        _world.Network.Block(
+            from a in Members
+            from b in Members
+            where a != b && !groups.Any(g => g.Contains(a) && g.Contains(b))
+            select (a, b));
+    }
+
+    /// <summary>Ends every partition.</summary>
+    public void Heal() => _world.Network.Block([]);
+
+    /// <summary>Makes the network drop, delay, duplicate and reorder messages, each as likely as given (at most a half), until it is called again.</summary>
+    public void Disturb(double drop = 0, double delay = 0, double duplicate = 0, double reorder = 0) =>
+        _world.Network.Weather = new NetworkWeather { Drop = drop, Delay = delay, Duplicate = duplicate, Reorder = reorder };
+
+    /// <summary>Lets simulated time pass.</summary>
+    /// <exception cref="SimulationFailedException">An invariant was broken.</exception>
+    public void RunFor(TimeSpan time)
+    {
+        _world.RunUntil(Now + time);
+        ThrowIfViolated();
+    }
+
+    /// <summary>Lets simulated time pass until the condition holds.</summary>
+    /// <returns>Whether it came to hold within the time.</returns>
+    /// <exception cref="SimulationFailedException">An invariant was broken.</exception>
+    public bool RunUntil(Func<bool> condition, TimeSpan within)
+    {
+        ArgumentNullException.ThrowIfNull(condition);
+        var held = _world.RunUntil(Now + within, condition);
+        ThrowIfViolated();
+        return held;
+    }
+
+    /// <summary>Starts client code in a member's process; it runs while time passes, and ends with that process. Await only what belongs to the simulation in it.</summary>
+    /// <exception cref="InvalidOperationException">The member is down.</exception>
+    public Task<T> Begin<T>(MemberId member, Func<SimulatedHost, Task<T>> client)
+    {
+        ArgumentNullException.ThrowIfNull(client);
+        var run = UpOrThrow(member);
+        Task<T> task = null!;
+        run.Process.Context.Run(() => task = client(new SimulatedHost(run)));
+        return task;
+    }
+
+    /// <summary>Runs client code in a member's process until it is done.</summary>
+    /// <param name="member">Where.</param>
+    /// <param name="client">What.</param>
+    /// <param name="within">The simulated time that it may take; null: 30 s.</param>
+    /// <exception cref="TimeoutException">It did not end within the time, or its process ended.</exception>
+    /// <exception cref="SimulationFailedException">An invariant was broken.</exception>
+    public T Run<T>(MemberId member, Func<SimulatedHost, Task<T>> client, TimeSpan? within = null)
+    {
+        var limit = within ?? TimeSpan.FromSeconds(30);
+        var task = Begin(member, client);
+        if (!RunUntil(() => task.IsCompleted, limit))
+            throw new TimeoutException($"The client code in member {member} did not end within {limit} of simulated time.");
+        return task.GetAwaiter().GetResult();
+    }
+
+    private SimulatedRun UpOrThrow(MemberId member) =>
+        _world[member].Run ?? throw new InvalidOperationException($"Member {member} is down. Start it first.");
+
+    private void ThrowIfViolated()
+    {
+        if (_world.Violation is { } violation)
+            throw new SimulationFailedException($"Seed {_seed}, at {Now.TotalMilliseconds:F3} ms: {violation}\n{string.Join('\n', _world.Trace.Last)}");
+    }
+}
+
+/// <summary>What client code finds in its process.</summary>
+public sealed class SimulatedHost
+{
+    private readonly SimulatedRun _run;
+
+    internal SimulatedHost(SimulatedRun run) => _run = run;
+
+    /// <summary>The process's time: give it to everything that waits.</summary>
+    public TimeProvider Time => _run.Process.Time;
+
+    /// <summary>Opens sessions that live in this process, as the one from DI does.</summary>
+    public IZnodeSessions Sessions => ((SimulatedZnodes)_run.Application).Sessions;
+
+    /// <summary>Proposes a command to a state machine, exactly once, and returns its result when it is applied on this member.</summary>
+    /// <exception cref="NotAppliedException">It was surely not applied.</exception>
+    /// <exception cref="OutcomeUnknownException">Nobody here can tell.</exception>
+    public Task<ReadOnlyMemory<byte>> ProposeAsync(string machine, ReadOnlyMemory<byte> command)
+    {
+        var result = new ProposalResult();
+        _run.Post(new NodeInput.Propose(machine, command, result));
+        return result.Task;
+    }
+
+    /// <summary>Completes when everything acknowledged to anybody before is applied on this member: a read of it is then linearizable. False: ask again.</summary>
+    public Task<bool> ReadBarrierAsync()
+    {
+        var result = new BarrierResult();
+        _run.Post(new NodeInput.Read(result));
+        return result.Task;
+    }
+
+    private sealed class ProposalResult : IProposalCallback
+    {
+        private readonly TaskCompletionSource<ReadOnlyMemory<byte>> _done = new();
+
+        public Task<ReadOnlyMemory<byte>> Task => _done.Task;
+
+        public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) => _done.TrySetResult(result.ToArray());
+
+        public void Failed(ProposalFailure failure, string reason) => _done.TrySetException(
+            failure == ProposalFailure.NotApplied ? new NotAppliedException(reason) : new OutcomeUnknownException(reason));
+    }
+
+    private sealed class BarrierResult : IReadCallback
+    {
+        private readonly TaskCompletionSource<bool> _done = new();
+
+        public Task<bool> Task => _done.Task;
+
+        public void Ready() => _done.TrySetResult(true);
+
+        public void Failed(string reason) => _done.TrySetResult(false);
+    }
+}
+
+/// <summary>An invariant was broken in a simulation. The message has the seed, the time, the invariant and the last events.</summary>
+public sealed class SimulationFailedException(string message) : Exception(message);
