@@ -10,7 +10,7 @@ internal static class LoadCommand
     private static readonly Option<int> Members = Count("--members", 3, 1, 7, "How many member processes.");
     private static readonly Option<int> Outstanding = Count("--outstanding", 256, 1, 8192, "How many operations are under way at a time.");
     private static readonly Option<int> Size = Count("--size", 128, 0, 1 << 20, "Bytes of data in each znode.");
-    private static readonly Option<int> Seconds = Count("--seconds", 10, 1, 86_400, "How long to measure, after a warm-up of 3 s.");
+    private static readonly Option<int> Seconds = Count("--seconds", 10, 1, 86_400, "How long to measure, after a warm-up of 4 s.");
     private static readonly Option<int> Znodes = Count("--znodes", 1_000_000, 1_000, 10_000_000, "How many znodes the tree holds.");
     private static readonly Option<int> Times = Count("--times", 10, 1, 10_000, "How often to take the leader away.");
 
