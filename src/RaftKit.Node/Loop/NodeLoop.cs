@@ -229,31 +229,6 @@ internal sealed partial class NodeLoop : ILoopServices
         }
     }
 
-    private void Propose(NodeInput.Propose propose)
-    {
-        if (_stop.IsStopping)
-            propose.Callback?.Failed(ProposalFailure.NotApplied, $"Member {Self} is stopping.");
-        else
-            Take(propose);
-    }
-
-    private void Take(NodeInput.Propose propose)
-    {
-        Counters.ProposalsCount++;
-        if (Core is not null)
-        {
-            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
-        }
-        else if (_early.Count < 1024)
-        {
-            _early.Add(propose);
-        }
-        else
-        {
-            propose.Callback?.Failed(ProposalFailure.NotApplied, $"Member {Self} has not joined a cluster yet. {_formation.Waiting}");
-        }
-    }
-
     private void Receive(long link, MemberId from, PeerMessage message)
     {
         // Only what may come from a member without an identity passes unasked.
@@ -302,34 +277,6 @@ internal sealed partial class NodeLoop : ILoopServices
                 LogIgnored(_ports.Logger, message.GetType().Name, from.Value);
                 break;
         }
-    }
-
-    private void TakeForwarded(MemberId from, PeerMessage.ForwardProposals forward)
-    {
-        if (Core!.Role != RaftRole.Leader)
-        {
-            _ports.Transport.Send(from, new PeerMessage.ForwardRefused(forward.Proposer, forward.FirstSequence, ForwardRefusal.NotLeader));
-        }
-        else if (!Status.Ready)
-        {
-            // Until an entry of its own term is applied, this leader does not know what older terms left in its log.
-            if (_stashed.Count < MaxStashedForwards)
-                _stashed.Add((from, forward));
-        }
-        else if (_desk.Admit(Core, forward, Now.UnixMilliseconds) is { } refused)
-        {
-            _ports.Transport.Send(from, refused);
-        }
-    }
-
-    private void ForwardRefused(PeerMessage.ForwardRefused refused)
-    {
-        Invariant.Holds(
-            refused.Refusal != ForwardRefusal.Superseded,
-            $"A later start of member {Self} proposes already; this one ({_pending.Proposer}) must end. Is the same data directory, or a copy of it, in use twice?");
-        _pending.ResendFrom(refused.NextSequence);
-        // A gap is mended at once; a leader that is busy, or none, is given until the next tick.
-        _forwardRefused = refused.Refusal != ForwardRefusal.Gap;
     }
 
     private void LinkUp(long link, PeerHello hello, PeerHello? told)
@@ -387,22 +334,6 @@ internal sealed partial class NodeLoop : ILoopServices
             MembershipKeeper.Promote(core, _links.Current, Now.UnixMilliseconds);
     }
 
-    /// <summary>A forward may be dropped on the way without anybody hearing of it.</summary>
-    private void ResendWhatMayBeLost()
-    {
-        if (_pending.Count == 0 || _pending.FirstSequence != _progressMark)
-        {
-            _progressMark = _pending.FirstSequence;
-            _ticksWithoutProgress = 0;
-        }
-        else if (++_ticksWithoutProgress >= _options.ElectionTicks)
-        {
-            _ticksWithoutProgress = 0;
-            if (Core?.Leader != Self)
-                _pending.Resend();
-        }
-    }
-
     /// <summary>Carries out what the core wants, applies what is committed, and goes on while that makes more to do.</summary>
     private void CarryOut()
     {
@@ -430,27 +361,6 @@ internal sealed partial class NodeLoop : ILoopServices
         RefuseReplacedMembers();
         if (Core is { } running && !IsStopped)
             NeedsTurn |= _snapshots.Step(running);
-    }
-
-    private void SendProposals(RaftCore core)
-    {
-        if (!_pending.HasUnsent || _forwardRefused)
-            return;
-        if (core.Role == RaftRole.Leader)
-        {
-            // The same door as for forwarded ones: not before the log of older terms is applied.
-            if (Status.Ready && Status.Term == core.Term && _pending.ProposeTo(core, Now.UnixMilliseconds) == ProposeOutcome.Busy)
-                _forwardRefused = true;
-        }
-        else if (!core.Leader.IsNone && _links.IsUp(core.Leader))
-        {
-            for (var i = 0; i < MaxForwardsPerTurn && _pending.HasUnsent; i++)
-            {
-                var (first, envelopes) = _pending.TakeUnsent(MaxForwardedEnvelopes, MaxForwardedBytes);
-                _ports.Transport.Send(core.Leader, new PeerMessage.ForwardProposals(_pending.Proposer, first, envelopes));
-            }
-        }
-        _pending.NoteSent();
     }
 
     /// <returns>Whether there was anything that may lead to more in the same turn.</returns>
