@@ -3,6 +3,7 @@ using HouseTests;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
+using RaftKit.Hosting;
 using RaftKit.Recipes;
 using RaftKit.Znodes;
 using Xunit;
@@ -54,6 +55,21 @@ public sealed class SingleMemberTests : IDisposable
         }
 
         Assert.True(tokens[0] < tokens[1] && tokens[1] < tokens[2], string.Join(", ", tokens));
+    }
+
+    [Fact]
+    public async Task A_session_that_was_disposed_before_the_start_does_not_live()
+    {
+        using var host = Build();
+        await host.Services.GetRequiredService<IZnodeSessions>().Open().DisposeAsync();
+        await host.StartAsync().WaitAsync(Patience);
+
+        // What becomes of the first session stands in the log before the first write of the second.
+        await host.Services.GetRequiredService<IZnodeSession>().CreateAsync("/later").WaitAsync(Patience);
+
+        var counters = host.Services.GetRequiredService<RaftKitHost>().Member.SessionCounters;
+        Assert.Equal(1, counters.Opened - counters.Closed);
+        await host.StopAsync().WaitAsync(Patience);
     }
 
     [Fact]

@@ -290,6 +290,8 @@ internal sealed class LocalSession : IProposalCallback
         {
             if (session._phase == Phase.Open)
                 session.AbandonNow("it was disposed");
+            else
+                session.End("it was disposed before it was open");
         }
 
         public void Stopped()
