@@ -15,6 +15,7 @@ internal sealed partial class NodeLoop
         private readonly Bootstrap _bootstrap = new(loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap);
         private SeededGuids _guids = new(loop._options.Seed);
         private MemberId _leaderHint;
+        private bool _redirected;
         private string _refusal = "";
         private int _ticks;
 
@@ -33,7 +34,10 @@ internal sealed partial class NodeLoop
             }
             Step();
             if (loop.Core is null && _ticks % JoinEveryTicks == 0 && _bootstrap.Decide() == BootstrapStep.Join)
+            {
+                _redirected = false;
                 AskToJoin();
+            }
             if (_ticks % 2000 == 0)
                 LogWaiting(loop._ports.Logger, loop.Self.Value, Waiting);
         }
@@ -71,6 +75,7 @@ internal sealed partial class NodeLoop
             if (answer.State == BootstrapState.Formed && _leaderHint.IsNone)
             {
                 _leaderHint = from;
+                _redirected = false;
                 AskToJoin();
             }
             Step();
@@ -91,10 +96,13 @@ internal sealed partial class NodeLoop
             _refusal = reply.Reason;
             if (!reply.Accepted)
             {
-                var retry = reply.Leader != _leaderHint && !reply.Leader.IsNone;
                 _leaderHint = reply.Leader;
-                if (retry)
+                // At once only when it names another, and once: a leader that refuses is asked again in its time, not as fast as it answers.
+                if (reply.Leader != from && !reply.Leader.IsNone && !_redirected)
+                {
+                    _redirected = true;
                     AskToJoin();
+                }
                 return;
             }
             LogJoining(loop._ports.Logger, loop.Self.Value, reply.ClusterId, reply.Incarnation, from.Value);
