@@ -25,6 +25,11 @@ internal sealed record NodeLoopOptions
 
     public int ElectionTicks { get; init; } = 40;
 
+    /// <summary>The most entry bytes in one append message, and the most bytes in one snapshot chunk.</summary>
+    public int MaxAppendBytes { get; init; } = 1 << 20;
+
+    public int SnapshotChunkBytes { get; init; } = 1 << 20;
+
     /// <summary>An operator's word that the configured members may form a cluster though not all of them answered.</summary>
     public bool ForceBootstrap { get; init; }
 
@@ -58,6 +63,8 @@ internal sealed record NodeLoopOptions
         Boot = boot,
         HeartbeatTicks = HeartbeatTicks,
         ElectionTicks = ElectionTicks,
+        MaxAppendBytes = MaxAppendBytes,
+        SnapshotChunkBytes = SnapshotChunkBytes,
     };
 }
 

@@ -21,6 +21,8 @@ internal sealed class SeedRun
     {
         _seed = seed;
         var random = new SimulatedRandom(seed).Split("layout");
+        // Small messages and chunks, so that entries of two terms travel apart (figure 8) and snapshots arrive in pieces.
+        var sizes = new SimulatedRandom(seed).Split("sizes");
         _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
         _world = new SimulatedWorld(new SimulatedWorldOptions
         {
@@ -29,6 +31,8 @@ internal sealed class SeedRun
             SameMachine = random.Chance(0.6),
             Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = random.Between(64, 256) << 10, FirstSegmentBytes = random.Between(16, 64) << 10, PrepareBytes = 16 << 10 },
             SnapshotEveryEntries = random.Chance(0.7) ? random.Between(20, 400) : 100_000,
+            MaxAppendBytes = sizes.Chance(0.5) ? 1 << sizes.Between(5, 12) : 1 << 20,
+            SnapshotChunkBytes = sizes.Chance(0.5) ? 1 << sizes.Between(9, 14) : 1 << 20,
             KeepEntries = random.Between(0, 60),
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
         })

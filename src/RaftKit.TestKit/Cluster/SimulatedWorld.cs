@@ -93,6 +93,8 @@ internal sealed class SimulatedWorld
         SnapshotEveryEntries = Options.SnapshotEveryEntries,
         KeepEntries = Options.KeepEntries,
         Log = Options.Log,
+        MaxAppendBytes = Options.MaxAppendBytes,
+        SnapshotChunkBytes = Options.SnapshotChunkBytes,
     };
 
     public void CouldNotStart(SimulatedMember member, Exception failure)
@@ -136,6 +138,10 @@ internal sealed record SimulatedWorldOptions
     public long KeepEntries { get; init; } = 20_000;
 
     public SegmentedLogOptions Log { get; init; } = new();
+
+    public int MaxAppendBytes { get; init; } = 1 << 20;
+
+    public int SnapshotChunkBytes { get; init; } = 1 << 20;
 
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(3);
 }
