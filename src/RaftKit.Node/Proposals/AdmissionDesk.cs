@@ -25,6 +25,12 @@ internal sealed class AdmissionDesk(ProposerTable table)
             return new PeerMessage.ForwardRefused(proposer, next, ForwardRefusal.Gap);
         for (var i = next - forward.FirstSequence; i < forward.Envelopes.Count; i++)
         {
+            // Damaged on the way: refused as if there were no room, so that it is sent again, though not at once.
+            if (!Envelope.IsSound(forward.Envelopes[(int)i], proposer, next))
+            {
+                _next[proposer] = next;
+                return new PeerMessage.ForwardRefused(proposer, next, ForwardRefusal.Busy);
+            }
             var outcome = core.Propose(forward.Envelopes[(int)i], now, out _);
             if (outcome != ProposeOutcome.Appended)
             {

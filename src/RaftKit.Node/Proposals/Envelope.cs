@@ -17,6 +17,8 @@ namespace RaftKit.Node.Proposals;
 internal readonly record struct Envelope(
     ProposerId Proposer, long Sequence, long Floor, ReadOnlyMemory<byte> Machine, ReadOnlyMemory<byte> Command)
 {
+    private const int Fields = 8;
+
     public bool IsSequenced => !Proposer.Member.IsNone;
 
     /// <summary>One array holding the whole payload: it lives as long as the entry does.</summary>
@@ -24,7 +26,7 @@ internal readonly record struct Envelope(
     {
         var output = new ArrayBufferWriter<byte>(command.Length + machine.Length + 48);
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(8);
+        writer.WriteArrayHeader(Fields);
         writer.Write(proposer.Member.Value);
         writer.Write(proposer.Incarnation);
         writer.Write(proposer.Boot);
@@ -42,18 +44,44 @@ internal readonly record struct Envelope(
     {
         var reader = new MessagePackReader(entry.Payload);
         var fields = reader.ReadArrayHeader();
-        Invariant.Holds(fields == 8, $"entry {entry.Index} of term {entry.Term} holds an envelope of {fields} fields, not 8");
+        Invariant.Holds(fields == Fields, $"entry {entry.Index} of term {entry.Term} holds an envelope of {fields} fields, not {Fields}");
+        var envelope = Read(ref reader, out var checksum);
+        Invariant.Holds(
+            Crc32C.Of(envelope.Command.Span) == checksum,
+            $"the command of entry {entry.Index} of term {entry.Term} does not match its proposer's checksum {checksum:x8}");
+        return envelope;
+    }
+
+    /// <summary>
+    /// Whether bytes that a peer sent are what the proposer made as this number. Asked before they reach the log: what is in there has to
+    /// apply, or every member stops at it, and at every start again.
+    /// </summary>
+    public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence)
+    {
+        try
+        {
+            var reader = new MessagePackReader(payload);
+            if (reader.ReadArrayHeader() != Fields)
+                return false;
+            var envelope = Read(ref reader, out var checksum);
+            return envelope.Proposer == proposer && envelope.Sequence == sequence && envelope.Floor < sequence && reader.End
+                && Crc32C.Of(envelope.Command.Span) == checksum;
+        }
+        catch (MessagePackSerializationException)
+        {
+            return false;
+        }
+    }
+
+    public static byte[] Name(string machine) => System.Text.Encoding.UTF8.GetBytes(machine);
+
+    private static Envelope Read(ref MessagePackReader reader, out uint checksum)
+    {
         var proposer = new ProposerId(new MemberId(reader.ReadInt32()), reader.ReadInt32(), reader.ReadInt64());
         var sequence = reader.ReadInt64();
         var floor = reader.ReadInt64();
         var machine = reader.ReadBytesMemory();
-        var checksum = reader.ReadUInt32();
-        var command = reader.ReadBytesMemory();
-        Invariant.Holds(
-            Crc32C.Of(command.Span) == checksum,
-            $"the command of entry {entry.Index} of term {entry.Term} does not match its proposer's checksum {checksum:x8}");
-        return new Envelope(proposer, sequence, floor, machine, command);
+        checksum = reader.ReadUInt32();
+        return new Envelope(proposer, sequence, floor, machine, reader.ReadBytesMemory());
     }
-
-    public static byte[] Name(string machine) => System.Text.Encoding.UTF8.GetBytes(machine);
 }
