@@ -126,7 +126,7 @@ internal sealed partial class NodeLoop
             loop.AnnounceSelf();
             // The links of before were made by a member without an identity: they are made again under the new one.
             foreach (var link in loop._links.AllLinks)
-                loop._ports.Transport.Refuse(link, $"Member {loop.Self} has an identity now.");
+                loop._ports.Transport.Relink(link, $"Member {loop.Self} has an identity now.");
         }
     }
 

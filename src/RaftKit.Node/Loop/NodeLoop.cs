@@ -284,7 +284,7 @@ internal sealed partial class NodeLoop : ILoopServices
         // A handshake that was under way when this member took its identity: the peer would keep us for one without, and drop all that the core sends.
         if (told is not null && (told.Incarnation, told.Boot) != (Incarnation, Boot))
         {
-            _ports.Transport.Refuse(link, $"Member {Self} has an identity now.");
+            _ports.Transport.Relink(link, $"Member {Self} has an identity now.");
             return;
         }
         if (_links.Up(link, hello, ClusterId, Core?.Membership ?? Membership.Empty) is { } refusal)

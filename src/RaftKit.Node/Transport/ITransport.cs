@@ -19,6 +19,9 @@ internal interface ITransport
     /// <summary>What this member says of itself from the next handshake on.</summary>
     void SetHello(PeerHello hello);
 
+    /// <summary>Ends a link that was made under what this member said of itself before, with a goodbye: it is made again at once.</summary>
+    void Relink(long link, string reason);
+
     /// <summary>Ends a link that the loop does not want (a stale boot, a wiped member that is not admitted), with a reason for the peer's log.</summary>
     void Refuse(long link, string reason);
 }

@@ -118,16 +118,17 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         }
     }
 
+    // The peer hears a goodbye, which is no evidence and which it answers by dialling within milliseconds; a refusal would keep it away for longer.
+    public void Relink(long link, string reason)
+    {
+        if (Find(link) is { Link: { } current })
+            _context.Tasks.Run(() => current.CloseAsync(new LinkFrame.Goodbye(reason), reason));
+    }
+
     public void Refuse(long link, string reason)
     {
-        foreach (var peer in _peers)
-        {
-            if (peer?.Link is { } current && current.Id == link)
-            {
-                peer.Refuse(current, reason);
-                return;
-            }
-        }
+        if (Find(link) is { Link: { } current } peer)
+            peer.Refuse(current, reason);
     }
 
     /// <summary>Stops in order: queued messages and a goodbye go out on every link, for at most the stop time-out; then nothing runs any more.</summary>
@@ -182,6 +183,8 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         }
         _ready.TrySetResult();
     }
+
+    private Peer? Find(long link) => Array.Find(_peers, peer => peer?.Link?.Id == link);
 
     private Peer? PeerOf(MemberId member) => Volatile.Read(ref _peers[(byte)member.Value]);
 

@@ -56,6 +56,8 @@ internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProc
 
     public void SetHello(PeerHello hello) => Hello = hello;
 
+    public void Relink(long link, string reason) => network.Refuse(this, link);
+
     public void Refuse(long link, string reason) => network.Refuse(this, link);
 }
 
