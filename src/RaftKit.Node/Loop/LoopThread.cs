@@ -66,6 +66,22 @@ internal sealed class LoopThread : INodeInbox
     private void Run()
     {
         var loop = _loop!;
+        Exception? escaped = null;
+        try
+        {
+            GiveTurns(loop);
+        }
+        catch (Exception failure)
+        {
+            // Thrown while the loop told others that it had failed (a logger, say). On a thread of its own this would end the host process.
+            escaped = failure;
+        }
+        Close();
+        _ended!(loop.Failure ?? escaped);
+    }
+
+    private void GiveTurns(NodeLoop loop)
+    {
         var due = BootTimeClock.Now + _tickInterval;
         while (!loop.IsStopped)
         {
@@ -76,8 +92,6 @@ internal sealed class LoopThread : INodeInbox
                 loop.Turn(_taken, now);
             _taken.Clear();
         }
-        Close();
-        _ended!(loop.Failure);
     }
 
     /// <summary>Takes what was posted; waits for something, or for the next tick, unless the loop has work left.</summary>
