@@ -78,6 +78,8 @@ public sealed class JoiningTests : ITransport, IDiskLane, INodeInbox
     {
     }
 
+    void ITransport.Relink(long link, string reason) => Assert.Fail(reason);
+
     void ITransport.Refuse(long link, string reason) => Assert.Fail(reason);
 
     void IDiskLane.Submit(DiskJob job) => Assert.Fail("A member without an identity writes nothing.");
