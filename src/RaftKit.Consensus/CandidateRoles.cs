@@ -59,7 +59,7 @@ internal sealed class PreCandidateRole(RaftCore core) : Role(core)
     {
         if (member != Core.LastLeader)
             return;
-        Core.Clock.LeaderDied();
+        Core.LeaderDied(member);
         if (Core.Clock.IsDue)
             Ask();
     }

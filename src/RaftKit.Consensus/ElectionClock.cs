@@ -47,12 +47,20 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     /// <summary>A full election timeout from now: chosen from one to two times the configured one, so that members rarely collide (Raft 5.2).</summary>
     public void Restart() => DueIn(options.ElectionTicks + random.Below(options.ElectionTicks));
 
-    /// <summary>The leader's process died: a campaign within the jitter, and quick repeats for an election timeout, because others may not know yet.</summary>
-    public void LeaderDied()
+    /// <summary>
+    /// The leader's process died: a campaign within the jitter, and quick repeats for an election timeout, because others may not know yet. Survivors
+    /// notice within a millisecond of each other, so the jitter is drawn from a share of its own for each: a draw from the whole would collide often.
+    /// </summary>
+    /// <param name="rank">This member's place among the surviving voters, from 0.</param>
+    /// <param name="survivors">How many voters survive.</param>
+    public void LeaderDied(int rank, int survivors)
     {
         ForgetLeader();
         _evidenceLeft = options.ElectionTicks;
-        DueIn(random.Below(options.EvidenceJitterTicks + 1));
+        var slots = options.EvidenceJitterTicks + 1;
+        var first = rank * slots / Math.Max(1, survivors);
+        var next = Math.Max(first + 1, (rank + 1) * slots / Math.Max(1, survivors));
+        DueIn(first + random.Below(next - first));
     }
 
     /// <summary>When to repeat a pre-vote: soon, since asking disturbs nobody.</summary>

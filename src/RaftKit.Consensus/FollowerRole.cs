@@ -77,7 +77,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         if (member != Core.Leader)
             return;
         Core.SetLeader(MemberId.None);
-        Core.Clock.LeaderDied();
+        Core.LeaderDied(member);
         if (Core.Clock.IsDue && Core.MayCampaign)
             Core.BecomePreCandidate();
     }

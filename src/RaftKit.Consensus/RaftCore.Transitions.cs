@@ -71,6 +71,13 @@ internal sealed partial class RaftCore
         role.Enter();
     }
 
+    /// <summary>The leader's process died: the survivors' campaigns are spread by their order.</summary>
+    internal void LeaderDied(MemberId leader)
+    {
+        var survivors = Membership.All.Where(m => m != leader && Membership.IsVoter(m)).ToList();
+        Clock.LeaderDied(Math.Max(0, survivors.IndexOf(Self)), survivors.Count);
+    }
+
     internal void SetLeader(MemberId leader)
     {
         if (!leader.IsNone)

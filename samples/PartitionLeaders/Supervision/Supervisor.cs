@@ -19,6 +19,10 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private static readonly TimeSpan PrepareWithin = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(50);
 
+    // As a service manager does: a process that starts at the same moment would take the processors from those who take over.
+    private static readonly TimeSpan RestartAfter = TimeSpan.FromMilliseconds(500);
+
+    private readonly PriorityQueue<int, TimeSpan> _restarts = new();
     private readonly Channel<Action> _inbox = Channel.CreateUnbounded<Action>(new() { SingleReader = true });
     private readonly CancellationTokenSource _interrupted = new();
     private readonly Spawner _spawner = new();
@@ -252,7 +256,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
             _failure ??= $"Broker {broker.Id} ended with code {code} before it had joined. Its log ends with: {folder.LastErrorOf(broker.Id)}";
         broker.MarkExited();
         if (!_stopping && _failure is null)
-            Start(broker.Id);
+            _restarts.Enqueue(broker.Id, Now + RestartAfter);
     }
 
     private void OnKilled(BrokerProcess broker, long at)
@@ -277,6 +281,11 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         if (_thaw is { } thaw && (Now >= thaw.Until || thaw.Broker.Exited))
             Thaw(thaw.Broker);
         NoticeFreezesByOthers();
+        while (!_stopping && _failure is null && _restarts.TryPeek(out var id, out var due) && due <= Now)
+        {
+            _restarts.Dequeue();
+            Start(id);
+        }
         if (AllWell && _faults?.Due(Now) is { } fault)
             Inject(fault, _faults.Take(fault, Now, [.. _brokers.Values]));
         foreach (var (frozen, milliseconds) in _failovers.Close())
