@@ -10,10 +10,21 @@ internal sealed partial class NodeLoop
 {
     private void Propose(NodeInput.Propose propose)
     {
-        if (_stop.IsStopping)
+        if (!_names.ContainsKey(propose.Machine))
+        {
+            // Beyond this point it could only end the node: no member could apply it.
+            propose.Callback?.Failed(
+                ProposalFailure.NotApplied,
+                $"Member {Self} has no state machine '{propose.Machine}', only {string.Join(", ", _names.Keys.Order(StringComparer.Ordinal))}. Register it on every member.");
+        }
+        else if (_stop.IsStopping)
+        {
             propose.Callback?.Failed(ProposalFailure.NotApplied, $"Member {Self} is stopping.");
+        }
         else
+        {
             Take(propose);
+        }
     }
 
     private void Take(NodeInput.Propose propose)

@@ -55,6 +55,16 @@ public sealed class RaftNodeTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_proposal_for_a_state_machine_that_nobody_registered_is_refused_and_the_node_goes_on()
+    {
+        Configure(1);
+        StartAll();
+        var refused = await Assert.ThrowsAsync<NotAppliedException>(() => ProposeAsync(1, 5, "nobody"));
+        Assert.Contains("no state machine 'nobody', only register", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(1, await ProposeAsync(1, 6));
+    }
+
+    [Fact]
     public async Task A_restarted_member_has_what_it_had_and_gets_what_it_missed()
     {
         Configure(3);
@@ -195,12 +205,12 @@ public sealed class RaftNodeTests : IAsyncDisposable
 
     private int Other(int than) => _members.Keys.First(id => id != than);
 
-    private async Task<long> ProposeAsync(int member, long value)
+    private async Task<long> ProposeAsync(int member, long value, string machine = "register")
     {
         var command = new byte[8];
         BinaryPrimitives.WriteInt64LittleEndian(command, value);
         var callback = new Callback();
-        _members[member].Node.Inbox.Post(new NodeInput.Propose("register", command, callback));
+        _members[member].Node.Inbox.Post(new NodeInput.Propose(machine, command, callback));
         return await callback.Result.Task.WaitAsync(Patience);
     }
 
