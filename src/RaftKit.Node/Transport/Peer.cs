@@ -227,23 +227,25 @@ internal sealed class Peer(MemberId id, TransportContext context)
     private async Task DialOnceAsync(string endpoint)
     {
         var address = NetworkAddress.Parse(endpoint);
-        Socket socket;
+        Socket? socket;
+        SocketError error;
         using (var limit = Limit(context.Options.ConnectTimeout))
         {
             try
             {
-                socket = await WireConnection.ConnectAsync(address.ToEndPoint(), limit.Token).ConfigureAwait(false);
-            }
-            catch (SocketException failed)
-            {
-                DialFailed(endpoint, failed.SocketErrorCode == SocketError.ConnectionRefused ? ProbeOutcome.Refused : ProbeOutcome.Unanswered, failed.Message);
-                return;
+                (socket, error) = await WireConnection.ConnectAsync(address.ToEndPoint(), limit.Token).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (!_removed.IsCancellationRequested)
             {
                 DialFailed(endpoint, ProbeOutcome.Unanswered, "no answer in time");
                 return;
             }
+        }
+        if (socket is null)
+        {
+            DialFailed(
+                endpoint, error == SocketError.ConnectionRefused ? ProbeOutcome.Refused : ProbeOutcome.Unanswered, error.ToString());
+            return;
         }
 
         using var handshake = Limit(context.Options.HandshakeTimeout);

@@ -103,6 +103,13 @@ internal sealed class PeerLink
         _signal.Set();
     }
 
+    /// <summary>Ends the link at once, as the end of this process would: the peer has its evidence even where it has not read everything yet.</summary>
+    public void Reset()
+    {
+        _connection.ResetWhenDisposed();
+        Abort(LinkEnd.Ours, "aborted");
+    }
+
     /// <summary>
     /// Ends the link for the loop at once, and for the peer with last words: a goodbye follows what is queued, a refusal does not wait for it.
     /// The task ends when the peer has read them, or after the stop time-out.

@@ -137,7 +137,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
     /// <summary>Stops at once and without a word, as a crash would.</summary>
     public Task AbortAsync() => EndAsync(link =>
     {
-        link.Abort(LinkEnd.Ours, "aborted");
+        link.Reset();
         return Task.CompletedTask;
     });
 

@@ -29,28 +29,49 @@ internal sealed class WireConnection : IDisposable
     /// <summary>What comes in. It reads from the socket only when read itself, so that at most one frame and one buffer are in memory.</summary>
     public PipeReader Input { get; }
 
-    /// <exception cref="SocketException">Nobody answers, or it is refused.</exception>
-    public static async Task<Socket> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken)
+    /// <summary>
+    /// Dials. A refusal is an answer here and no exception: it is what the probes of a peer that died meet, when every millisecond counts.
+    /// </summary>
+    /// <returns>The connected socket; or null, and why not.</returns>
+    public static async Task<(Socket? Socket, SocketError Error)> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken)
     {
         var socket = endpoint is IPEndPoint { AddressFamily: var family }
             ? new Socket(family, SocketType.Stream, ProtocolType.Tcp)
             : new Socket(SocketType.Stream, ProtocolType.Tcp);
+        var connected = false;
         try
         {
-            await socket.ConnectAsync(endpoint, cancellationToken).ConfigureAwait(false);
+            var error = await DialAsync(socket, endpoint, cancellationToken).ConfigureAwait(false);
+            if (error != SocketError.Success)
+                return (null, error);
             // Dialling a free local port, the kernel may pick that very port as ours and connect the socket to itself: nobody listens there.
             if (Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
             {
                 socket.LingerState = new LingerOption(true, 0);
-                throw new SocketException((int)SocketError.ConnectionRefused);
+                return (null, SocketError.ConnectionRefused);
             }
-            return socket;
+            connected = true;
+            return (socket, SocketError.Success);
         }
-        catch
+        finally
         {
-            socket.Dispose();
-            throw;
+            if (!connected)
+                socket.Dispose();
         }
+    }
+
+    private static async Task<SocketError> DialAsync(Socket socket, EndPoint endpoint, CancellationToken cancellationToken)
+    {
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var dial = new SocketAsyncEventArgs { RemoteEndPoint = endpoint };
+        dial.Completed += (_, _) => ended.SetResult();
+        if (socket.ConnectAsync(dial))
+        {
+            using (cancellationToken.UnsafeRegister(static dial => Socket.CancelConnectAsync((SocketAsyncEventArgs)dial!), dial))
+                await ended.Task.ConfigureAwait(false);
+        }
+        cancellationToken.ThrowIfCancellationRequested();
+        return dial.SocketError;
     }
 
     /// <summary>Takes a connected socket over; as the side that dialled, or the one that accepted.</summary>
@@ -113,6 +134,19 @@ internal sealed class WireConnection : IDisposable
         catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
         {
             // Ended already: there is nobody left to tell.
+        }
+    }
+
+    /// <summary>The end of this connection is to be a reset: nothing that is still under way gets through.</summary>
+    public void ResetWhenDisposed()
+    {
+        try
+        {
+            _socket.LingerState = new LingerOption(true, 0);
+        }
+        catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+        {
+            // Ended already.
         }
     }
 

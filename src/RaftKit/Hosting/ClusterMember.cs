@@ -25,6 +25,7 @@ internal sealed class ClusterMember : IClusterMember
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private RaftNode? _node;
     private Task _watchingForEnd = Task.CompletedTask;
+    private Task _rehearsing = Task.CompletedTask;
 
     public ClusterMember(RaftKitOptions options, string dataDirectory, TimeProvider time, ILoggerFactory loggers)
     {
@@ -68,6 +69,9 @@ internal sealed class ClusterMember : IClusterMember
         _node = node;
         _inbox.Connect(node.Inbox);
         _watchingForEnd = WatchForEndAsync(node);
+        // Alone there is nobody to fail over to.
+        if (_options.RehearseFailover && _options.Members.Count > 1)
+            _rehearsing = Task.Run(RehearseAsync, CancellationToken.None);
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
@@ -76,6 +80,7 @@ internal sealed class ClusterMember : IClusterMember
             return;
         await node.StopAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         await _watchingForEnd.ConfigureAwait(false);
+        await _rehearsing.ConfigureAwait(false);
     }
 
     public Task ReadBarrierAsync(CancellationToken cancellationToken)
@@ -90,6 +95,22 @@ internal sealed class ClusterMember : IClusterMember
         _inbox.Close();
         if (_node is { } node)
             await node.DisposeAsync().ConfigureAwait(false);
+        await _rehearsing.ConfigureAwait(false);
+    }
+
+    private async Task RehearseAsync()
+    {
+        try
+        {
+            var began = _time.GetTimestamp();
+            if (await FailoverRehearsal.RunOnceAsync().ConfigureAwait(false) is { } succeeded)
+                RaftKitLog.Rehearsed(_loggers.CreateLogger("RaftKit"), _options.Member, succeeded, (long)_time.GetElapsedTime(began).TotalMilliseconds);
+        }
+        catch (Exception e)
+        {
+            // Nothing depends on it: the first failover is slower, that is all.
+            RaftKitLog.RehearsalFailed(_loggers.CreateLogger("RaftKit"), _options.Member, e);
+        }
     }
 
     private async Task WatchForEndAsync(RaftNode node)
