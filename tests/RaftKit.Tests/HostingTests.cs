@@ -124,6 +124,39 @@ public sealed class HostingTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Other_data_for_an_election_that_exists_is_refused_with_both_values()
+    {
+        var elections = Build().Services.GetRequiredService<ILeaderElections>();
+        var election = elections.For("/elections/scheduler", "blue"u8.ToArray());
+
+        Assert.Same(election, elections.For("/elections/scheduler", "blue"u8.ToArray()));
+        Assert.Same(election, elections.For("/elections/scheduler"));
+        var refused = Assert.Throws<ArgumentException>(() => elections.For("/elections/scheduler", new byte[] { 0xff, 1 }));
+        Assert.Contains("'/elections/scheduler' has the data 'blue' already, and 0xFF01 is asked for", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_host_that_is_disposed_waits_for_what_its_elections_still_withdraw()
+    {
+        var host = Build();
+        await host.StartAsync();
+        var election = host.Services.GetRequiredService<ILeaderElections>().For("/elections/scheduler");
+        var leadership = await election.WaitForLeadershipAsync();
+        _member.Quorum.Hold();
+        var resigning = leadership.DisposeAsync().AsTask();
+
+        var disposing = ((IAsyncDisposable)host).DisposeAsync().AsTask();
+        await _member.Disposed.Task;
+        _host = null;
+
+        Assert.False(disposing.IsCompleted);
+        _member.Quorum.Release();
+        await disposing;
+        await resigning;
+        Assert.Empty(_member.Quorum.ChildrenOf("/elections/scheduler"));
+    }
+
+    [Fact]
     public async Task Clusters_with_keys_stand_side_by_side()
     {
         var host = Build(services => services.AddKeyedRaftKit("audit", o => o.Member = 2).AddLeaderElection("/elections/audit"));

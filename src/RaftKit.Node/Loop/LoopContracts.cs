@@ -107,6 +107,9 @@ internal enum ProposalFailure
 /// <summary>Hears how a read barrier ended. Runs on the loop.</summary>
 internal interface IReadCallback
 {
+    /// <summary>Nobody waits for it any more: it is dropped with the next tick, whether there is a leader or not.</summary>
+    bool IsAbandoned => false;
+
     void Ready();
 
     void Failed(string reason);

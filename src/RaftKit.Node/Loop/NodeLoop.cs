@@ -44,6 +44,7 @@ internal sealed partial class NodeLoop : ILoopServices
     private int _ticksWithoutProgress;
     private long _progressMark;
     private LogIndex _membershipSeen;
+    private Term _mintedIn;
 
     public NodeLoop(
         NodeLoopOptions options, NodeLoopPorts ports, IReadOnlyList<IStateMachine> machines, IReadOnlyList<ILoopParticipant> participants)
@@ -330,8 +331,10 @@ internal sealed partial class NodeLoop : ILoopServices
         ResendWhatMayBeLost();
         foreach (var participant in _participants)
             participant.Tick(lateness);
-        if (Core is { Role: RaftRole.Leader } core && Status.Ready)
-            MembershipKeeper.Promote(core, _links.Current, Now.UnixMilliseconds);
+        if (Core is not { Role: RaftRole.Leader } core || !Status.Ready)
+            return;
+        MintClusterId(core);
+        MembershipKeeper.Promote(core, _links.Current, Now.UnixMilliseconds);
     }
 
     /// <summary>Carries out what the core wants, applies what is committed, and goes on while that makes more to do.</summary>
@@ -476,11 +479,20 @@ internal sealed partial class NodeLoop : ILoopServices
             participant.StatusChanged(status);
         if (status.Role != RaftRole.Leader || !status.Ready)
             return;
-        if (ClusterId == Guid.Empty)
-            core.Propose(Applier.MintClusterId(_formation.NewClusterId()), Now.UnixMilliseconds, out _);
+        MintClusterId(core);
         foreach (var (from, forward) in _stashed)
             TakeForwarded(from, forward);
         _stashed.Clear();
+    }
+
+    /// <summary>Once a term: what is appended in it is committed, or goes with the leadership. A refusal (a handover under way) is tried again.</summary>
+    private void MintClusterId(RaftCore core)
+    {
+        if (ClusterId == Guid.Empty && _mintedIn != core.Term
+            && core.Propose(Applier.MintClusterId(_formation.NewClusterId()), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended)
+        {
+            _mintedIn = core.Term;
+        }
     }
 
     private void NoteClusterId()

@@ -12,12 +12,20 @@ internal sealed class ReadBarrier
     private readonly Dictionary<ulong, List<IReadCallback>> _asked = [];
     private readonly PriorityQueue<List<IReadCallback>, long> _granted = new();
     private readonly List<IReadCallback> _refused = [];
+    private int _count;
     private List<IReadCallback> _waiting = [];
     private ulong _token;
 
     public bool HasWaiting => _waiting.Count > 0;
 
-    public void Add(IReadCallback callback) => _waiting.Add(callback);
+    /// <summary>How many wait for their answer, wherever they are.</summary>
+    public int Count => _count;
+
+    public void Add(IReadCallback callback)
+    {
+        _waiting.Add(callback);
+        _count++;
+    }
 
     /// <summary>Starts a round for everybody who asked since the last one.</summary>
     public void Ask(RaftCore core)
@@ -29,11 +37,12 @@ internal sealed class ReadBarrier
         core.ReadIndex(_token);
     }
 
-    /// <summary>Those whom nobody could answer ask again, once a tick.</summary>
+    /// <summary>Those whom nobody could answer ask again, once a tick; whoever gave up waiting is forgotten, so that a time without a leader gathers none.</summary>
     public void Tick()
     {
         _waiting.AddRange(_refused);
         _refused.Clear();
+        _count -= _waiting.RemoveAll(static reader => reader.IsAbandoned);
     }
 
     /// <summary>A round ended.</summary>
@@ -53,6 +62,7 @@ internal sealed class ReadBarrier
         while (_granted.TryPeek(out var readers, out var index) && index <= applied.Value)
         {
             _granted.Dequeue();
+            _count -= readers.Count;
             foreach (var reader in readers)
                 reader.Ready();
         }
@@ -69,5 +79,6 @@ internal sealed class ReadBarrier
         _granted.Clear();
         _refused.Clear();
         _waiting = [];
+        _count = 0;
     }
 }

@@ -15,8 +15,8 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
     private const int MaxCheckpointsPerCommand = 1024;
 
     private readonly ContactTracker<long> _contacts = new();
-    private readonly Dictionary<MemberId, ProposerId> _dead = [];
-    private readonly Dictionary<MemberId, ProposerId> _suspects = [];
+    private readonly Dictionary<MemberIncarnation, ProposerId> _dead = [];
+    private readonly Dictionary<MemberIncarnation, ProposerId> _suspects = [];
     private readonly List<long> _overdue = [];
     private readonly List<ContactCheckpoint<long>> _checkpoints = [];
     private List<(MemberId From, SessionMessage Keepalive)> _asking = [];
@@ -85,7 +85,7 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
     public void LinkChanged(MemberId member, bool up)
     {
         if (up)
-            _suspects.Remove(member);
+            ClearSuspicion(member);
         else if (IsJudging)
             _contacts.MemberLost(member);
     }
@@ -111,9 +111,7 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
             return;
         _contacts.Track(session.Id, Terms(session));
         // An opening that was under way when its process died is applied after the death was seen.
-        _hostsToEnd |= session.Host is { } host
-            && ((_dead.TryGetValue(host.Member, out var dead) && session.LivesInOrBefore(dead))
-                || (_suspects.TryGetValue(host.Member, out var suspect) && session.LivesInOrBefore(suspect)));
+        _hostsToEnd |= TryFind(_dead, session, out _) || TryFind(_suspects, session, out _);
     }
 
     public void Ended(Session session) => _contacts.Forget(session.Id);
@@ -157,7 +155,8 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
         ZnodeLog.JudgingBegan(logger, machine.Sessions.Count, status.Term.Value, status.Applied.Value);
         foreach (var member in members)
             Send(member, new SessionMessage(SessionMessageKind.Judging, 0, []));
-        // This process holds the directory's lock, which an older start of this member held for as long as it lived.
+        // This process holds the directory's lock, which an older start out of it held for as long as it lived. Of an older incarnation, whose
+        // directory was another, that says nothing: it is told apart by its incarnation.
         Remember(_dead, new ProposerId(services.Self, services.Incarnation, services.Boot - 1));
         EndSessionsOfTheDead();
     }
@@ -200,10 +199,25 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
         Confirm();
     }
 
-    private static void Remember(Dictionary<MemberId, ProposerId> known, ProposerId process)
+    private static void Remember(Dictionary<MemberIncarnation, ProposerId> known, ProposerId process)
     {
-        if (!known.TryGetValue(process.Member, out var earlier) || earlier.IsOlderThan(process))
-            known[process.Member] = process;
+        var life = new MemberIncarnation(process.Member, process.Incarnation);
+        if (!known.TryGetValue(life, out var earlier) || earlier.IsOlderThan(process))
+            known[life] = process;
+    }
+
+    private static bool TryFind(Dictionary<MemberIncarnation, ProposerId> known, Session session, out ProposerId process)
+    {
+        process = default;
+        return session.Host is { } host && known.TryGetValue(new MemberIncarnation(host.Member, host.Incarnation), out process)
+            && session.LivesInOrBefore(process);
+    }
+
+    private void ClearSuspicion(MemberId member)
+    {
+        foreach (var life in _suspects.Keys)
+            if (life.Id == member)
+                _suspects.Remove(life);
     }
 
     private void EndSessionsOfTheDead()
@@ -213,11 +227,9 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
             return;
         foreach (var session in machine.Sessions.All)
         {
-            if (session.Host is not { } host)
-                continue;
-            if (_dead.TryGetValue(host.Member, out var dead) && session.LivesInOrBefore(dead))
+            if (TryFind(_dead, session, out var dead))
                 Expire(session, SessionEnd.HostDied, dead);
-            else if (_suspects.TryGetValue(host.Member, out var suspect) && session.LivesInOrBefore(suspect))
+            else if (TryFind(_suspects, session, out var suspect))
                 Expire(session, SessionEnd.HostRefused, suspect);
         }
     }

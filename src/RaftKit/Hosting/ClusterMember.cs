@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
@@ -83,11 +84,14 @@ internal sealed class ClusterMember : IClusterMember
         await _rehearsing.ConfigureAwait(false);
     }
 
-    public Task ReadBarrierAsync(CancellationToken cancellationToken)
+    public async Task ReadBarrierAsync(CancellationToken cancellationToken)
     {
+        cancellationToken.ThrowIfCancellationRequested();
         var read = new Barrier();
+        await using var cancellation = cancellationToken.UnsafeRegister(
+            static (barrier, token) => ((Barrier)barrier!).Cancel(token), read).ConfigureAwait(false);
         _inbox.Post(new NodeInput.Read(read));
-        return read.Task.WaitAsync(cancellationToken);
+        await read.Task.ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
@@ -169,8 +173,12 @@ internal sealed class ClusterMember : IClusterMember
 
         public Task Task => _done.Task;
 
+        public bool IsAbandoned => _done.Task.IsCompleted;
+
         public void Ready() => _done.TrySetResult();
 
-        public void Failed(string reason) => _done.TrySetException(new InvalidOperationException(reason));
+        public void Failed(string reason) => _done.TrySetException(new NotAppliedException(reason));
+
+        public void Cancel(CancellationToken token) => _done.TrySetCanceled(token);
     }
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using Microsoft.Extensions.Logging;
 using RaftKit.Node.Loop;
 using RaftKit.Recipes;
@@ -9,7 +10,7 @@ namespace RaftKit.Hosting;
 internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDisposable
 {
     private readonly Lock _lock = new();
-    private readonly Dictionary<string, LeaderElection> _elections = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (LeaderElection Election, ReadOnlyMemory<byte> Data)> _elections = new(StringComparer.Ordinal);
     private readonly Lazy<IZnodeSession> _session;
     private readonly ILogger _logger;
     private readonly TimeProvider _time;
@@ -75,13 +76,21 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
     {
         lock (_lock)
         {
-            if (!_elections.TryGetValue(path, out var election))
+            if (!_elections.TryGetValue(path, out var known))
             {
-                election = new LeaderElection(SessionSource, path, new LeaderElectionOptions { Data = data, TimeProvider = _time });
-                _elections.Add(path, election);
+                // A copy: who gave it may use its buffer again, and it is what later calls are compared with.
+                known.Data = data.ToArray();
+                known.Election = new LeaderElection(SessionSource, path, new LeaderElectionOptions { Data = known.Data, TimeProvider = _time });
+                _elections.Add(path, known);
+            }
+            else if (!data.IsEmpty && !data.Span.SequenceEqual(known.Data.Span))
+            {
+                throw new ArgumentException(
+                    $"The election at '{path}' has the data {Text(known.Data.Span)} already, and {Text(data.Span)} is asked for now. Use one value, or none in later calls.",
+                    nameof(data));
             }
 
-            return election;
+            return known.Election;
         }
     }
 
@@ -89,10 +98,19 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
     {
         await StopAsync(CancellationToken.None);
 
-        // The member first: what sessions still ask is then answered with a refusal at once.
+        // The member first: what sessions still ask is then answered with a refusal at once. The elections last: what they still had to withdraw
+        // has ended with its session.
         await Member.DisposeAsync();
         await SessionSource.DisposeAsync();
+        LeaderElection[] elections;
+        lock (_lock)
+            elections = [.. _elections.Values.Select(e => e.Election)];
+        foreach (var election in elections)
+            await election.DisposeAsync();
     }
+
+    private static string Text(ReadOnlySpan<byte> data) =>
+        data.IsEmpty ? "(none)" : data.ContainsAnyExceptInRange((byte)' ', (byte)'~') ? $"0x{Convert.ToHexString(data)}" : $"'{Encoding.ASCII.GetString(data)}'";
 
     private bool ListensOnLoopback() => Endpoint.TryParse(Options.ListenEndpoint, out var endpoint, anyHost: true) && endpoint.IsLoopback;
 

@@ -59,5 +59,11 @@ internal sealed class FakeMember : IClusterMember, IClusterMemberFactory
     public Task ReadBarrierAsync(CancellationToken cancellationToken) =>
         BarrierFailure is { } failure ? Task.FromException(failure) : Task.CompletedTask;
 
-    public ValueTask DisposeAsync() => default;
+    public TaskCompletionSource Disposed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public ValueTask DisposeAsync()
+    {
+        Disposed.TrySetResult();
+        return default;
+    }
 }

@@ -111,6 +111,43 @@ public sealed class DeathTests
     }
 
     [Fact]
+    public void A_member_that_leads_leaves_the_sessions_of_its_older_incarnation_to_their_timeout()
+    {
+        var quorum = new FakeQuorum(3);
+        var member = new MemberId(1);
+        var incarnation = quorum[1].Incarnation - 1;
+        quorum.LoseLeader();
+        quorum.Elect(2);
+        Propose(quorum, SessionCommand.Open((int)Timeout.TotalMilliseconds, member, new ProposerId(member, incarnation, 9), default));
+
+        quorum.Elect(1);
+
+        // The wiped member's old process may run beside the new one, from a directory of its own, and trust its lease.
+        Assert.Single(quorum[1].Service.Machine.Sessions.All);
+        Assert.Equal(0, quorum[1].Service.Counters.ExpiredByHostDeath);
+        quorum.Advance(Timeout + (3 * Tick));
+        Assert.Empty(quorum[1].Service.Machine.Sessions.All);
+        Assert.Equal(1, quorum[1].Service.Counters.ExpiredBySilence);
+    }
+
+    [Fact]
+    public void Proof_about_a_newer_incarnation_proves_nothing_about_an_older_one()
+    {
+        var quorum = new FakeQuorum(3);
+        var member = new MemberId(3);
+        Propose(quorum, SessionCommand.Open((int)Timeout.TotalMilliseconds, member, new ProposerId(member, quorum[3].Incarnation - 1, 9), default));
+        var old = quorum[1].Service.Machine.Sessions.All.Single().Id;
+        quorum[3].Kill();
+
+        quorum.ProveDead(quorum[3]);
+        Assert.True(quorum[1].Service.Machine.Sessions.TryGet(old, out _));
+
+        // Nor does the log take anybody's word for it.
+        Propose(quorum, SessionCommand.Expire(old, new LogIndex(1000), SessionEnd.HostDied, new ProposerId(member, quorum[3].Incarnation, 1)));
+        Assert.True(quorum[1].Service.Machine.Sessions.TryGet(old, out _));
+    }
+
+    [Fact]
     public void Refused_connections_are_no_proof()
     {
         var quorum = new FakeQuorum(3);
