@@ -50,7 +50,8 @@ public sealed class LeaderElection : IAsyncDisposable
     public string Path { get; }
 
     /// <summary>
-    /// Contends until this process leads. Refusals, unknown outcomes and a quorum without a leader are waited out.
+    /// Contends until this process leads. Refusals (a busy node), unknown outcomes and a quorum without a leader are waited out, for as long as the token
+    /// is not cancelled and the session lives. The wait survives the end of this process's node only if it has a source of sessions; cancel it then.
     /// </summary>
     /// <param name="cancellationToken">Stops contending: the entry in the queue is deleted, without waiting for that.</param>
     /// <exception cref="SessionExpiredException">The session ended, and this election has no other.</exception>
@@ -69,6 +70,10 @@ public sealed class LeaderElection : IAsyncDisposable
             catch (SessionExpiredException) when (_renews)
             {
                 // The next session contends with an entry of its own.
+            }
+            catch (Exception e) when (Contender.IsTransient(e))
+            {
+                // Refused in the moment when it was granted: the entry is being withdrawn, the next contends anew.
             }
 
             await pace.WaitAsync(cancellationToken);
@@ -95,7 +100,7 @@ public sealed class LeaderElection : IAsyncDisposable
             {
                 next = await NextLeaderAsync(_session(), told, last, cancellationToken);
             }
-            catch (SessionExpiredException) when (_renews)
+            catch (Exception e) when (Contender.IsTransient(e) || (_renews && e is SessionExpiredException))
             {
                 ended = true;
             }

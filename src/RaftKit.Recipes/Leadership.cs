@@ -67,11 +67,12 @@ public sealed class Leadership : IAsyncDisposable
     internal async Task<bool> HoldAsync(CancellationToken cancellationToken)
     {
         var session = _contender.Session;
-        _watch = await session.WatchAsync(Path, WatchMode.Persistent, OnEntryEvent, cancellationToken);
+        var pace = new Pace(_time);
+        _watch = await PersistAsync(pace, () => session.WatchAsync(Path, WatchMode.Persistent, OnEntryEvent, cancellationToken), cancellationToken);
         _expiry = session.Expired.UnsafeRegister(static self => ((Leadership)self!).Lose(), this);
 
         // An entry that went before the watch was set is not told of by it.
-        if (await session.ExistsAsync(Path, null, cancellationToken) is null)
+        if (await PersistAsync(pace, () => session.ExistsAsync(Path, null, cancellationToken), cancellationToken) is null)
             Lose();
         if (!Lost.IsCancellationRequested)
             return true;
@@ -80,6 +81,22 @@ public sealed class Leadership : IAsyncDisposable
         _expiry.Unregister();
         await StopWatchingAsync();
         return false;
+    }
+
+    // A busy node must not cost an entry its turn when it is granted.
+    private static async Task<T> PersistAsync<T>(Pace pace, Func<Task<T>> call, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (Exception e) when (Contender.IsTransient(e))
+            {
+                await pace.WaitAsync(cancellationToken);
+            }
+        }
     }
 
     internal void Lose()

@@ -1,4 +1,5 @@
 using RaftKit.Recipes.Tests.Fakes;
+using RaftKit.Znodes;
 using Xunit;
 
 namespace RaftKit.Recipes.Tests;
@@ -64,6 +65,84 @@ public sealed class UnknownOutcomeTests
     }
 
     [Theory]
+    [InlineData("open")]
+    [InlineData("children")]
+    [InlineData("exists")]
+    [InlineData("watch")]
+    public async Task Reads_and_watches_that_a_busy_node_refuses_are_made_again_and_the_entry_keeps_its_place(string refused)
+    {
+        var (session, election) = await ContenderAsync(CreateFate.Answered);
+        var creates = 0;
+        var refusals = 0;
+        var fate = session.Fate;
+        session.Fate = () =>
+        {
+            creates++;
+            return fate();
+        };
+        session.RefusesReads = call => call == refused && refusals++ % 2 == 0;
+
+        var leadership = await election.WaitForLeadershipAsync().WaitAsync(Patience);
+
+        Assert.True(leadership.IsHeld);
+        Assert.True(refusals > 0);
+        Assert.Equal(1, creates);
+        await leadership.DisposeAsync();
+        await election.DisposeAsync();
+        Assert.Empty(_quorum.ChildrenOf(Path));
+        Assert.Empty(session.Watches);
+    }
+
+    [Fact]
+    public async Task A_wait_that_is_refused_over_and_over_ends_when_it_is_cancelled_and_leaves_no_entry()
+    {
+        var (session, election) = await ContenderAsync(CreateFate.Answered);
+        using var stop = new CancellationTokenSource();
+        var refusals = 0;
+        session.RefusesReads = call =>
+        {
+            if (call != "exists")
+                return false;
+            if (++refusals == 20)
+                stop.Cancel();
+            return true;
+        };
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => election.WaitForLeadershipAsync(stop.Token).WaitAsync(Patience));
+
+        await election.DisposeAsync();
+        Assert.Empty(_quorum.ChildrenOf(Path));
+    }
+
+    [Fact]
+    public async Task A_wait_that_is_refused_over_and_over_ends_with_its_session()
+    {
+        var (session, election) = await ContenderAsync(CreateFate.Answered);
+        var refusals = 0;
+        session.RefusesReads = call =>
+        {
+            if (++refusals == 20)
+                session.Expire();
+            return true;
+        };
+
+        await Assert.ThrowsAsync<SessionExpiredException>(() => election.WaitForLeadershipAsync().WaitAsync(Patience));
+    }
+
+    [Fact]
+    public async Task Whoever_follows_the_leaders_is_not_ended_by_a_refusal()
+    {
+        var (session, election) = await ContenderAsync(CreateFate.Answered);
+        var refusals = 0;
+        session.RefusesReads = _ => refusals++ < 3;
+
+        await using var changes = election.LeaderChangesAsync().GetAsyncEnumerator();
+
+        Assert.True(await changes.MoveNextAsync().AsTask().WaitAsync(Patience));
+        Assert.Null(changes.Current);
+    }
+
+    [Theory]
     [InlineData(1)]
     [InlineData(2)]
     [InlineData(3)]
@@ -93,6 +172,7 @@ public sealed class UnknownOutcomeTests
                         stop.Cancel();
                     return (CreateFate)Roll(5);
                 };
+                session.RefusesReads = _ => Roll(5) == 0;
                 try
                 {
                     await using var leadership = await election.WaitForLeadershipAsync(stop.Token);
@@ -126,6 +206,8 @@ public sealed class UnknownOutcomeTests
 
         await Task.WhenAll(ended).WaitAsync(Patience);
         Assert.True(granted > 20, $"only {granted} were granted");
+        foreach (var session in _quorum.Sessions)
+            session.RefusesReads = _ => false;
         foreach (var session in _quorum.Sessions)
             await session.CreateAsync($"/settled-{session.Id:x}");
         Assert.Empty(_quorum.ChildrenOf(Path));

@@ -174,9 +174,8 @@ internal sealed class Applier
             ApplyNodeCommand(envelope.Command);
             return;
         }
-        throw new InvariantBrokenException(
-            $"Entry {context.Index} holds a command for the state machine '{System.Text.Encoding.UTF8.GetString(envelope.Machine.Span)}', which this "
-            + "node was not given. Register it under that name; this member applies nothing beyond the entry until then.");
+        // Another member, which has it, proposed this: a rolling upgrade begun at the wrong end. Whoever skipped it could never be told from one that did not.
+        throw new StateMachineMissingException(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span), context.Index, "Entry");
     }
 
     private void ApplyNodeCommand(ReadOnlyMemory<byte> command)

@@ -99,7 +99,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     private void Restore(SnapshotMark mark)
     {
-        var router = new FrameRouter(applier);
+        var router = new FrameRouter(applier, mark.Index);
         foreach (var (section, frame) in Snapshots.OpenFrames(mark))
             router.Frame(section, frame);
         router.Complete(applier.Context(mark));

@@ -171,7 +171,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
             return;
         }
         GiveUpCapture();
-        _restoring = new Restoring(mark, from, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier));
+        _restoring = new Restoring(mark, from, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier, mark.Index));
         RestoreFrames(null, loop);
     }
 
@@ -345,10 +345,12 @@ internal sealed class FrameRouter
 {
     private readonly Applier _applier;
     private readonly Dictionary<string, IStateRestorer> _restorers;
+    private readonly LogIndex _index;
 
-    public FrameRouter(Applier applier)
+    public FrameRouter(Applier applier, LogIndex index)
     {
         _applier = applier;
+        _index = index;
         _restorers = applier.Machines.ToDictionary(m => m.Name, m => m.BeginRestore());
     }
 
@@ -359,7 +361,7 @@ internal sealed class FrameRouter
         else if (_restorers.TryGetValue(section, out var restorer))
             restorer.Frame(frame);
         else
-            throw new InvariantBrokenException($"The snapshot holds state of the state machine '{section}', which this node was not given. Register it under that name.");
+            throw new StateMachineMissingException(section, _index, "The snapshot up to entry");
     }
 
     public void Complete(in CommandContext context)

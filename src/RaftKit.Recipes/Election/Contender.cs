@@ -22,35 +22,56 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
     /// <summary>Joins the queue and waits until nobody stands before the own entry.</summary>
     public async Task<(string Path, FencingToken Token)> WaitUntilFirstAsync(CancellationToken stop)
     {
-        await session.OpenedAsync(stop);
-        _prefix = QueueEntry.Prefix(session.Id, Attempts.GetValue(session, static _ => new Counter()).Next());
         var pace = new Pace(time);
         while (true)
         {
             stop.ThrowIfCancellationRequested();
-            var queue = await ReadQueueAsync(stop);
-            var own = queue.FindIndex(IsOwn);
-            if (own < 0)
+            try
             {
-                await JoinAsync(pace, stop);
-                continue;
+                if (await StepAsync(pace, stop) is { } granted)
+                    return granted;
             }
-
-            // A create whose outcome was unknown may have been applied beside its retry. The first entry is the one that counts.
-            if (queue.Skip(own + 1).Where(IsOwn).ToList() is [_, ..] spares && !await DeletedAsync(spares, pace, stop))
-                continue;
-
-            if (own > 0)
+            catch (Exception e) when (IsTransient(e))
             {
-                await WaitUntilGoneAsync(Child(queue[own - 1].Name), stop);
-                continue;
+                // A call that changes nothing was refused: look again, with the same entry, whose place in the queue is worth keeping.
+                await pace.WaitAsync(stop);
             }
-
-            // Nobody can come to stand before the first entry: later entries have greater numbers. It is granted until it is gone.
-            var entry = Child(queue[0].Name);
-            if (await session.ExistsAsync(entry, null, stop) is { } stat)
-                return (entry, new FencingToken(stat.CreatedZxid));
         }
+    }
+
+    /// <summary>Whether a call that was refused so may succeed when it is made again: the quorum or this node was busy, or had no leader.</summary>
+    public static bool IsTransient(Exception failure) => failure is NotAppliedException or OutcomeUnknownException;
+
+    // One look at the queue, and what follows from it; null: look again.
+    private async Task<(string Path, FencingToken Token)?> StepAsync(Pace pace, CancellationToken stop)
+    {
+        if (_prefix.Length == 0)
+        {
+            await session.OpenedAsync(stop);
+            _prefix = QueueEntry.Prefix(session.Id, Attempts.GetValue(session, static _ => new Counter()).Next());
+        }
+
+        var queue = await ReadQueueAsync(stop);
+        var own = queue.FindIndex(IsOwn);
+        if (own < 0)
+        {
+            await JoinAsync(pace, stop);
+            return null;
+        }
+
+        // A create whose outcome was unknown may have been applied beside its retry. The first entry is the one that counts.
+        if (queue.Skip(own + 1).Where(IsOwn).ToList() is [_, ..] spares && !await DeletedAsync(spares, pace, stop))
+            return null;
+
+        if (own > 0)
+        {
+            await WaitUntilGoneAsync(Child(queue[own - 1].Name), stop);
+            return null;
+        }
+
+        // Nobody can come to stand before the first entry: later entries have greater numbers. It is granted until it is gone.
+        var entry = Child(queue[0].Name);
+        return await session.ExistsAsync(entry, null, stop) is { } stat ? (entry, new FencingToken(stat.CreatedZxid)) : null;
     }
 
     /// <summary>Leaves the queue: returns when no entry of this contender is left or can come into being.</summary>
@@ -74,7 +95,7 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
             {
                 return; // An ended session's entries are removed with it.
             }
-            catch (Exception e) when (e is OutcomeUnknownException or NotAppliedException)
+            catch (Exception e) when (IsTransient(e))
             {
                 // Not settled yet: wait a moment, then look again.
             }
@@ -162,7 +183,7 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
                 await TryDeleteAsync(Child(entry.Name), stop);
             return true;
         }
-        catch (Exception e) when (e is OutcomeUnknownException or NotAppliedException)
+        catch (Exception e) when (IsTransient(e))
         {
             await pace.WaitAsync(stop);
             return false;
@@ -194,7 +215,7 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
             {
                 // It is there, or was deleted again meanwhile: the next attempt to join tells.
             }
-            catch (Exception e) when (e is OutcomeUnknownException or NotAppliedException)
+            catch (Exception e) when (IsTransient(e))
             {
                 return; // The next attempt to join tells.
             }

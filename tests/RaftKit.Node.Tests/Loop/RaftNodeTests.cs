@@ -65,6 +65,49 @@ public sealed class RaftNodeTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task A_member_that_lacks_a_state_machine_stops_before_its_first_entry_and_goes_on_when_it_is_given_it()
+    {
+        Configure(3);
+        StartAll();
+        await ProposeAsync(1, 1);
+        var behind = Follower();
+        await StopAsync(behind);
+        Start(behind, new RegisterMachine("another"));
+        await ProposeAsync(Other(behind), 2);
+
+        var member = _members[behind];
+        var missing = Assert.IsType<StateMachineMissingException>(await member.Node.Ended.WaitAsync(Patience));
+
+        Assert.Equal("register", missing.Machine);
+        Assert.Contains($"Entry {missing.Index} holds work of the state machine 'register'", missing.Message, StringComparison.Ordinal);
+        Assert.Empty(member.Machine.Values);
+        await member.Node.DisposeAsync();
+        _members.Remove(behind);
+        await ProposeAsync(Other(behind), 3);
+        Start(behind);
+        await AllHoldAsync([1, 2, 3]);
+    }
+
+    [Fact]
+    public async Task A_snapshot_of_a_state_machine_that_was_not_registered_fails_the_start_and_stays()
+    {
+        _snapshotEvery = 20;
+        Configure(1);
+        Start(1);
+        for (var i = 0; i < 60; i++)
+            await ProposeAsync(1, i);
+        await UntilAsync(() => _members[1].Node.Counters.SnapshotsTaken > 0);
+        await StopAsync(1);
+
+        var missing = Assert.Throws<StateMachineMissingException>(() => Start(1, new RegisterMachine("another")));
+        await _members[1].Node.DisposeAsync();
+
+        Assert.Equal("register", missing.Machine);
+        Start(1);
+        await AllHoldAsync([.. Enumerable.Range(0, 60).Select(i => (long)i)]);
+    }
+
+    [Fact]
     public async Task A_restarted_member_has_what_it_had_and_gets_what_it_missed()
     {
         Configure(3);
@@ -172,9 +215,9 @@ public sealed class RaftNodeTests : IAsyncDisposable
             Start(id.Value);
     }
 
-    private void Start(int id)
+    private void Start(int id, RegisterMachine? machine = null)
     {
-        var machine = new RegisterMachine();
+        machine ??= new RegisterMachine();
         var options = new NodeLoopOptions
         {
             Self = new MemberId(id),
@@ -186,8 +229,8 @@ public sealed class RaftNodeTests : IAsyncDisposable
         };
         var transport = new TcpTransportOptions { Listen = _endpoints[options.Self] };
         var node = new RaftNode(options, transport, DirectoryOf(id), [machine], [], TimeProvider.System, NullLoggerFactory.Instance);
-        node.Start();
         _members[id] = new Member(node, machine);
+        node.Start();
     }
 
     private async Task StopAsync(int id)

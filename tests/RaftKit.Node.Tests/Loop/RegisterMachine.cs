@@ -5,12 +5,12 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Node.Tests.Loop;
 
 /// <summary>Appends each command's number to a list and answers how long the list is: shows order, loss and repetition.</summary>
-internal sealed class RegisterMachine : IStateMachine
+internal sealed class RegisterMachine(string name = "register") : IStateMachine
 {
     private readonly Lock _gate = new();
     private List<long> _values = [];
 
-    public string Name => "register";
+    public string Name => name;
 
     public IReadOnlyList<long> Values
     {

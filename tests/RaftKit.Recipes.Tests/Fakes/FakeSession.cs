@@ -47,6 +47,9 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     /// <summary>So many of the next deletions are refused.</summary>
     public int RefusedDeletions { get; set; }
 
+    /// <summary>Whether the next read, watch or wait for the opening is refused; told its name.</summary>
+    public Func<string, bool> RefusesReads { get; set; } = _ => false;
+
     /// <summary>Runs right before a watch is set: the moment in which races happen.</summary>
     public Action<string>? BeforeWatch { get; set; }
 
@@ -68,7 +71,7 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     public Task OpenedAsync(CancellationToken cancellationToken = default)
     {
         CheckAlive();
-        return Task.CompletedTask;
+        return Refused("open") ?? Task.CompletedTask;
     }
 
     public async Task<Znode> CreateAsync(
@@ -109,18 +112,20 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     public Task<ZnodeStat?> ExistsAsync(string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
     {
         CheckAlive();
-        return Task.FromResult(quorum.Get(path)?.Stat);
+        return RefusesReads("exists") ? Task.FromException<ZnodeStat?>(Refusal()) : Task.FromResult(quorum.Get(path)?.Stat);
     }
 
     public Task<ZnodeChildren?> GetChildrenAsync(string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
     {
         CheckAlive();
-        return Task.FromResult(quorum.GetChildren(path));
+        return RefusesReads("children") ? Task.FromException<ZnodeChildren?>(Refusal()) : Task.FromResult(quorum.GetChildren(path));
     }
 
     public Task<IAsyncDisposable> WatchAsync(string path, WatchMode mode, Action<WatchEvent> callback, CancellationToken cancellationToken = default)
     {
         CheckAlive();
+        if (RefusesReads("watch"))
+            return Task.FromException<IAsyncDisposable>(Refusal());
         BeforeWatch?.Invoke(path);
         var watch = new FakeWatch(path, mode, callback);
         quorum.Locked(() => Watches.Add(watch));
@@ -157,6 +162,10 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
             earlier();
         return write();
     }
+
+    private Task? Refused(string call) => RefusesReads(call) ? Task.FromException(Refusal()) : null;
+
+    private static NotAppliedException Refusal() => new("Too many calls wait.");
 
     private void CheckAlive()
     {
