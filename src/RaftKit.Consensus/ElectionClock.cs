@@ -13,6 +13,7 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     private int _sinceContact = int.MaxValue;
     private int _evidenceLeft;
     private int _failures;
+    private bool _gaveWay;
 
     /// <summary>It is time to campaign, or to ask again.</summary>
     public bool IsDue => _elapsed >= _due;
@@ -38,6 +39,7 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
         _sinceContact = 0;
         _evidenceLeft = 0;
         _failures = 0;
+        _gaveWay = false;
         Restart();
     }
 
@@ -57,10 +59,26 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     {
         ForgetLeader();
         _evidenceLeft = options.ElectionTicks;
+        _gaveWay = false;
         var slots = options.EvidenceJitterTicks + 1;
         var first = rank * slots / Math.Max(1, survivors);
         var next = Math.Max(first + 1, (rank + 1) * slots / Math.Max(1, survivors));
         DueIn(first + random.Below(next - first));
+    }
+
+    /// <summary>
+    /// Whether this member may still let another try first. Once for each death: one that asks and cannot win must not hold up those who can.
+    /// </summary>
+    public bool MayGiveWay => !_gaveWay;
+
+    /// <summary>
+    /// Another one campaigns because of the same death, with this member's consent: it gets a jitter's time. That is no contact with a leader: nothing else of
+    /// this clock changes (hashicorp/raft 606).
+    /// </summary>
+    public void GiveWay()
+    {
+        _gaveWay = true;
+        DueIn(options.EvidenceJitterTicks + 1);
     }
 
     /// <summary>When to repeat a pre-vote: soon, since asking disturbs nobody.</summary>

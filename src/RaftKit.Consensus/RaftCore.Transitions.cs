@@ -178,7 +178,7 @@ internal sealed partial class RaftCore
             // Promises nothing and changes nothing: no term, no vote, no timer (thesis 9.6).
             bool wouldGrant = isNewer || (request.Term == Term && MayVoteFor(request.From));
             if (wouldGrant && Log.IsUpToDate(request.LastIndex, request.LastTerm))
-                Reply(request, granted: true, request.Term, Effects.Messages);
+                GrantPreVote(request);
             else
                 Refuse(request);
             return;
@@ -196,6 +196,21 @@ internal sealed partial class RaftCore
             BecomeFollower(Term, MemberId.None);
         Clock.Restart();
         Reply(request, granted: true, Term, Effects.MessagesOncePersisted);
+    }
+
+    private void GrantPreVote(VoteRequest request)
+    {
+        Reply(request, granted: true, request.Term, Effects.Messages);
+        if (!Clock.HasEvidence || _role is not (FollowerRole or PreCandidateRole))
+            return;
+        // All survivors of a death ask at once, and each would grant the other's wish and then campaign against it. Where the logs are equal the lower id goes on.
+        bool isFurther = request.LastTerm > LastTerm || request.LastIndex > LastIndex;
+        bool givesWay = _role is FollowerRole || isFurther || request.From.Value < Self.Value;
+        if (!givesWay || !Clock.MayGiveWay)
+            return;
+        if (_role is PreCandidateRole)
+            BecomeFollower(Term, MemberId.None);
+        Clock.GiveWay();
     }
 
     private bool IsLoyal => _role is LeaderRole || (!Leader.IsNone && Clock.HeardLeader);
