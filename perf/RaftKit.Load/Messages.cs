@@ -4,13 +4,16 @@ using System.Text.Json.Serialization;
 namespace RaftKit.Load;
 
 /// <summary>How a member process is to run; its one argument.</summary>
-internal sealed record MemberSettings(int Id, IReadOnlyList<int> Ports, string DataDirectory)
+internal sealed record MemberSettings(int Id, IReadOnlyList<int> Ports, string DataDirectory, MemberTimeouts? Timeouts = null)
 {
     public static MemberSettings Parse(string argument) =>
         JsonSerializer.Deserialize(argument, LoadJson.Default.MemberSettings) ?? throw new ArgumentException("No settings were given.");
 
     public string ToArgument() => JsonSerializer.Serialize(this, LoadJson.Default.MemberSettings);
 }
+
+/// <summary>Other timeouts than the defaults.</summary>
+internal sealed record MemberTimeouts(int HeartbeatMs, int ElectionMs);
 
 /// <summary>What the parent tells a member: one JSON object a line on its standard input. The end of the input ends the member.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "order")]

@@ -45,6 +45,11 @@ internal sealed class Member : IDisposable
             foreach (var (index, port) in settings.Ports.Index())
                 o.Members.Add((index + 1).ToString(CultureInfo.InvariantCulture), $"127.0.0.1:{port}");
             o.DataDirectory = settings.DataDirectory;
+            if (settings.Timeouts is { } timeouts)
+            {
+                o.HeartbeatInterval = TimeSpan.FromMilliseconds(timeouts.HeartbeatMs);
+                o.ElectionTimeout = TimeSpan.FromMilliseconds(timeouts.ElectionMs);
+            }
         });
         using var host = builder.Build();
         await host.StartAsync();

@@ -11,12 +11,15 @@ internal sealed class Ensemble : IAsyncDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly string _folder;
+    private readonly MemberTimeouts? _timeouts;
     private readonly IReadOnlyList<int> _ports;
     private readonly MemberProcess[] _members;
     private readonly Channel<(MemberProcess From, MemberReport Report)> _reports = Channel.CreateUnbounded<(MemberProcess, MemberReport)>();
 
-    public Ensemble(int members, string folder)
+    public Ensemble(int members, string folder, MemberTimeouts? timeouts = null)
     {
+        _timeouts = timeouts;
+        Directory.CreateDirectory(folder);
         _folder = folder;
         _ports = FindPorts(members);
         _members = new MemberProcess[members];
@@ -63,7 +66,7 @@ internal sealed class Ensemble : IAsyncDisposable
 
     public MemberProcess Start(int id)
     {
-        var settings = new MemberSettings(id, _ports, Path.Combine(_folder, $"member-{id}"));
+        var settings = new MemberSettings(id, _ports, Path.Combine(_folder, $"member-{id}"), _timeouts);
         return _members[id - 1] = new MemberProcess(settings, LogOf(id), (from, report) => _reports.Writer.TryWrite((from, report)));
     }
 

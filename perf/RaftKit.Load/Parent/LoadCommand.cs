@@ -45,7 +45,15 @@ internal static class LoadCommand
             Measurements.FailoverAsync));
         var snapshot = new Command("snapshot", "Fills a tree, and measures what a snapshot of it costs the loop while writes go on.") { Znodes, Size, Data, Json };
         snapshot.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, SnapshotMeasurement.RunAsync));
-        var parsed = new RootCommand("Measures a quorum of RaftKit members, each in a process of its own, on loopback.") { writes, reads, failover, snapshot }.Parse(args);
+        var timeouts = new Command("timeouts", "For several heartbeats and election timeouts: the gap of a frozen leader, and elections for nothing on a busy machine.")
+        {
+            Members, Times, Outstanding, Size, Seconds, Data, Json,
+        };
+        timeouts.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Kills = flags.GetValue(Times) }, Measurements.TimeoutsAsync));
+        var parsed = new RootCommand("Measures a quorum of RaftKit members, each in a process of its own, on loopback.") 
+        {
+            writes, reads, failover, timeouts, snapshot,
+        }.Parse(args);
         if (parsed.Errors.Count == 0)
             return await parsed.InvokeAsync();
         foreach (var error in parsed.Errors)

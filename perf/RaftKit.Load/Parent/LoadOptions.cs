@@ -22,5 +22,8 @@ internal sealed record LoadOptions
 
     public bool Freeze { get; init; }
 
+    /// <summary>Other timeouts for the members than the defaults.</summary>
+    public MemberTimeouts? Timeouts { get; init; }
+
     public IReadOnlyList<LoadKind> Kinds { get; init; } = [];
 }

@@ -85,8 +85,43 @@ internal sealed record FailoverResult : MeasuredResult
         Text($"failover ({Fault}), {Members} members, {Times} times: p50 {P50Ms:0.0} ms, p99 {P99Ms:0.0} ms, max {MaxMs:0.0} ms");
 }
 
+/// <summary>What a pair of timeouts costs: in a frozen leader's gap, and in elections for nothing.</summary>
+internal sealed record TimeoutsResult : MeasuredResult
+{
+    public string Command => "timeouts";
+
+    public required int HeartbeatMs { get; init; }
+
+    public required int ElectionMs { get; init; }
+
+    public required int Members { get; init; }
+
+    public required int Times { get; init; }
+
+    public required double FrozenGapP50Ms { get; init; }
+
+    public required double FrozenGapMaxMs { get; init; }
+
+    public required double BusySeconds { get; init; }
+
+    public required double BusyWritesPerS { get; init; }
+
+    /// <summary>Terms that began in the busy time, in which every member ran.</summary>
+    public required long NeedlessElections { get; init; }
+
+    public override string ToJson() => JsonSerializer.Serialize(this, ResultJson.Default.TimeoutsResult);
+
+    public override string ToText() => Text(
+        $"""
+        heartbeat {HeartbeatMs} ms, election timeout {ElectionMs} ms
+          a frozen leader holds writes up for p50 {FrozenGapP50Ms:0.0} ms, max {FrozenGapMaxMs:0.0} ms ({Times} times)
+          {NeedlessElections} needless elections in {BusySeconds:0} s with busy neighbours and {BusyWritesPerS:0} writes a second
+        """);
+}
+
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(LoadResult))]
 [JsonSerializable(typeof(FailoverResult))]
 [JsonSerializable(typeof(SnapshotResult))]
+[JsonSerializable(typeof(TimeoutsResult))]
 internal sealed partial class ResultJson : JsonSerializerContext;

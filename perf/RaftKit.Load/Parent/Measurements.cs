@@ -8,6 +8,9 @@ internal static class Measurements
 {
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(60);
 
+    // Multiples of the loop's tick of 5 ms. From one at which a member that merely waits for a processor looks dead, to one that nobody wants to wait for.
+    private static readonly MemberTimeouts[] Sweep = [new(10, 50), new(15, 100), new(30, 200), new(50, 400), new(100, 1000)];
+
     /// <summary>Writes, issued inside the leader's process.</summary>
     public static async IAsyncEnumerable<MeasuredResult> WritesAsync(LoadOptions options, string folder)
     {
@@ -38,14 +41,59 @@ internal static class Measurements
     /// <summary>Takes the leader away again and again, and sees when a survivor's write is acknowledged.</summary>
     public static async IAsyncEnumerable<MeasuredResult> FailoverAsync(LoadOptions options, string folder)
     {
-        await using var ensemble = new Ensemble(options.Members, folder);
+        await using var ensemble = new Ensemble(options.Members, folder, options.Timeouts);
+        var sorted = await GapsAsync(ensemble, options.Kills, options.Freeze);
+        yield return new FailoverResult
+        {
+            Fault = options.Freeze ? "freeze" : "kill",
+            Members = options.Members,
+            Times = options.Kills,
+            P50Ms = Round(sorted[(sorted.Length - 1) / 2], 1),
+            P99Ms = Round(sorted[(int)Math.Ceiling(sorted.Length * 0.99) - 1], 1),
+            MaxMs = Round(sorted[^1], 1),
+        };
+    }
+
+    /// <summary>For each pair of timeouts: how long a frozen leader holds writes up, and how often a busy machine alone makes the members elect.</summary>
+    public static async IAsyncEnumerable<MeasuredResult> TimeoutsAsync(LoadOptions options, string folder)
+    {
+        foreach (var timeouts in Sweep)
+        {
+            await using var ensemble = new Ensemble(options.Members, Path.Combine(folder, $"election-{timeouts.ElectionMs}"), timeouts);
+            var gaps = await GapsAsync(ensemble, options.Kills, freeze: true);
+            var leader = await ensemble.LeaderAsync();
+            var term = leader.Status.Term;
+            long writes = 0;
+            using (new BusyNeighbours(Environment.ProcessorCount))
+            {
+                leader.Order(new MemberOrder.Run(LoadKind.Write, options.Outstanding, options.Size, options.Seconds));
+                writes = (await ensemble.ReportAsync<MemberReport.WindowClosed>(TimeSpan.FromSeconds(options.Seconds) + Slack)).Figures.Operations;
+            }
+
+            yield return new TimeoutsResult
+            {
+                HeartbeatMs = timeouts.HeartbeatMs,
+                ElectionMs = timeouts.ElectionMs,
+                Members = options.Members,
+                Times = options.Kills,
+                FrozenGapP50Ms = Round(gaps[(gaps.Length - 1) / 2], 1),
+                FrozenGapMaxMs = Round(gaps[^1], 1),
+                BusySeconds = Round(options.Seconds, 1),
+                BusyWritesPerS = Round(writes / options.Seconds, 0),
+                NeedlessElections = ensemble.Members.Max(member => member.Status.Term) - term,
+            };
+        }
+    }
+
+    private static async Task<double[]> GapsAsync(Ensemble ensemble, int times, bool freeze)
+    {
         var gaps = new List<double>();
-        for (var time = 0; time < options.Kills; time++)
+        for (var time = 0; time < times; time++)
         {
             var leader = await ensemble.LeaderAsync();
             await WarmUpAsync(ensemble);
             var gone = Stopwatch.GetTimestamp();
-            if (options.Freeze)
+            if (freeze)
                 leader.Freeze();
             else
                 leader.Kill();
@@ -53,7 +101,7 @@ internal static class Measurements
             gaps.Add((await AwaitWritesAsync(ensemble, survivors)).Min(at => Stopwatch.GetElapsedTime(gone, at).TotalMilliseconds));
 
             leader.Status = leader.Status with { Leader = false, Ready = false };
-            if (options.Freeze)
+            if (freeze)
             {
                 leader.Resume();
                 continue;
@@ -64,16 +112,7 @@ internal static class Measurements
             ensemble.Start(leader.Settings.Id);
         }
 
-        double[] sorted = [.. gaps.Order()];
-        yield return new FailoverResult
-        {
-            Fault = options.Freeze ? "freeze" : "kill",
-            Members = options.Members,
-            Times = options.Kills,
-            P50Ms = Round(sorted[(sorted.Length - 1) / 2], 1),
-            P99Ms = Round(sorted[(int)Math.Ceiling(sorted.Length * 0.99) - 1], 1),
-            MaxMs = Round(sorted[^1], 1),
-        };
+        return [.. gaps.Order()];
     }
 
     private static async Task<(LoadFigures Figures, TimeSpan Cpu)> RunAsync(Ensemble ensemble, LoadOptions options, LoadKind kind)
