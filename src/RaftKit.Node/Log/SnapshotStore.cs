@@ -59,6 +59,14 @@ internal sealed class SnapshotStore : IDisposable
     public SnapshotWriter Begin(LogIndex index, Term term, long stamp, Membership membership) =>
         Begin(new SnapshotMark(index, term, stamp, membership, 0));
 
+    /// <summary>Begins a snapshot of the state that the mark names; its length is not known yet.</summary>
+    public SnapshotWriter Begin(SnapshotMark mark)
+    {
+        // Two may be in the making at once: our own, and one that the leader sends.
+        var name = string.Create(CultureInfo.InvariantCulture, $"{mark.Index.Value:D19}-{Interlocked.Increment(ref _aside)}{AsideSuffix}");
+        return new SnapshotWriter(this, _directory.Create(name, 0), mark);
+    }
+
     /// <summary>Begins to receive another member's snapshot.</summary>
     public SnapshotReceiver BeginReceive(SnapshotMark mark) => new(Begin(mark), mark);
 
@@ -138,13 +146,6 @@ internal sealed class SnapshotStore : IDisposable
 
     private static string NameOf(SnapshotMark mark) =>
         string.Create(CultureInfo.InvariantCulture, $"{mark.Index.Value:D19}-{mark.Term.Value:D19}{Suffix}");
-
-    private SnapshotWriter Begin(SnapshotMark mark)
-    {
-        // Two may be in the making at once: our own, and one that the leader sends.
-        var name = string.Create(CultureInfo.InvariantCulture, $"{mark.Index.Value:D19}-{Interlocked.Increment(ref _aside)}{AsideSuffix}");
-        return new SnapshotWriter(this, _directory.Create(name, 0), mark);
-    }
 
     private SnapshotFrame ReadFrame(SnapshotMark mark, ref long offset)
     {

@@ -24,7 +24,7 @@ public interface IStateMachine
 
     /// <summary>
     /// Begins a snapshot of the state as it is now. Applying goes on while it is written, slice by slice: what is written must be the state of
-    /// this moment. At most one is open at a time.
+    /// this moment. At most one is open at a time. A start begins one too and gives it up, so that the first real one finds the code compiled.
     /// </summary>
     ISnapshotCapture Capture();
 

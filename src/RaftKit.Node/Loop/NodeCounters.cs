@@ -13,6 +13,7 @@ public sealed class NodeCounters
     internal long SnapshotsInstalledCount;
     internal long ProposalsCount;
     internal long LongestSnapshotTurnTicks;
+    internal long LongestSnapshotTurnWorkTicks;
 
     /// <summary>Turns of the loop.</summary>
     public long Turns => Volatile.Read(ref TurnsCount);
@@ -41,6 +42,9 @@ public sealed class NodeCounters
     /// <summary>Proposals made by this member.</summary>
     public long Proposals => Volatile.Read(ref ProposalsCount);
 
-    /// <summary>The longest that capturing or slicing a snapshot held up one turn.</summary>
+    /// <summary>The longest that a snapshot held up one turn: being begun, sliced, or restored. All the time that passed, whoever took it.</summary>
     public TimeSpan LongestSnapshotTurn => TimeSpan.FromTicks(Volatile.Read(ref LongestSnapshotTurnTicks));
+
+    /// <summary>The same without the time for which the runtime had all threads stopped meanwhile, to collect garbage.</summary>
+    public TimeSpan LongestSnapshotTurnWork => TimeSpan.FromTicks(Volatile.Read(ref LongestSnapshotTurnWorkTicks));
 }

@@ -524,6 +524,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _pending.Proposer = new ProposerId(Self, Incarnation, Boot);
         _links.Restore(_storage.RememberedBoots);
         _snapshots.Store = _storage.Snapshots;
+        _snapshots.WarmUp();
         Core = new RaftCore(_options.CoreOptions((uint)Boot), restored, _storage.Log);
         foreach (var propose in _early)
             _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);

@@ -20,6 +20,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     private Capture? _capture;
     private Receiving? _receiving;
     private Restoring? _restoring;
+    private TurnTime _turn;
 
     public SnapshotStore Store { private get; set; } = null!;
 
@@ -32,12 +33,33 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     {
         if (_capture is null && !IsRestoring && IsDue(core))
             _capture = Begin();
-        if (_capture is not { } capture || capture.FramesInFlight >= MaxFramesInFlight || capture.IsSliced)
+        if (_capture is not { } capture || capture.FramesInFlight >= MaxFramesInFlight || capture.IsSliced || capture.SlicedIn == counters.TurnsCount)
             return false;
-        var start = Stopwatch.GetTimestamp();
+        var start = Moment.Now;
         Slice(capture);
         NoteTime(start);
         return false;
+    }
+
+    /// <summary>
+    /// Has the first part of a snapshot compiled before the loop runs: that alone would hold up the turn that begins one for 10 ms.
+    /// </summary>
+    public void WarmUp()
+    {
+        using var capture = Open(out var node);
+        capture.GiveBack(node);
+        while (!capture.IsSliced)
+        {
+            // The first slice may be no more than a header.
+            var (slices, more) = (capture.Current.Slices, true);
+            for (var taken = 0; taken < 3 && more; taken++)
+            {
+                var frame = capture.TakeBuffer();
+                more = slices.WriteSlice(frame);
+                capture.GiveBack(frame);
+            }
+            capture.NextMachine();
+        }
     }
 
     /// <summary>A peer needs a piece of the newest snapshot.</summary>
@@ -71,6 +93,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
                 break;
             case FrameJob frame:
                 frame.Capture.FramesInFlight--;
+                frame.Capture.GiveBack(frame.Frame);
                 break;
             case CommitJob commit:
                 Committed(commit, core, loop);
@@ -91,7 +114,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     public void Dispose()
     {
         _capture?.Dispose();
-        _capture?.Writer.Close();
+        _capture?.CloseFile();
         _receiving?.File?.Close();
         _restoring?.Frames.Dispose();
     }
@@ -103,11 +126,8 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
     private Capture Begin()
     {
-        var start = Stopwatch.GetTimestamp();
-        var writer = Store.Begin(applier.Applied, applier.AppliedTerm, applier.AppliedStamp, applier.AppliedMembership);
-        var node = new ArrayBufferWriter<byte>();
-        applier.WriteNodeFrame(node);
-        var capture = new Capture(writer, [.. applier.Machines.Select(m => (m.Name, m.Capture()))]);
+        var start = Moment.Now;
+        var capture = Open(out var node);
         applier.EntriesSinceSnapshot = 0;
         applier.BytesSinceSnapshot = 0;
         Submit(capture, Applier.NodeSection, node);
@@ -115,14 +135,26 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         return capture;
     }
 
+    private Capture Open(out ArrayBufferWriter<byte> node)
+    {
+        var mark = new SnapshotMark(applier.Applied, applier.AppliedTerm, applier.AppliedStamp, applier.AppliedMembership, 0);
+        var capture = new Capture(Store, mark, [.. applier.Machines.Select(m => (m.Name, m.Capture()))]) { SlicedIn = counters.TurnsCount };
+        node = capture.TakeBuffer();
+        applier.WriteNodeFrame(node);
+        return capture;
+    }
+
     private void Slice(Capture capture)
     {
         var (section, slices) = capture.Current;
-        var frame = new ArrayBufferWriter<byte>(64 << 10);
+        capture.SlicedIn = counters.TurnsCount;
+        var frame = capture.TakeBuffer();
         if (!slices.WriteSlice(frame))
             capture.NextMachine();
         if (frame.WrittenCount > 0)
             Submit(capture, section, frame);
+        else
+            capture.GiveBack(frame);
         if (capture.IsSliced)
             ports.SnapshotLane.Submit(new CommitJob(capture));
     }
@@ -130,7 +162,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     private void Submit(Capture capture, string section, ArrayBufferWriter<byte> frame)
     {
         capture.FramesInFlight++;
-        ports.SnapshotLane.Submit(new FrameJob(capture, section, frame.WrittenMemory));
+        ports.SnapshotLane.Submit(new FrameJob(capture, section, frame));
     }
 
     private void Committed(CommitJob commit, RaftCore core, NodeLoop loop)
@@ -170,8 +202,10 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
             core.SnapshotInstalled(mark, from);
             return;
         }
+        var start = Moment.Now;
         GiveUpCapture();
         _restoring = new Restoring(mark, from, Store.OpenFrames(mark).GetEnumerator(), new FrameRouter(applier, mark.Index));
+        NoteTime(start);
         RestoreFrames(null, loop);
     }
 
@@ -187,7 +221,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
     private void RestoreFrames(ReadFramesJob? read, NodeLoop loop)
     {
-        var restoring = _restoring!;
+        var (restoring, start) = (_restoring!, Moment.Now);
         if (read is not null)
         {
             foreach (var (section, frame) in read.Frames)
@@ -196,6 +230,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         if (read is null || !read.IsEnd)
         {
             ports.SnapshotLane.Submit(new ReadFramesJob(restoring.Frames));
+            NoteTime(start);
             return;
         }
         restoring.Frames.Dispose();
@@ -204,14 +239,29 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         counters.SnapshotsInstalledCount++;
         _restoring = null;
         loop.SnapshotRestored(restoring.Mark, restoring.From);
+        NoteTime(start);
     }
 
-    private void NoteTime(long start)
+    /// <summary>What snapshots cost the turn at hand so far, this piece of work included.</summary>
+    private void NoteTime(in Moment start)
     {
-        var ticks = Stopwatch.GetElapsedTime(start).Ticks;
-        if (ticks > counters.LongestSnapshotTurnTicks)
-            counters.LongestSnapshotTurnTicks = ticks;
+        var (now, before) = (Moment.Now, _turn.Number == counters.TurnsCount ? _turn : default);
+        var elapsed = Stopwatch.GetElapsedTime(start.Timestamp, now.Timestamp);
+        // A collection that began before this piece of work did may count as a whole.
+        var working = elapsed - (now.Paused - start.Paused);
+        _turn = new TurnTime(counters.TurnsCount, before.Elapsed + elapsed, before.Working + (working > TimeSpan.Zero ? working : TimeSpan.Zero));
+        if (_turn.Elapsed.Ticks > counters.LongestSnapshotTurnTicks)
+            counters.LongestSnapshotTurnTicks = _turn.Elapsed.Ticks;
+        if (_turn.Working.Ticks > counters.LongestSnapshotTurnWorkTicks)
+            counters.LongestSnapshotTurnWorkTicks = _turn.Working.Ticks;
     }
+
+    private readonly record struct Moment(long Timestamp, TimeSpan Paused)
+    {
+        public static Moment Now => new(Stopwatch.GetTimestamp(), GC.GetTotalPauseDuration());
+    }
+
+    private readonly record struct TurnTime(long Number, TimeSpan Elapsed, TimeSpan Working);
 
     /// <summary>A snapshot on its way here. Its file belongs to the snapshot lane while a job of it is under way, of which there is one at most.</summary>
     private sealed class Receiving(SnapshotMark mark, MemberId from)
@@ -227,19 +277,36 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         SnapshotMark Mark, MemberId From, IEnumerator<SnapshotFrame> Frames, FrameRouter Router);
 
     /// <summary>A snapshot of all machines, begun at one moment.</summary>
-    private sealed class Capture(SnapshotWriter writer, IReadOnlyList<(string Section, ISnapshotCapture Slices)> machines) : IDisposable
+    private sealed class Capture(SnapshotStore store, SnapshotMark mark, IReadOnlyList<(string Section, ISnapshotCapture Slices)> machines) : IDisposable
     {
+        private readonly Stack<ArrayBufferWriter<byte>> _buffers = new();
+        private SnapshotWriter? _writer;
         private int _machine;
 
-        public SnapshotWriter Writer => writer;
+        /// <summary>In the lane only, where the first frame creates the file: on the loop that would be a wait for the disk.</summary>
+        public SnapshotWriter Writer => _writer ??= store.Begin(mark);
 
         public int FramesInFlight { get; set; }
+
+        /// <summary>The last turn that took a slice: one a turn.</summary>
+        public long SlicedIn { get; set; }
 
         public bool IsSliced => _machine == machines.Count;
 
         public (string Section, ISnapshotCapture Slices) Current => machines[_machine];
 
         public void NextMachine() => machines[_machine++].Slices.Dispose();
+
+        // A buffer for each frame would be most of what the process allocates meanwhile, and each beyond 85 kB one for the oldest generation.
+        public ArrayBufferWriter<byte> TakeBuffer() => _buffers.TryPop(out var buffer) ? buffer : new ArrayBufferWriter<byte>(64 << 10);
+
+        public void GiveBack(ArrayBufferWriter<byte> buffer)
+        {
+            buffer.ResetWrittenCount();
+            _buffers.Push(buffer);
+        }
+
+        public void CloseFile() => _writer?.Close();
 
         public void Dispose()
         {
@@ -248,11 +315,13 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         }
     }
 
-    private sealed class FrameJob(Capture capture, string section, ReadOnlyMemory<byte> frame) : DiskJob
+    private sealed class FrameJob(Capture capture, string section, ArrayBufferWriter<byte> frame) : DiskJob
     {
         public Capture Capture => capture;
 
-        protected override void Run() => capture.Writer.WriteFrame(section, frame.Span);
+        public ArrayBufferWriter<byte> Frame => frame;
+
+        protected override void Run() => capture.Writer.WriteFrame(section, frame.WrittenSpan);
     }
 
     private sealed class GiveUpJob(Capture capture) : DiskJob

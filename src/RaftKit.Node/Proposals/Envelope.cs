@@ -19,24 +19,27 @@ internal readonly record struct Envelope(
 {
     private const int Fields = 8;
 
+    /// <summary>What an envelope takes besides the command and the machine's name, at most.</summary>
+    private const int MostHead = 64;
+
     public bool IsSequenced => !Proposer.Member.IsNone;
 
     /// <summary>One array holding the whole payload: it lives as long as the entry does.</summary>
     public static byte[] Encode(ProposerId proposer, long sequence, long floor, ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command)
     {
-        var output = new ArrayBufferWriter<byte>(command.Length + machine.Length + 48);
-        var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(Fields);
-        writer.Write(proposer.Member.Value);
-        writer.Write(proposer.Incarnation);
-        writer.Write(proposer.Boot);
-        writer.Write(sequence);
-        writer.Write(floor);
-        writer.Write(machine);
-        writer.Write(Crc32C.Of(command.Span));
-        writer.Write(command.Span);
-        writer.Flush();
+        var output = new ArrayBufferWriter<byte>(command.Length + machine.Length + MostHead);
+        Write(proposer, sequence, floor, machine, command, output);
         return output.WrittenSpan.ToArray();
+    }
+
+    /// <summary>The payload as one piece, among others that were proposed about the same time.</summary>
+    public static ReadOnlyMemory<byte> Encode(
+        ProposerId proposer, long sequence, long floor, ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command, ChunkedWriter output)
+    {
+        // All of it at once: what is big gets an array of just its size.
+        output.GetSpan(command.Length + machine.Length + MostHead);
+        Write(proposer, sequence, floor, machine, command, output);
+        return output.Take();
     }
 
     /// <exception cref="InvariantBrokenException">What the log holds is not what was proposed.</exception>
@@ -74,6 +77,22 @@ internal readonly record struct Envelope(
     }
 
     public static byte[] Name(string machine) => System.Text.Encoding.UTF8.GetBytes(machine);
+
+    private static void Write(
+        ProposerId proposer, long sequence, long floor, ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command, IBufferWriter<byte> output)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(Fields);
+        writer.Write(proposer.Member.Value);
+        writer.Write(proposer.Incarnation);
+        writer.Write(proposer.Boot);
+        writer.Write(sequence);
+        writer.Write(floor);
+        writer.Write(machine);
+        writer.Write(Crc32C.Of(command.Span));
+        writer.Write(command.Span);
+        writer.Flush();
+    }
 
     private static Envelope Read(ref MessagePackReader reader, out uint checksum)
     {

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Transport;
 
@@ -14,6 +15,7 @@ internal sealed class PendingProposals(int maxCount, long maxBytes)
     private readonly List<Pending> _items = [];
     private int _head;
     private readonly List<ReadOnlyMemory<byte>> _batch = [];
+    private readonly ChunkedWriter _envelopes = new();
     private long _bytes;
 
     /// <summary>Who this start of this member is; set once it has an identity.</summary>
@@ -42,7 +44,7 @@ internal sealed class PendingProposals(int maxCount, long maxBytes)
             return false;
         }
         // The floor says which results this member has seen: everything before the oldest one that still waits.
-        var envelope = Envelope.Encode(Proposer, NextSequence, FirstSequence - 1, machine, command);
+        var envelope = Envelope.Encode(Proposer, NextSequence, FirstSequence - 1, machine, command, _envelopes);
         _items.Add(new Pending(envelope, callback));
         _bytes += envelope.Length;
         return true;
@@ -130,5 +132,5 @@ internal sealed class PendingProposals(int maxCount, long maxBytes)
         return pending;
     }
 
-    private readonly record struct Pending(byte[] Envelope, IProposalCallback? Callback);
+    private readonly record struct Pending(ReadOnlyMemory<byte> Envelope, IProposalCallback? Callback);
 }

@@ -190,8 +190,10 @@ internal sealed class ProposerTable
         private byte[] Copy(int offset, int length)
         {
             var copy = new byte[length];
-            for (var i = 0; i < length; i++)
-                copy[i] = _ring[(_start + offset + i) % _ring.Length];
+            var from = (_start + offset) % _ring.Length;
+            var first = Math.Min(length, _ring.Length - from);
+            _ring.AsSpan(from, first).CopyTo(copy);
+            _ring.AsSpan(0, length - first).CopyTo(copy.AsSpan(first));
             return copy;
         }
 

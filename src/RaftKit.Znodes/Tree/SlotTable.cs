@@ -25,7 +25,8 @@ internal sealed class SlotTable
         Count++;
     }
 
-    public void Remove(TreeNode node)
+    /// <returns>The node that stands in its slot now: the last one, itself maybe.</returns>
+    public TreeNode Remove(TreeNode node)
     {
         var last = Count - 1;
         var moved = this[last];
@@ -36,5 +37,6 @@ internal sealed class SlotTable
         // One spare segment stays, so that a tree that breathes at the boundary allocates nothing.
         if (_segments.Count > (Count >> SegmentBits) + 2)
             _segments.RemoveAt(_segments.Count - 1);
+        return moved;
     }
 }

@@ -50,7 +50,7 @@ internal sealed class TreeCapture : ISnapshotCapture
         if (node.CapturedIn == _number)
             return;
         node.CapturedIn = _number;
-        _setAside = new SetAside(node, NodeImage.Of(node), _setAside);
+        _setAside = new SetAside(node, NodeImage.Of(node, _store.DataOf(node)), _setAside);
     }
 
     public bool WriteSlice(IBufferWriter<byte> frame)
@@ -83,7 +83,7 @@ internal sealed class TreeCapture : ISnapshotCapture
             if (node.CapturedIn == _number)
                 continue;
             node.CapturedIn = _number;
-            bytes += Write(ref writer, node, NodeImage.Of(node));
+            bytes += Write(ref writer, node, NodeImage.Of(node, _store.DataOf(node)));
             nodes++;
         }
         writer.Flush();
@@ -101,10 +101,10 @@ internal sealed class TreeCapture : ISnapshotCapture
         var path = PathOf(node);
         writer.WriteArrayHeader(NodeFields);
         writer.WriteString(path);
-        if (image.Data is null)
+        if (image.Data.Equals(default))
             writer.WriteNil();
         else
-            writer.Write(image.Data);
+            writer.Write(image.Data.Span);
         writer.Write(image.CreatedZxid);
         writer.Write(image.ModifiedZxid);
         writer.Write(image.CreatedTime);
@@ -113,7 +113,7 @@ internal sealed class TreeCapture : ISnapshotCapture
         writer.Write(node.Owner);
         writer.Write(image.Creates);
         writer.Write(image.ChildrenZxid);
-        return path.Length + (image.Data?.Length ?? 0) + 64;
+        return path.Length + image.Data.Length + 64;
     }
 
     /// <summary>The node's path as UTF-8, in this capture's buffer: filled from the end, leaf first.</summary>
@@ -145,8 +145,8 @@ internal sealed class TreeCapture : ISnapshotCapture
 
 /// <summary>What a snapshot holds of a node, besides its path and owner (which never change).</summary>
 internal readonly record struct NodeImage(
-    byte[]? Data, long CreatedZxid, long ModifiedZxid, long CreatedTime, long ModifiedTime, int Version, long Creates, long ChildrenZxid)
+    ReadOnlyMemory<byte> Data, long CreatedZxid, long ModifiedZxid, long CreatedTime, long ModifiedTime, int Version, long Creates, long ChildrenZxid)
 {
-    public static NodeImage Of(TreeNode node) => new(
-        node.Data, node.CreatedZxid, node.ModifiedZxid, node.CreatedTime, node.ModifiedTime, node.Version, node.Creates, node.ChildrenZxid);
+    public static NodeImage Of(TreeNode node, ReadOnlyMemory<byte> data) => new(
+        data, node.CreatedZxid, node.ModifiedZxid, node.CreatedTime, node.ModifiedTime, node.Version, node.Creates, node.ChildrenZxid);
 }

@@ -13,8 +13,8 @@ internal static class TreeDigest
     private const ulong Multiplier = 0x9E3779B97F4A7C15;
     private const ulong Increment = 0xD1B54A32D192ED03;
 
-    /// <summary>The hash of what seldom changes: the path and the data (null is not empty).</summary>
-    public static ulong Content(ReadOnlySpan<char> path, byte[]? data)
+    /// <summary>The hash of what seldom changes: the path and the data (null, which is <c>default</c> here, is not empty).</summary>
+    public static ulong Content(ReadOnlySpan<char> path, ReadOnlyMemory<byte> data)
     {
         var hash = Seed;
         var length = path.Length;
@@ -23,10 +23,10 @@ internal static class TreeDigest
         foreach (var c in path)
             hash = Mix(hash, c);
         hash = Mix(hash, (ulong)length);
-        if (data is null)
+        if (data.Equals(default))
             return Mix(hash, ulong.MaxValue);
 
-        var bytes = data.AsSpan();
+        var bytes = data.Span;
         for (; bytes.Length >= 8; bytes = bytes[8..])
             hash = Mix(hash, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
         ulong rest = 0;

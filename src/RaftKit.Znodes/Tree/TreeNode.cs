@@ -2,15 +2,12 @@ namespace RaftKit.Znodes.Tree;
 
 /// <summary>
 /// One znode. There may be millions, so it holds no path (its ancestors spell it) and nothing that only parents or only ephemerals need.
-/// Name and parent never change: a reader on another thread may walk up from any node that it holds.
+/// Name and parent never change: a reader on another thread may walk up from any node that it holds. Its data is in <see cref="DataPages"/>.
 /// </summary>
 internal class TreeNode(string name, TreeNode? parent)
 {
     public readonly string Name = name;
     public readonly TreeNode? Parent = parent;
-
-    /// <summary>Never changed in place; null and empty are told apart, as ZooKeeper does.</summary>
-    public byte[]? Data;
 
     /// <summary>The next node of the same bucket in <see cref="NodeMap"/>.</summary>
     public TreeNode? NextInBucket;
@@ -30,6 +27,11 @@ internal class TreeNode(string name, TreeNode? parent)
 
     /// <summary>Where it stands in <see cref="SlotTable"/>.</summary>
     public int Slot;
+
+    /// <summary>Where its data lies in <see cref="DataPages"/>, and how long it is.</summary>
+    public int DataPage = DataPages.NoPage;
+    public int DataOffset;
+    public int DataLength;
 
     /// <summary>The hash of its path in this process; never shown to anybody, since it differs from process to process.</summary>
     public int PathHash;
@@ -57,7 +59,7 @@ internal class TreeNode(string name, TreeNode? parent)
                 (creates, count, childrenZxid) = (children.Creates, children.Count, children.ChangedZxid);
             return new ZnodeStat(
                 CreatedZxid, ModifiedZxid, CreatedTime, ModifiedTime, Version, unchecked((int)(2 * creates - count)), AclVersion: 0,
-                Owner, Data?.Length ?? 0, count, childrenZxid);
+                Owner, DataLength, count, childrenZxid);
         }
     }
 

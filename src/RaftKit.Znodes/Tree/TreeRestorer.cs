@@ -49,7 +49,7 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
         reader.ReadArrayHeader(TreeCapture.NodeFields);
         var path = reader.ReadRequiredString();
         Invariant.Holds(ZnodePath.IsValid(path, out _), $"a snapshot of the tree holds a node whose path no node can have: {path}");
-        var data = reader.TryReadNil() ? null : reader.ReadBytesMemory().ToArray();
+        var data = reader.TryReadNil() ? default : reader.ReadBytesMemory();
         var (createdZxid, modifiedZxid) = (reader.ReadInt64(), reader.ReadInt64());
         var (createdTime, modifiedTime) = (reader.ReadInt64(), reader.ReadInt64());
         var version = reader.ReadInt32();

@@ -9,11 +9,12 @@ namespace RaftKit.Znodes.Tree;
 /// </summary>
 internal sealed class TreeStore
 {
-    /// <summary>What a node costs besides its name and data: the object, its bucket, slot and place among the children.</summary>
+    /// <summary>What a node costs besides its name and data: the object, its bucket, slot, place among the children, its data's header and slack.</summary>
     private const int NodeBytes = 200;
 
     private readonly NodeMap _map = new();
     private readonly SlotTable _slots = new();
+    private readonly DataPages _data;
     private TreeCapture? _capture;
     private int _captures;
 
@@ -23,10 +24,11 @@ internal sealed class TreeStore
     /// <param name="forRestore">Whether a snapshot will give the root's fields too.</param>
     public TreeStore(bool forRestore = false)
     {
-        Root = new TreeNode("", null) { ContentHash = TreeDigest.Content(ZnodePath.Root, null) };
+        _data = new DataPages(_slots);
+        Root = new TreeNode("", null) { ContentHash = TreeDigest.Content(ZnodePath.Root, default) };
         if (forRestore)
             Root.CreatedZxid = Unfilled;
-        AddToIndexes(Root, ZnodePath.Root);
+        AddToIndexes(Root, ZnodePath.Root, default);
         Digest = TreeDigest.Of(Root);
     }
 
@@ -51,15 +53,20 @@ internal sealed class TreeStore
         return path is ZnodePath.Root ? Root : _map.Find(path, NodeMap.Hash(path), maxSteps, out gaveUp);
     }
 
+    /// <summary>
+    /// A node's data: <c>default</c> if it is null. Never changed in place; but a small part of a page, so whoever keeps it long takes a copy.
+    /// Any thread, as <see cref="DataPages.Of"/>.
+    /// </summary>
+    public ReadOnlyMemory<byte> DataOf(TreeNode node) => _data.Of(node);
+
     /// <summary>Creates a child. The caller has checked that it may.</summary>
     public TreeNode Create(TreeNode parent, string path, ReadOnlySpan<char> name, ReadOnlyMemory<byte> data, long owner, in TreeStamp stamp)
     {
         var node = NewNode(parent, name.ToString(), owner);
-        node.Data = Keep(data);
         node.CreatedZxid = node.ModifiedZxid = stamp.Zxid;
         node.CreatedTime = node.ModifiedTime = stamp.Time;
-        node.ContentHash = TreeDigest.Content(path, node.Data);
-        Link(node, path, stamp.Zxid, creates: 1);
+        node.ContentHash = TreeDigest.Content(path, data);
+        Link(node, path, data, stamp.Zxid, creates: 1);
         return node;
     }
 
@@ -69,13 +76,11 @@ internal sealed class TreeStore
     public void SetData(TreeNode node, string path, ReadOnlyMemory<byte> data, in TreeStamp stamp)
     {
         BeforeChange(node);
-        Bytes -= node.Data?.Length ?? 0;
-        node.Data = Keep(data);
-        Bytes += node.Data?.Length ?? 0;
+        PutData(node, data);
         node.Version = unchecked(node.Version + 1);
         node.ModifiedZxid = stamp.Zxid;
         node.ModifiedTime = stamp.Time;
-        node.ContentHash = TreeDigest.Content(path, node.Data);
+        node.ContentHash = TreeDigest.Content(path, data);
         AfterChange(node);
     }
 
@@ -83,14 +88,14 @@ internal sealed class TreeStore
     public void UndoCreate(TreeNode node, long parentsChildrenZxid) => Unlink(node, parentsChildrenZxid, creates: -1);
 
     /// <summary>Takes back a deletion of the entry at hand: the node returns as it was.</summary>
-    public void UndoDelete(TreeNode node, string path, long parentsChildrenZxid) => Link(node, path, parentsChildrenZxid, creates: 0);
+    public void UndoDelete(TreeNode node, string path, ReadOnlyMemory<byte> data, long parentsChildrenZxid) =>
+        Link(node, path, data, parentsChildrenZxid, creates: 0);
 
     /// <summary>Takes back a change of data of the entry at hand.</summary>
     public void UndoSetData(TreeNode node, in DataBefore before)
     {
         BeforeChange(node);
-        Bytes += (before.Data?.Length ?? 0) - (node.Data?.Length ?? 0);
-        node.Data = before.Data;
+        PutData(node, before.Data);
         node.Version = before.Version;
         node.ModifiedZxid = before.ModifiedZxid;
         node.ModifiedTime = before.ModifiedTime;
@@ -103,7 +108,7 @@ internal sealed class TreeStore
     {
         var node = NewNode(parent, name.ToString(), owner);
         node.CreatedZxid = Unfilled;
-        AddToIndexes(node, path);
+        AddToIndexes(node, path, default);
         Digest += TreeDigest.Of(node);
 
         Digest -= TreeDigest.Of(parent);
@@ -118,8 +123,7 @@ internal sealed class TreeStore
     public void Fill(TreeNode node, string path, in NodeImage image)
     {
         Digest -= TreeDigest.Of(node);
-        Bytes += (image.Data?.Length ?? 0) - (node.Data?.Length ?? 0);
-        node.Data = image.Data;
+        PutData(node, image.Data);
         node.CreatedZxid = image.CreatedZxid;
         node.ModifiedZxid = image.ModifiedZxid;
         node.CreatedTime = image.CreatedTime;
@@ -131,7 +135,7 @@ internal sealed class TreeStore
             children.Creates = image.Creates;
             children.ChangedZxid = image.ChildrenZxid;
         }
-        node.ContentHash = TreeDigest.Content(path, node.Data);
+        node.ContentHash = TreeDigest.Content(path, image.Data);
         Digest += TreeDigest.Of(node);
     }
 
@@ -143,7 +147,7 @@ internal sealed class TreeStore
         {
             var node = _slots[slot];
             Invariant.Holds(
-                node.ContentHash == TreeDigest.Content(node.Path, node.Data), $"the kept content hash of {node.Path} is not that of its content");
+                node.ContentHash == TreeDigest.Content(node.Path, DataOf(node)), $"the kept content hash of {node.Path} is not that of its content");
             digest += TreeDigest.Of(node);
         }
         return digest;
@@ -164,12 +168,9 @@ internal sealed class TreeStore
     private static TreeNode NewNode(TreeNode parent, string name, long owner) =>
         owner == 0 ? new TreeNode(name, parent) : new EphemeralNode(name, parent, owner);
 
-    // The command's bytes belong to the log's buffer. Null stays null.
-    private static byte[]? Keep(ReadOnlyMemory<byte> data) => data.Equals(default) ? null : data.ToArray();
-
     private static ChildSet ChildrenOf(TreeNode node) => node.Children ??= new ChildSet { ChangedZxid = node.CreatedZxid };
 
-    private void Link(TreeNode node, string path, long parentsChildrenZxid, int creates)
+    private void Link(TreeNode node, string path, ReadOnlyMemory<byte> data, long parentsChildrenZxid, int creates)
     {
         var parent = node.Parent!;
         BeforeChange(parent);
@@ -179,7 +180,7 @@ internal sealed class TreeStore
         siblings.ChangedZxid = parentsChildrenZxid;
         AfterChange(parent);
 
-        AddToIndexes(node, path);
+        AddToIndexes(node, path, data);
         Digest += TreeDigest.Of(node);
     }
 
@@ -187,10 +188,11 @@ internal sealed class TreeStore
     {
         BeforeChange(node);
         _map.Remove(node);
-        _slots.Remove(node);
+        Bytes -= BytesOf(node);
+        _data.Drop(node);
+        _data.Moved(_slots.Remove(node));
         if (node is EphemeralNode ephemeral)
             Ephemerals.Remove(ephemeral);
-        Bytes -= BytesOf(node);
 
         var parent = node.Parent!;
         BeforeChange(parent);
@@ -201,18 +203,26 @@ internal sealed class TreeStore
         AfterChange(parent);
     }
 
-    private void AddToIndexes(TreeNode node, string path)
+    private void AddToIndexes(TreeNode node, string path, ReadOnlyMemory<byte> data)
     {
         node.PathHash = NodeMap.Hash(path);
         node.CapturedIn = _captures;
         _map.Add(node);
         _slots.Add(node);
+        _data.Put(node, data);
         if (node is EphemeralNode ephemeral)
             Ephemerals.Add(ephemeral);
         Bytes += BytesOf(node);
     }
 
-    private static long BytesOf(TreeNode node) => NodeBytes + 2 * node.Name.Length + (node.Data?.Length ?? 0);
+    private void PutData(TreeNode node, ReadOnlyMemory<byte> data)
+    {
+        Bytes -= node.DataLength;
+        _data.Put(node, data);
+        Bytes += node.DataLength;
+    }
+
+    private static long BytesOf(TreeNode node) => NodeBytes + 2 * node.Name.Length + node.DataLength;
 
     private void BeforeChange(TreeNode node)
     {
@@ -224,4 +234,4 @@ internal sealed class TreeStore
 }
 
 /// <summary>What a change of data changes, as it was before.</summary>
-internal readonly record struct DataBefore(byte[]? Data, int Version, long ModifiedZxid, long ModifiedTime, ulong ContentHash);
+internal readonly record struct DataBefore(ReadOnlyMemory<byte> Data, int Version, long ModifiedZxid, long ModifiedTime, ulong ContentHash);

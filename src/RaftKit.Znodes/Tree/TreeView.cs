@@ -28,13 +28,14 @@ internal sealed class TreeView(ZnodeTree tree, ReadGate gate) : IZnodeView
     {
         ArgumentNullException.ThrowIfNull(path);
         var (found, data, stat, zxid) = gate.Read(
-            tree, path, static (ZnodeTree tree, string path, bool exclusive, out (bool, byte[]?, ZnodeStat, long) seen) =>
+            tree, path, static (ZnodeTree tree, string path, bool exclusive, out (bool, ReadOnlyMemory<byte>, ZnodeStat, long) seen) =>
             {
-                var node = tree.Store.Find(path, exclusive ? int.MaxValue : MaxSteps, out var gaveUp);
-                seen = node is null ? default : (true, node.Data, node.Stat, tree.Zxid);
+                var store = tree.Store;
+                var node = store.Find(path, exclusive ? int.MaxValue : MaxSteps, out var gaveUp);
+                seen = node is null ? default : (true, store.DataOf(node), node.Stat, tree.Zxid);
                 return !gaveUp;
             });
-        return found ? new Znode(path, data, stat, zxid) : null;
+        return found ? new Znode(path, ZnodeTree.Copied(data), stat, zxid) : null;
     }
 
     public ZnodeChildren? GetChildren(string path)

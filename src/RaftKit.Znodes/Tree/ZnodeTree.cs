@@ -65,11 +65,11 @@ internal sealed class ZnodeTree
 
     public int CountEphemeralsOf(long sessionId) => _store.Ephemerals.CountOf(sessionId);
 
-    /// <summary>Reads a znode. Its data is never changed afterwards; <c>default</c> if it is null.</summary>
+    /// <summary>Reads a znode. Its data is a copy; <c>default</c> if it is null.</summary>
     public bool TryGet(string path, out ReadOnlyMemory<byte> data, out ZnodeStat stat)
     {
         var node = _store.Find(path);
-        data = node?.Data;
+        data = node is null ? default : Copied(_store.DataOf(node));
         stat = node?.Stat ?? default;
         return node is not null;
     }
@@ -179,7 +179,7 @@ internal sealed class ZnodeTree
 
         undo?.Add(new Undo(
             TreeChangeKind.DataChanged, node, set.Path, 0,
-            new DataBefore(node.Data, node.Version, node.ModifiedZxid, node.ModifiedTime, node.ContentHash)));
+            new DataBefore(_store.DataOf(node), node.Version, node.ModifiedZxid, node.ModifiedTime, node.ContentHash)));
         _store.SetData(node, set.Path, set.Data, stamp);
         changes.Add(new TreeChange(TreeChangeKind.DataChanged, set.Path, stamp.Zxid));
         return new ZnodeOperationResult(ZnodeError.None, set.Path, node.Stat);
@@ -197,7 +197,8 @@ internal sealed class ZnodeTree
         if (node.ChildCount > 0)
             return Refuse(ZnodeError.NotEmpty, delete.Path);
 
-        undo?.Add(new Undo(TreeChangeKind.Deleted, node, delete.Path, node.Parent!.ChildrenZxid, default));
+        undo?.Add(new Undo(
+            TreeChangeKind.Deleted, node, delete.Path, node.Parent!.ChildrenZxid, new DataBefore { Data = _store.DataOf(node) }));
         _store.Delete(node, stamp);
         changes.Add(new TreeChange(TreeChangeKind.Deleted, delete.Path, stamp.Zxid));
         return new ZnodeOperationResult(ZnodeError.None, delete.Path, default);
@@ -222,13 +223,16 @@ internal sealed class ZnodeTree
                 _store.UndoCreate(_store.Find(undo.Path)!, undo.ParentsChildrenZxid);
                 break;
             case TreeChangeKind.Deleted:
-                _store.UndoDelete(undo.Node!, undo.Path, undo.ParentsChildrenZxid);
+                _store.UndoDelete(undo.Node!, undo.Path, undo.Data.Data, undo.ParentsChildrenZxid);
                 break;
             case TreeChangeKind.DataChanged:
                 _store.UndoSetData(undo.Node!, undo.Data);
                 break;
         }
     }
+
+    /// <summary>For those outside, who may keep it: a slice would keep its whole page.</summary>
+    internal static ReadOnlyMemory<byte> Copied(ReadOnlyMemory<byte> data) => data.Equals(default) ? default : data.ToArray();
 
     private static bool IsExpected(TreeNode node, int version) => version == TreeCommand.AnyVersion || version == node.Version;
 

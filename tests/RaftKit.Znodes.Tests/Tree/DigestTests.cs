@@ -33,11 +33,11 @@ public sealed class DigestTests
         _scene.Create("/a", "x");
         var store = _scene.Tree.Store;
         var node = store.Find("/a")!;
-        var image = NodeImage.Of(node);
+        var image = NodeImage.Of(node, store.DataOf(node));
         var seen = new HashSet<ulong> { store.Digest };
         foreach (var changed in new[]
         {
-            image with { Data = null }, image with { Data = [] }, image with { Data = "y"u8.ToArray() }, image with { Data = "x\0"u8.ToArray() },
+            image with { Data = null }, image with { Data = Array.Empty<byte>() }, image with { Data = "y"u8.ToArray() }, image with { Data = "x\0"u8.ToArray() },
             image with { CreatedZxid = 9 }, image with { ModifiedZxid = 9 }, image with { CreatedTime = 9 }, image with { ModifiedTime = 9 },
             image with { Version = 9 }, image with { Creates = 9 }, image with { ChildrenZxid = 9 },
         })

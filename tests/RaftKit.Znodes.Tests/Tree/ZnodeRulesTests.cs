@@ -119,7 +119,7 @@ public sealed class ZnodeRulesTests
         _scene.Create("/a");
         var store = _scene.Tree.Store;
         var node = store.Find("/a")!;
-        store.Fill(node, "/a", NodeImage.Of(node) with { Creates = int.MaxValue });
+        store.Fill(node, "/a", NodeImage.Of(node, store.DataOf(node)) with { Creates = int.MaxValue });
 
         Assert.Equal("/a/n2147483647", _scene.Create("/a/n", "", CreateMode.PersistentSequential).Path);
         Assert.Equal("/a/n2147483648", _scene.Create("/a/n", "", CreateMode.PersistentSequential).Path);
@@ -202,8 +202,9 @@ public sealed class ZnodeRulesTests
     public void The_version_wraps_as_ZooKeepers_does()
     {
         _scene.Create("/a");
-        var node = _scene.Tree.Store.Find("/a")!;
-        _scene.Tree.Store.Fill(node, "/a", NodeImage.Of(node) with { Version = int.MaxValue });
+        var store = _scene.Tree.Store;
+        var node = store.Find("/a")!;
+        store.Fill(node, "/a", NodeImage.Of(node, store.DataOf(node)) with { Version = int.MaxValue });
         Assert.Equal(int.MinValue, _scene.Set("/a", "x", int.MaxValue).Stat.Version);
     }
 
