@@ -64,7 +64,7 @@ public sealed class SimulatedCluster
         oracle = new TreeOracle(_world);
         _checker = new SafetyChecker(_world);
         _world.MemberUp = _checker.Started;
-        _world.AfterTurn = (member, run, _) => _checker.AfterTurn(member, run);
+        _world.AfterTurn = _checker.AfterTurn;
     }
 
     /// <summary>Since the simulation began.</summary>

@@ -14,6 +14,8 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
 
     private IReadOnlyList<SeedResult> Failed => [.. Results.Where(r => r.Violation is not null).OrderBy(r => r.Seed)];
 
+    private int Undecided => Results.Count(r => r.HistoryUndecided);
+
     private FaultCounters Faults
     {
         get
@@ -59,6 +61,7 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             json.WriteNumber("watch_events", Results.Sum(r => r.WatchEvents));
             json.WriteNumber("recipe_leaders", Results.Sum(r => r.Elections));
             json.WriteNumber("snapshots_installed", Results.Sum(r => r.SnapshotsInstalled));
+            json.WriteNumber("histories_undecided", Undecided);
             json.WriteStartObject("faults");
             foreach (var (name, count) in Faults.All)
                 json.WriteNumber(name, count);

@@ -48,7 +48,7 @@ internal static class IdentityFile
     {
         var body = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(body);
-        writer.WriteArrayHeader(6);
+        writer.WriteArrayHeader(8);
         writer.Write(FormatVersion);
         writer.Write(identity.Member.Value);
         writer.Write(identity.Incarnation);
@@ -57,6 +57,14 @@ internal static class IdentityFile
         writer.WriteArrayHeader(identity.Founders.Count);
         foreach (var founder in identity.Founders)
             writer.Write(founder.Value);
+        writer.WriteArrayHeader(identity.RunEnds.Ends.Count);
+        foreach (var end in identity.RunEnds.Ends)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(end.Boot);
+            writer.Write(end.Batch);
+        }
+        writer.Write(identity.RolledBack);
         writer.Flush();
 
         var record = new ArrayBufferWriter<byte>();
@@ -77,43 +85,41 @@ internal static class IdentityFile
         directory.Sync();
     }
 
-    /// <summary>
-    /// Opens the directory for one more start of its member: checks that it is the member's, and counts the start, durably, before anything
-    /// else is done, so that others can tell an older copy of this disk by its older number.
-    /// </summary>
+    /// <summary>Reads the identity, and checks that the member may start here. Changes nothing.</summary>
     /// <param name="directory">The directory, locked.</param>
     /// <param name="member">Who starts here.</param>
-    /// <param name="clusterId">The cluster that the caller expects; null when it takes what it finds.</param>
-    /// <param name="founders">The members that a new cluster would be formed of; kept in a new directory only.</param>
-    /// <exception cref="DirectoryMismatchException">The directory is another member's or cluster's.</exception>
-    public static DirectoryIdentity Open(ILogDirectory directory, MemberId member, Guid? clusterId = null, IReadOnlyList<MemberId>? founders = null)
+    /// <returns>The identity; null in a directory that has none.</returns>
+    /// <exception cref="DirectoryMismatchException">The directory is another member's.</exception>
+    /// <exception cref="DirectoryRolledBackException">It is an old copy of itself, as others have found before.</exception>
+    public static DirectoryIdentity? Open(ILogDirectory directory, MemberId member)
     {
-        var found = Read(directory);
-        if (found is null)
-        {
-            found = new DirectoryIdentity(member, 0, 0, Guid.Empty, founders ?? []);
-        }
-        else if (found.Member != member)
+        if (Read(directory) is not { } found)
+            return null;
+        if (found.Member != member)
         {
             throw new DirectoryMismatchException(
                 $"{directory.Location} belongs to member {found.Member}, but member {member} was to start in it. "
                 + $"Start member {found.Member}, or give member {member} its own directory.");
         }
-        else if (clusterId is { } expected && expected != Guid.Empty && found.ClusterId != Guid.Empty && found.ClusterId != expected)
-        {
-            throw new DirectoryMismatchException(
-                $"{directory.Location} belongs to cluster {found.ClusterId}, but a member of cluster {expected} was to start in it. "
-                + "Check the configured directory.");
-        }
+        if (found.RolledBack.Length > 0)
+            throw new DirectoryRolledBackException($"{directory.Location} was found to be an old copy: {found.RolledBack}");
+        return found;
+    }
 
-        var started = found with { Boot = found.Boot + 1 };
+    /// <summary>
+    /// Counts a start, durably, before anything else in the directory is changed, and notes where the run before it left the log: others tell an
+    /// older copy of this disk by its older number, or by what that run had told them.
+    /// </summary>
+    public static DirectoryIdentity CountStart(ILogDirectory directory, DirectoryIdentity found, long lastBatch)
+    {
+        var started = found with { Boot = found.Boot + 1, RunEnds = found.RunEnds.With(new RunEnd(found.Boot, lastBatch)) };
         Write(directory, started);
         return started;
     }
 
     private static DirectoryIdentity Decode(MessagePackReader reader)
     {
-        reader.ReadArrayHeader(6);
+        reader.ReadArrayHeader(8);
         var version = reader.ReadInt32();
         if (version != FormatVersion)
             throw new MessagePackSerializationException($"format {version}, of which this version knows only {FormatVersion}");
@@ -126,6 +132,15 @@ internal static class IdentityFile
         var founders = new MemberId[reader.ReadArrayHeader()];
         for (var i = 0; i < founders.Length; i++)
             founders[i] = new MemberId(reader.ReadInt32());
-        return new DirectoryIdentity(member, incarnation, boot, new Guid(cluster.Span, bigEndian: true), founders);
+        var ends = new RunEnd[reader.ReadArrayHeader()];
+        for (var i = 0; i < ends.Length; i++)
+        {
+            reader.ReadArrayHeader(2);
+            ends[i] = new RunEnd(reader.ReadInt64(), reader.ReadInt64());
+        }
+        return new DirectoryIdentity(member, incarnation, boot, new Guid(cluster.Span, bigEndian: true), founders)
+        {
+            RunEnds = new RunEnds(ends), RolledBack = reader.ReadRequiredString(),
+        };
     }
 }

@@ -87,11 +87,21 @@ internal sealed record RecoveredLog(
 /// <param name="Boot">How often it was started in this life.</param>
 /// <param name="ClusterId">The cluster; empty until the first committed entry minted it.</param>
 /// <param name="Founders">The members that the cluster is formed of; empty when it joined an existing one.</param>
-internal sealed record DirectoryIdentity(MemberId Member, int Incarnation, long Boot, Guid ClusterId, IReadOnlyList<MemberId> Founders);
+internal sealed record DirectoryIdentity(MemberId Member, int Incarnation, long Boot, Guid ClusterId, IReadOnlyList<MemberId> Founders)
+{
+    /// <summary>Where each of the last runs before this start left the log: what other members were told is held against it.</summary>
+    public RunEnds RunEnds { get; init; } = RunEnds.None;
+
+    /// <summary>What other members found forgotten here; empty if nothing. From then on nobody starts in this directory.</summary>
+    public string RolledBack { get; init; } = "";
+}
 
 /// <summary>The durable log as the loop uses it.</summary>
 internal interface ILogStore : IEntryReader, IDisposable
 {
+    /// <summary>The number of the last batch written: grows through the whole life of the directory. Log lane only.</summary>
+    long LastBatch { get; }
+
     /// <summary>Writes a batch behind the last one. Log lane only. Not durable before <see cref="Sync"/>.</summary>
     void Write(LogBatch batch);
 
@@ -146,6 +156,12 @@ public sealed class DirectoryInUseException(string message) : IOException(messag
 
 /// <summary>The directory belongs to another cluster or member. Nothing was changed.</summary>
 public sealed class DirectoryMismatchException(string message) : IOException(message);
+
+/// <summary>
+/// The directory is an old copy of itself: other members were told of promises (votes, acknowledged entries) that it has forgotten, so this member must
+/// never again take part under its incarnation. It says so at every start; empty the directory, and the member joins anew.
+/// </summary>
+public sealed class DirectoryRolledBackException(string message) : IOException(message);
 
 /// <summary>The log cannot go on: a write or an fsync failed, and what was written since the last success may be lost. The node stops; what was acknowledged before is safe.</summary>
 public sealed class LogFailedException(string message, Exception? inner = null) : IOException(message, inner);

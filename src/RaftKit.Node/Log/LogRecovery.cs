@@ -5,7 +5,7 @@ namespace RaftKit.Node.Log;
 
 /// <summary>
 /// Finds what the files still say. Changes nothing: it tells which batches are surely durable, which whole ones behind them were read
-/// but may be durable or not, and which files count no more; <see cref="SegmentedLog.Open(ILogDirectory, SegmentedLogOptions, SnapshotStore, out RecoveredLog)"/>
+/// but may be durable or not, and which files count no more; <see cref="SegmentedLog.Open(ILogDirectory, SegmentedLogOptions, SnapshotStore, out RecoveredLog, Action{long})"/>
 /// then writes the log on in a fresh segment.
 /// </summary>
 internal sealed class LogRecovery
@@ -36,6 +36,9 @@ internal sealed class LogRecovery
 
     /// <summary>The highest segment number that was ever used here, as far as can be seen.</summary>
     public long LastSegment { get; private set; }
+
+    /// <summary>The last batch that is still here, whole; 0 if none.</summary>
+    public long LastWhole { get; private set; }
 
     /// <summary>The highest batch number that was ever used here, as far as can be seen.</summary>
     public long LastBatch { get; private set; }
@@ -134,6 +137,7 @@ internal sealed class LogRecovery
         Begun = true;
         var chain = FollowBack(head);
         var last = head.Batches[^1].Number;
+        LastWhole = last;
         if (last < floor)
             throw SegmentScan.Corrupt(
                 _directory.Location, head.Number, (long)head.BreakPage * PageFormat.PageSize, $"{head.Break}, but batch {floor} was durable");

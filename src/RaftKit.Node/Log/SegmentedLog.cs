@@ -63,6 +63,8 @@ internal sealed class SegmentedLog : ILogStore
     /// <summary>The index of the next entry to be written.</summary>
     public LogIndex Next => _index.Next;
 
+    public long LastBatch => _batch;
+
     /// <summary>How many files hold the log, the prepared one not counted.</summary>
     public int SegmentCount => _segments.Count;
 
@@ -77,15 +79,21 @@ internal sealed class SegmentedLog : ILogStore
     /// Reads the log, cuts what is torn behind its last whole batch, and goes on in a fresh segment that says where the old ones end: a
     /// torn page is never written over, and can never come back. When this returns, everything it found is durable.
     /// </summary>
+    /// <param name="directory">Where it lives.</param>
+    /// <param name="options">Sizes.</param>
+    /// <param name="snapshots">The snapshots beside it.</param>
+    /// <param name="recovered">What was found.</param>
+    /// <param name="beforeChanges">Hears which whole batch is the last, once everything is read and before anything is written.</param>
     /// <exception cref="LogCorruptException">Something durable does not read back. Nothing was changed.</exception>
     /// <exception cref="LogFailedException">The disk refused. What was durable still is.</exception>
-    public static SegmentedLog Open(ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered)
+    public static SegmentedLog Open(
+        ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered, Action<long>? beforeChanges = null)
     {
         var found = LogRecovery.Read(directory);
         var log = new SegmentedLog(directory, options, found);
         try
         {
-            recovered = log.Recover(found, snapshots);
+            recovered = log.Recover(found, snapshots, beforeChanges);
             return log;
         }
         catch
@@ -184,7 +192,7 @@ internal sealed class SegmentedLog : ILogStore
             segment.LastIndex = LogIndex.Min(segment.LastIndex, next.Previous);
     }
 
-    private RecoveredLog Recover(LogRecovery found, SnapshotStore snapshots)
+    private RecoveredLog Recover(LogRecovery found, SnapshotStore snapshots, Action<long>? beforeChanges)
     {
         var state = found.State;
         if (!found.Begun && (snapshots.Newest is not null || _options.MustExist))
@@ -211,6 +219,7 @@ internal sealed class SegmentedLog : ILogStore
             rest = new LogBatch { Term = state.Term, Vote = state.Vote, ResetTo = snapshot, PeerBoots = rest.PeerBoots };
         }
 
+        beforeChanges?.Invoke(found.LastWhole);
         // One batch, and so all of it or nothing: once the fresh segment is begun, the old tail counts no more.
         Write(rest);
         if (_active is null)

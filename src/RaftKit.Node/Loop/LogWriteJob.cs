@@ -12,6 +12,9 @@ internal sealed class LogWriteJob(ILogStore store, LogBatch batch, PersistReques
 
     public IReadOnlyList<PeerBoot> Boots => batch.PeerBoots;
 
+    /// <summary>The last batch of the log once this is durable.</summary>
+    public long LastBatch { get; private set; }
+
     /// <summary>Sent once this is durable. Loop thread only.</summary>
     public List<Message> Held { get; } = [];
 
@@ -20,6 +23,7 @@ internal sealed class LogWriteJob(ILogStore store, LogBatch batch, PersistReques
     protected override void Run()
     {
         store.Write(batch);
+        LastBatch = store.LastBatch;
         counters.LogBatchesCount++;
         counters.EntriesWrittenCount += batch.Entries.Count;
         if (SyncDeferred)

@@ -85,7 +85,7 @@ internal sealed partial class NodeLoop
         {
             if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 })
                 return;
-            if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop.Now.UnixMilliseconds) is { } reply)
+            if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
                 loop._ports.Transport.Send(from, reply);
         }
 
@@ -122,7 +122,7 @@ internal sealed partial class NodeLoop
 
         private void TakeIdentity(Func<RestoredState> take)
         {
-            loop.BeginConsensus(take());
+            loop.BeginConsensus(take(), StartJudgement.NotNeeded);
             loop.AnnounceSelf();
             // The links of before were made by a member without an identity: they are made again under the new one.
             foreach (var link in loop._links.AllLinks)

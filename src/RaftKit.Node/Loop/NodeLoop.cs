@@ -38,6 +38,8 @@ internal sealed partial class NodeLoop : ILoopServices
     private readonly SnapshotKeeper _snapshots;
     private readonly Formation _formation;
     private readonly GracefulStop _stop;
+    private StartJudgement _judgement = StartJudgement.NotNeeded;
+    private long _durableBatch;
     private TimeSpan? _tickLateness;
     private bool _forwardRefused;
     private bool _participating;
@@ -102,7 +104,10 @@ internal sealed partial class NodeLoop : ILoopServices
     {
         Now = now;
         if (_storage.Open())
-            BeginConsensus(_storage.Recover());
+        {
+            var restored = _storage.Recover();
+            BeginConsensus(restored, new StartJudgement(_options.Members.Keys.Where(m => m != Self), _options.ElectionTicks));
+        }
         AnnounceSelf();
         _ports.Transport.SetPeers(_options.Members.Where(m => m.Key != Self).ToDictionary());
         _participating = true;
@@ -247,14 +252,21 @@ internal sealed partial class NodeLoop : ILoopServices
             case PeerMessage.JoinReply reply:
                 _formation.JoinAnswered(from, reply);
                 return;
+            case PeerMessage.StartJudged judged:
+                Judged(from, judged);
+                return;
         }
-        if (_links.Pass(link, message) == Admission.Admitted)
+        var admission = _links.Pass(link, message);
+        if (admission == Admission.Admitted)
             Deliver(from, message);
+        else if (admission == Admission.Refused && _links.VerdictOn(link) is { } verdict)
+            _ports.Transport.Send(from, verdict);
     }
 
     private void Deliver(MemberId from, PeerMessage message)
     {
-        if (Core is not { } core)
+        // Not even a heartbeat is answered before the start is judged: the answer says that no newer term was heard of.
+        if (Core is not { } core || !_judgement.IsOver)
             return;
         switch (message)
         {
@@ -290,14 +302,35 @@ internal sealed partial class NodeLoop : ILoopServices
         }
         if (_links.Up(link, hello, ClusterId, Core?.Membership ?? Membership.Empty) is { } refusal)
         {
-            LogLinkRefused(_ports.Logger, hello.Member.Value, refusal);
-            _ports.Transport.Refuse(link, refusal);
+            LogLinkRefused(_ports.Logger, hello.Member.Value, refusal.Reason);
+            // Who is rolled back hears so over the link, and stops; until then nothing that it says is heard.
+            if (_links.VerdictOn(link) is { } verdict)
+                _ports.Transport.Send(hello.Member, verdict);
+            else
+                _ports.Transport.Refuse(link, refusal.Reason);
             return;
         }
+        if (hello.Incarnation != 0)
+            _ports.Transport.Send(hello.Member, new PeerMessage.StartJudged(hello.Incarnation, hello.Boot, ""));
         Core?.PeerUnreachable(hello.Member);
         foreach (var participant in _participants)
             participant.LinkChanged(hello.Member, true);
         _formation.LinkChanged(hello.Member, true);
+    }
+
+    /// <summary>Another member has held this start against what it was told before.</summary>
+    private void Judged(MemberId by, PeerMessage.StartJudged judged)
+    {
+        if ((judged.Incarnation, judged.Boot) != (Incarnation, Boot) || Core is null)
+            return;
+        if (judged.Refusal.Length == 0)
+        {
+            _judgement.Admitted(by);
+            return;
+        }
+        // Durably, so that no later start votes before somebody refuses it again.
+        _storage.MarkRolledBack(judged.Refusal);
+        throw new DirectoryRolledBackException($"{_ports.Directory.Location} is an old copy, as member {by} found: {judged.Refusal}");
     }
 
     private void LinkDown(NodeInput.LinkDown down)
@@ -323,7 +356,9 @@ internal sealed partial class NodeLoop : ILoopServices
 
     private void Tick(TimeSpan lateness)
     {
-        Core?.Tick();
+        _judgement.Tick();
+        if (_judgement.IsOver)
+            Core?.Tick();
         Core?.TrimMemory(_options.KeepMemoryBytes);
         _reads.Tick();
         _formation.Tick();
@@ -376,7 +411,7 @@ internal sealed partial class NodeLoop : ILoopServices
             _snapshots.WriteChunk(core, chunk);
         Persist(core, effects);
         foreach (var message in effects.Messages)
-            _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
+            Send(message);
         foreach (var send in effects.SnapshotSends)
             _snapshots.ReadForPeer(send);
         foreach (var grant in effects.Reads)
@@ -401,8 +436,10 @@ internal sealed partial class NodeLoop : ILoopServices
             return;
         }
         foreach (var message in effects.MessagesOncePersisted)
-            _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
+            Send(message);
     }
+
+    private void Send(Message message) => _ports.Transport.Send(message.To, new PeerMessage.Raft(message, _durableBatch));
 
     private void Write(RaftCore core, PersistRequest? request, LogIndex? truncateFrom, Entry[] entries, SnapshotMark? resetTo)
     {
@@ -436,8 +473,9 @@ internal sealed partial class NodeLoop : ILoopServices
         Invariant.Holds(_writing.TryDequeue(out var oldest) && oldest == written, "log writes end in the order in which they were submitted");
         if (written.Request is { } request)
             Core!.Persisted(request);
+        _durableBatch = written.LastBatch;
         foreach (var message in written.Held)
-            _ports.Transport.Send(message.To, new PeerMessage.Raft(message));
+            Send(message);
         _links.Remembered(written.Boots, Deliver);
     }
 
@@ -516,11 +554,16 @@ internal sealed partial class NodeLoop : ILoopServices
     }
 
     private void AnnounceSelf() =>
-        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members[Self], HostProcess));
+        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members[Self], HostProcess)
+        {
+            RunEnds = _storage.Identity?.RunEnds ?? RunEnds.None,
+        });
 
     /// <summary>This member has an identity and a log: from here on it is a Raft member.</summary>
-    private void BeginConsensus(RestoredState restored)
+    private void BeginConsensus(RestoredState restored, StartJudgement judgement)
     {
+        _judgement = judgement;
+        _durableBatch = _storage.Log.LastBatch;
         _pending.Proposer = new ProposerId(Self, Incarnation, Boot);
         _links.Restore(_storage.RememberedBoots);
         _snapshots.Store = _storage.Snapshots;

@@ -23,19 +23,21 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     public bool Open()
     {
         _lock = directory.Lock();
-        if (IdentityFile.Read(directory) is null)
-            return false;
-        // Counts the start, durably, before anybody hears of it: an older number shows a directory that was rolled back.
         Identity = IdentityFile.Open(directory, options.Self);
-        return true;
+        return Identity is not null;
     }
 
-    /// <summary>Reads back what is durable, into the state machines and for the core.</summary>
-    public RestoredState Recover()
+    /// <summary>
+    /// Reads back what is durable, into the state machines and for the core. Counts the start, durably, before anybody hears of it: an older number
+    /// shows a directory that was rolled back.
+    /// </summary>
+    public RestoredState Recover() => Recover(lastBatch => Identity = IdentityFile.CountStart(directory, Identity!, lastBatch));
+
+    private RestoredState Recover(Action<long>? beforeChanges)
     {
         Snapshots = SnapshotStore.Open(directory);
         // An identity says that there was a log: without one, a vote was lost, and must not be given again.
-        _log = SegmentedLog.Open(directory, options.Log with { MustExist = true }, Snapshots, out var recovered);
+        _log = SegmentedLog.Open(directory, options.Log with { MustExist = true }, Snapshots, out var recovered, beforeChanges);
         RememberedBoots = recovered.PeerBoots;
         var membership = Membership.Empty;
         var at = LogIndex.Zero;
@@ -76,6 +78,13 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
         IdentityFile.Write(directory, Identity);
     }
 
+    /// <summary>Others found that this directory is an old copy: no start in it takes part any more.</summary>
+    public void MarkRolledBack(string reason)
+    {
+        Identity = Identity! with { RolledBack = reason };
+        IdentityFile.Write(directory, Identity);
+    }
+
     public void Dispose()
     {
         _log?.Dispose();
@@ -94,7 +103,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
             log.Sync();
         }
         IdentityFile.Write(directory, Identity!);
-        return Recover();
+        return Recover(null);
     }
 
     private void Restore(SnapshotMark mark)

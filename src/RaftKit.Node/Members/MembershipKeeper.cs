@@ -13,8 +13,14 @@ internal static class MembershipKeeper
     private const long CaughtUp = 64;
 
     /// <summary>Answers a member without data, changing the membership first where that is needed.</summary>
+    /// <param name="core">The leader's core.</param>
+    /// <param name="request">Who asks.</param>
+    /// <param name="clusterId">The cluster.</param>
+    /// <param name="ready">Whether the leader has committed in its term.</param>
+    /// <param name="wasSeen">Whether a life of a member was ever seen to take part.</param>
+    /// <param name="now">Unix milliseconds.</param>
     /// <returns>The answer; null while the change is not committed: the member asks again.</returns>
-    public static PeerMessage.JoinReply? Join(RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, long now)
+    public static PeerMessage.JoinReply? Join(RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, Func<MemberIncarnation, bool> wasSeen, long now)
     {
         if (core.Role != RaftRole.Leader || !ready || clusterId == Guid.Empty)
             return new PeerMessage.JoinReply(false, clusterId, 0, core.Leader, "Not the leader, or not ready yet.");
@@ -34,8 +40,8 @@ internal static class MembershipKeeper
         if (core.Commit < core.MembershipIndex)
             return null;
         // A learner's incarnation never voted, so a member that lost its reply may have it once more. One that acknowledged entries and lost its disk again
-        // may not: they would still count for it, in its promotion and then in commits.
-        if (core.MatchOf(request.Member) == LogIndex.Zero)
+        // may not: they would still count for it, in its promotion and then in commits. Nor one that was seen: others would find that it forgot what it told them.
+        if (core.MatchOf(request.Member) == LogIndex.Zero && !wasSeen(current))
             return new PeerMessage.JoinReply(true, clusterId, current.Incarnation, core.Self, "");
         core.ProposeMembership(
             new Membership(

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Transport;
 
@@ -17,6 +18,11 @@ internal enum Admission
     Refused,
 }
 
+/// <summary>Why a link's peer is not heard.</summary>
+/// <param name="Reason">In words, with the values, and what to do.</param>
+/// <param name="IsRolledBack">Its disk has forgotten what it promised under this incarnation: it must never take part under it again.</param>
+internal sealed record LinkRefusal(string Reason, bool IsRolledBack);
+
 /// <summary>
 /// Who is at the other end of each link, and whether it may take part: a member that lost or rolled back its disk must never vote or acknowledge under
 /// the identity it had (DESIGN, promise 4). Decided on the loop, so that the simulator decides it too. Loop thread only.
@@ -26,6 +32,8 @@ internal sealed class PeerLinks
     private readonly Dictionary<long, Peer> _links = [];
     private readonly Dictionary<MemberId, long> _current = [];
     private readonly Dictionary<MemberId, PeerBoot> _remembered = [];
+    private readonly Dictionary<MemberId, HeardStart> _heard = [];
+    private readonly Dictionary<long, (PeerHello Hello, string Reason)> _rolledBack = [];
     private readonly List<PeerBoot> _toRemember = [];
 
     /// <summary>Starts that the next log batch must carry.</summary>
@@ -48,6 +56,11 @@ internal sealed class PeerLinks
     /// <summary>Whether this member has ever seen the other one take part.</summary>
     public bool Remembers(MemberId member) => _remembered.ContainsKey(member);
 
+    /// <summary>Whether this member has ever seen that incarnation of the other one take part.</summary>
+    public bool Remembers(MemberIncarnation life) =>
+        (_remembered.TryGetValue(life.Id, out var boot) && boot.Incarnation >= life.Incarnation)
+        || (_heard.TryGetValue(life.Id, out var heard) && heard.Hello.Incarnation >= life.Incarnation);
+
     /// <summary>The hello of the member's current link; null when there is none.</summary>
     public PeerHello? Current(MemberId member) => _current.TryGetValue(member, out var link) ? _links[link].Hello : null;
 
@@ -60,9 +73,11 @@ internal sealed class PeerLinks
 
     /// <summary>A link came up: judges its peer.</summary>
     /// <returns>Why the link is refused; null if it is not.</returns>
-    public string? Up(long link, PeerHello hello, Guid clusterId, Membership membership)
+    public LinkRefusal? Up(long link, PeerHello hello, Guid clusterId, Membership membership)
     {
         var refusal = Judge(hello, clusterId, membership);
+        if (refusal is { IsRolledBack: true })
+            _rolledBack[link] = (hello, refusal.Reason);
         if (refusal is not null)
             return refusal;
         var peer = new Peer(hello);
@@ -70,6 +85,8 @@ internal sealed class PeerLinks
         _current[hello.Member] = link;
         if (hello.Incarnation == 0)
             return null;
+        if (!_heard.TryGetValue(hello.Member, out var heard) || !heard.IsStart(hello))
+            _heard[hello.Member] = new HeardStart(hello);
         var boot = new PeerBoot(hello.Member, hello.Incarnation, hello.Boot);
         if (_remembered.TryGetValue(hello.Member, out var known) && known == boot)
             peer.Admission = Admission.Admitted;
@@ -90,8 +107,13 @@ internal sealed class PeerLinks
         }
     }
 
+    /// <summary>What a peer is to hear that was refused for good and speaks nevertheless: it may not have heard why.</summary>
+    public PeerMessage.StartJudged? VerdictOn(long link) =>
+        _rolledBack.TryGetValue(link, out var refused) ? new(refused.Hello.Incarnation, refused.Hello.Boot, refused.Reason) : null;
+
     public void Down(long link)
     {
+        _rolledBack.Remove(link);
         if (_links.Remove(link, out var peer) && _current.TryGetValue(peer.Hello.Member, out var current) && current == link)
             _current.Remove(peer.Hello.Member);
     }
@@ -101,6 +123,9 @@ internal sealed class PeerLinks
     {
         if (!_links.TryGetValue(link, out var peer) || _current[peer.Hello.Member] != link)
             return Admission.Refused;
+        // A promise, or the word of one: its sender's disk held all of it up to this batch.
+        if (message is PeerMessage.Raft { DurableBatch: var batch } && _heard.TryGetValue(peer.Hello.Member, out var heard) && batch > heard.Told)
+            heard.Told = batch;
         if (peer.Admission == Admission.Waiting && peer.Hello.Incarnation != 0)
             peer.Keep(message);
         return peer.Admission;
@@ -118,23 +143,26 @@ internal sealed class PeerLinks
         return outdated;
     }
 
-    private string? Judge(PeerHello hello, Guid clusterId, Membership membership)
+    private LinkRefusal? Judge(PeerHello hello, Guid clusterId, Membership membership)
     {
         if (clusterId != Guid.Empty && hello.ClusterId != Guid.Empty && hello.ClusterId != clusterId)
         {
-            return $"Member {hello.Member} belongs to cluster {hello.ClusterId}, this is cluster {clusterId}. Check the member's data directory and endpoints.";
+            return new($"Member {hello.Member} belongs to cluster {hello.ClusterId}, this is cluster {clusterId}. Check the member's data directory and endpoints.", false);
         }
         if (hello.Incarnation == 0)
             return null;
         if (Replaced(hello, membership) is { } replaced)
-            return replaced;
+            return new(replaced, false);
         if (_remembered.TryGetValue(hello.Member, out var known) && IsOlder(new PeerBoot(hello.Member, hello.Incarnation, hello.Boot), known.Incarnation, known.Boot))
         {
-            return $"Member {hello.Member} starts as incarnation {hello.Incarnation}, boot {hello.Boot}, but incarnation {known.Incarnation}, boot {known.Boot} of it "
-                + "was seen: its data directory is an old copy and may have forgotten votes. Empty the directory; the member then joins under a new incarnation.";
+            return RolledBack(hello, $"but incarnation {known.Incarnation}, boot {known.Boot} of it was seen");
         }
-        return null;
+        return _heard.TryGetValue(hello.Member, out var heard) && heard.WhatIsForgottenBy(hello) is { } forgotten ? RolledBack(hello, forgotten) : null;
     }
+
+    private static LinkRefusal RolledBack(PeerHello hello, string why) => new(
+        $"Member {hello.Member} starts as incarnation {hello.Incarnation}, boot {hello.Boot}, {why}: its data directory is an old copy and may have forgotten "
+        + "votes and entries. Empty the directory; the member then joins under a new incarnation.", true);
 
     private static string? Replaced(PeerHello hello, Membership membership)
     {
@@ -146,6 +174,39 @@ internal sealed class PeerLinks
 
     private static bool IsOlder(PeerBoot boot, int incarnation, long number) =>
         boot.Incarnation != incarnation ? boot.Incarnation < incarnation : boot.Boot < number;
+
+    /// <summary>The newest start of a member that was linked here, and the most that it told of what its disk holds.</summary>
+    private sealed class HeardStart(PeerHello hello)
+    {
+        public PeerHello Hello => hello;
+
+        /// <summary>The last batch of its log that it said to be synced. It promised nothing that is not in there.</summary>
+        public long Told { get; set; }
+
+        public bool IsStart(PeerHello other) => (other.Incarnation, other.Boot) == (hello.Incarnation, hello.Boot);
+
+        /// <summary>What a later hello's disk has surely held and does not hold; null if nothing.</summary>
+        public string? WhatIsForgottenBy(PeerHello later)
+        {
+            if (later.Incarnation != hello.Incarnation)
+                return null;
+            if (later.Boot == hello.Boot)
+            {
+                // The copy is of before that start was counted; or it is the very process that was linked before.
+                return later.Process != hello.Process && later.Process != HostProcess.Unknown && hello.Process != HostProcess.Unknown
+                    ? $"and so did another process of it (pid {hello.Process.Pid})"
+                    : null;
+            }
+            if (later.RunEnds.Of(hello.Boot) is { } end && end < Told)
+                return $"and its boot {hello.Boot} ended with batch {end} of its log, but batch {Told} was on its disk when it last spoke to this member";
+            foreach (var known in hello.RunEnds.Ends)
+            {
+                if (later.RunEnds.Of(known.Boot) is { } other && other != known.Batch)
+                    return $"and its boot {known.Boot} ended with batch {other} of its log, but it said {known.Batch} when it was boot {hello.Boot}";
+            }
+            return null;
+        }
+    }
 
     private sealed class Peer(PeerHello hello)
     {

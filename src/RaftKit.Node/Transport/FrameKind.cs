@@ -32,4 +32,5 @@ internal enum FrameKind : byte
     BootstrapAnswer = 52,
     JoinRequest = 53,
     JoinReply = 54,
+    StartJudged = 55,
 }

@@ -2,6 +2,7 @@ using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
 using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
 
 namespace RaftKit.Node.Transport;
 
@@ -40,7 +41,7 @@ internal enum RefusalCode : byte
 
 /// <summary>
 /// The link's own frames: hello [1, "RaftKit", version, attempt, cluster id, member, incarnation, boot, endpoint, [machine boot id, pid
-/// namespace, pid, start time]]; refusal [2, code, reason]; goodbye [3, reason].
+/// namespace, pid, start time], [[boot, last batch]...]]; refusal [2, code, reason]; goodbye [3, reason].
 /// </summary>
 internal static class HandshakeCodec
 {
@@ -48,7 +49,7 @@ internal static class HandshakeCodec
     public const int MaxBody = 4096;
 
     private const string Magic = "RaftKit";
-    private const int HelloElements = 10;
+    private const int HelloElements = 11;
     private const int LongestReason = 500;
 
     /// <summary>Writes a frame, with its length.</summary>
@@ -127,6 +128,13 @@ internal static class HandshakeCodec
         writer.Write(hello.Process.PidNamespace);
         writer.Write(hello.Process.Pid);
         writer.Write(hello.Process.StartTime);
+        writer.WriteArrayHeader(hello.RunEnds.Ends.Count);
+        foreach (var end in hello.RunEnds.Ends)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(end.Boot);
+            writer.Write(end.Batch);
+        }
     }
 
     // Magic and version stand first and never move: everything after them belongs to the version.
@@ -148,7 +156,22 @@ internal static class HandshakeCodec
         var endpoint = reader.ReadRequiredString();
         reader.ReadArrayHeader(4);
         var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
-        return new LinkFrame.Hello(version, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process));
+        return new LinkFrame.Hello(
+            version, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process) { RunEnds = ReadRunEnds(ref reader) });
+    }
+
+    private static RunEnds ReadRunEnds(ref MessagePackReader reader)
+    {
+        var count = reader.ReadArrayHeader();
+        if (count > RunEnds.Most)
+            throw new MalformedFrameException($"A hello tells of {count} runs; it is never more than {RunEnds.Most}.");
+        var ends = new RunEnd[count];
+        for (var i = 0; i < count; i++)
+        {
+            reader.ReadArrayHeader(2);
+            ends[i] = new RunEnd(reader.ReadNotNegative("boot number"), reader.ReadNotNegative("batch number"));
+        }
+        return new RunEnds(ends);
     }
 
     private static LinkFrame.Refusal ReadRefusal(ref MessagePackReader reader) =>

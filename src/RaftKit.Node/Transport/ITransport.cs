@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
 
 namespace RaftKit.Node.Transport;
@@ -36,6 +37,9 @@ internal interface ITransport
 internal sealed record PeerHello(
     Guid ClusterId, MemberId Member, int Incarnation, long Boot, string Endpoint, HostProcess Process)
 {
+    /// <summary>What its disk held at this start: where each of the runs before it left the log.</summary>
+    public RunEnds RunEnds { get; init; } = RunEnds.None;
+
     /// <summary>The protocol's version; links between different versions are refused with a clear error.</summary>
     public const int ProtocolVersion = 1;
 }

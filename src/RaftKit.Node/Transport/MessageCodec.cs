@@ -20,7 +20,7 @@ internal static class MessageCodec
         switch (message)
         {
             case PeerMessage.Raft m:
-                RaftMessageCodec.Write(ref writer, m.Message);
+                RaftMessageCodec.Write(ref writer, m.Message, m.DurableBatch);
                 break;
             case PeerMessage.ForwardProposals m:
                 WriteHead(ref writer, FrameKind.ForwardProposals, 3);
@@ -63,6 +63,12 @@ internal static class MessageCodec
                 writer.Write(m.Incarnation);
                 writer.Write(m.Leader);
                 writer.Write(m.Reason);
+                break;
+            case PeerMessage.StartJudged m:
+                WriteHead(ref writer, FrameKind.StartJudged, 3);
+                writer.Write(m.Incarnation);
+                writer.Write(m.Boot);
+                writer.Write(m.Refusal);
                 break;
             default:
                 throw new InvariantBrokenException($"The codec knows no {message.GetType().Name}: every peer message needs a frame kind.");
@@ -130,7 +136,8 @@ internal static class MessageCodec
         switch (kind)
         {
             case >= FrameKind.VoteRequest and <= FrameKind.TimeoutNow:
-                return new PeerMessage.Raft(RaftMessageCodec.Read(ref reader, kind, elements, body));
+                var core = RaftMessageCodec.Read(ref reader, kind, elements, body, out var durable);
+                return new PeerMessage.Raft(core, durable);
             case FrameKind.ForwardProposals:
                 CheckElements(kind, 3, elements);
                 return ReadForward(ref reader);
@@ -155,6 +162,10 @@ internal static class MessageCodec
                 return new PeerMessage.JoinReply(
                     reader.ReadBoolean(), reader.ReadGuid(), reader.ReadSmallNotNegative("incarnation"), reader.ReadMemberOrNone(),
                     reader.ReadRequiredString());
+            case FrameKind.StartJudged:
+                CheckElements(kind, 3, elements);
+                return new PeerMessage.StartJudged(
+                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadRequiredString());
             default:
                 throw new MalformedFrameException(
                     $"A frame of kind {(byte)kind} came, which protocol version {PeerHello.ProtocolVersion} does not have between two hellos.");

@@ -6,7 +6,11 @@ namespace RaftKit.Node.Transport;
 internal abstract record PeerMessage
 {
     /// <summary>A message of the consensus core.</summary>
-    public sealed record Raft(Message Message) : PeerMessage;
+    /// <param name="Message">The message.</param>
+    /// <param name="DurableBatch">
+    /// The last batch of the sender's log that was synced when it sent this: whatever the message promises is in that batch or before it. 0 when it does not say.
+    /// </param>
+    public sealed record Raft(Message Message, long DurableBatch = 0) : PeerMessage;
 
     /// <summary>Proposals forwarded to the leader, in the proposer's sequence.</summary>
     /// <param name="Proposer">Whose.</param>
@@ -32,6 +36,12 @@ internal abstract record PeerMessage
 
     /// <summary>A member without data asks to be taken in under a new incarnation.</summary>
     public sealed record JoinRequest(MemberId Member, string Endpoint) : PeerMessage;
+
+    /// <summary>Tells a member that was linked what this one knows of the disk that it started on: whether it may vote and acknowledge.</summary>
+    /// <param name="Incarnation">Which start is judged: of this incarnation...</param>
+    /// <param name="Boot">...and with this number.</param>
+    /// <param name="Refusal">What the disk has forgotten; empty if nothing that is known here.</param>
+    public sealed record StartJudged(int Incarnation, long Boot, string Refusal) : PeerMessage;
 
     /// <summary>Answers a <see cref="JoinRequest"/>: the committed identity to start under, or where to ask, or why not.</summary>
     public sealed record JoinReply(bool Accepted, Guid ClusterId, int Incarnation, MemberId Leader, string Reason) : PeerMessage;

@@ -4,91 +4,92 @@ using RaftKit.Node.Encoding;
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// The consensus core's messages: [kind, from, to, term, ...]. Which fields follow, and how many, stands in one line each below; the
+/// The consensus core's messages: [kind, from, to, term, durable batch, ...]. Which fields follow, and how many, stands in one line each below; the
 /// reader takes them in the same order.
 /// </summary>
 internal static class RaftMessageCodec
 {
-    // kind, from, to, term
-    private const int Head = 4;
+    // kind, from, to, term, durable batch
+    private const int Head = 5;
 
-    public static void Write(ref MessagePackWriter writer, Message message)
+    public static void Write(ref MessagePackWriter writer, Message message, long durableBatch)
     {
         switch (message)
         {
             case VoteRequest m:
-                WriteHead(ref writer, FrameKind.VoteRequest, 4, m);
+                WriteHead(ref writer, FrameKind.VoteRequest, 4, m, durableBatch);
                 writer.Write(m.PreVote);
                 writer.Write(m.LastIndex);
                 writer.Write(m.LastTerm);
                 writer.Write(m.Transfer);
                 break;
             case VoteReply m:
-                WriteHead(ref writer, FrameKind.VoteReply, 2, m);
+                WriteHead(ref writer, FrameKind.VoteReply, 2, m, durableBatch);
                 writer.Write(m.PreVote);
                 writer.Write(m.Granted);
                 break;
             case AppendRequest m:
-                WriteHead(ref writer, FrameKind.AppendRequest, 4, m);
+                WriteHead(ref writer, FrameKind.AppendRequest, 4, m, durableBatch);
                 writer.Write(m.PreviousIndex);
                 writer.Write(m.PreviousTerm);
                 writer.Write(m.Commit);
                 WriteEntries(ref writer, m);
                 break;
             case AppendReply m:
-                WriteHead(ref writer, FrameKind.AppendReply, 4, m);
+                WriteHead(ref writer, FrameKind.AppendReply, 4, m, durableBatch);
                 writer.Write(m.Accepted);
                 writer.Write(m.Index);
                 writer.Write(m.HintIndex);
                 writer.Write(m.HintTerm);
                 break;
             case Heartbeat m:
-                WriteHead(ref writer, FrameKind.Heartbeat, 2, m);
+                WriteHead(ref writer, FrameKind.Heartbeat, 2, m, durableBatch);
                 writer.Write(m.Commit);
                 writer.Write(m.ReadToken);
                 break;
             case HeartbeatReply m:
-                WriteHead(ref writer, FrameKind.HeartbeatReply, 1, m);
+                WriteHead(ref writer, FrameKind.HeartbeatReply, 1, m, durableBatch);
                 writer.Write(m.ReadToken);
                 break;
             case ReadIndexRequest m:
-                WriteHead(ref writer, FrameKind.ReadIndexRequest, 1, m);
+                WriteHead(ref writer, FrameKind.ReadIndexRequest, 1, m, durableBatch);
                 writer.Write(m.Token);
                 break;
             case ReadIndexReply m:
-                WriteHead(ref writer, FrameKind.ReadIndexReply, 3, m);
+                WriteHead(ref writer, FrameKind.ReadIndexReply, 3, m, durableBatch);
                 writer.Write(m.Token);
                 writer.Write(m.Refused);
                 writer.Write(m.Index);
                 break;
             case SnapshotChunk m:
-                WriteHead(ref writer, FrameKind.SnapshotChunk, 4, m);
+                WriteHead(ref writer, FrameKind.SnapshotChunk, 4, m, durableBatch);
                 WriteMark(ref writer, m.Snapshot);
                 writer.Write(m.Offset);
                 writer.Write(m.Checksum);
                 writer.Write(m.Data.Span);
                 break;
             case SnapshotReply m:
-                WriteHead(ref writer, FrameKind.SnapshotReply, 3, m);
+                WriteHead(ref writer, FrameKind.SnapshotReply, 3, m, durableBatch);
                 writer.Write(m.SnapshotIndex);
                 writer.Write(m.NextOffset);
                 writer.Write(m.Installed);
                 break;
             case TimeoutNow m:
-                WriteHead(ref writer, FrameKind.TimeoutNow, 0, m);
+                WriteHead(ref writer, FrameKind.TimeoutNow, 0, m, durableBatch);
                 break;
             default:
                 throw new InvariantBrokenException($"The codec knows no {message.GetType().Name}: every message of the core needs a frame kind.");
         }
     }
 
-    public static Message Read(ref MessagePackReader reader, FrameKind kind, int elements, ReadOnlyMemory<byte> body)
+    public static Message Read(ref MessagePackReader reader, FrameKind kind, int elements, ReadOnlyMemory<byte> body, out long durableBatch)
     {
         if (elements != Head + FieldsOf(kind))
             throw new MalformedFrameException($"A {kind} has {Head + FieldsOf(kind)} elements, this one has {elements}.");
         var from = reader.ReadMember();
         var to = reader.ReadMember();
         var term = reader.ReadTerm();
+        durableBatch = reader.ReadNotNegative("batch number");
         return kind switch
         {
             FrameKind.VoteRequest => new VoteRequest
@@ -135,13 +136,14 @@ internal static class RaftMessageCodec
         _ => 0,
     };
 
-    private static void WriteHead(ref MessagePackWriter writer, FrameKind kind, int fields, Message message)
+    private static void WriteHead(ref MessagePackWriter writer, FrameKind kind, int fields, Message message, long durableBatch)
     {
         writer.WriteArrayHeader(Head + fields);
         writer.Write((byte)kind);
         writer.Write(message.From);
         writer.Write(message.To);
         writer.Write(message.Term);
+        writer.Write(durableBatch);
     }
 
     // An entry's index is its place after the previous one: it does not travel.

@@ -29,6 +29,14 @@ internal sealed class DurableLog
     /// <summary>From here on, what is synced may be found cut: a batch that cuts it was written, and may have reached the disk without a sync.</summary>
     public LogIndex MayBeCutFrom { get; private set; } = Never;
 
+    /// <summary>As it is now, to be held against what is there later.</summary>
+    public DurableLog Copy()
+    {
+        var copy = new DurableLog { Term = Term, Vote = Vote, Base = Base };
+        copy._entries.AddRange(_entries);
+        return copy;
+    }
+
     private static LogIndex Never => new(long.MaxValue);
 
     public void Attempt(LogBatch batch)

@@ -21,6 +21,9 @@ internal sealed class SafetyChecker
     private readonly SortedDictionary<Term, LogIndex> _committedIn = [];
     private readonly HashSet<MemberIncarnation> _promised = [];
     private readonly HashSet<MemberIncarnation> _lost = [];
+    private readonly HashSet<MemberIncarnation> _rolledBack = [];
+    private readonly Dictionary<MemberIncarnation, DurableLog> _beforeDamage = [];
+    private readonly Dictionary<(int Process, MemberId From), Told> _told = [];
 
     public SafetyChecker(SimulatedWorld world)
     {
@@ -52,15 +55,54 @@ internal sealed class SafetyChecker
     }
 
     /// <summary>The member's disk was emptied: its incarnation must never be heard of again if it ever promised anything.</summary>
-    public void Wiped(SimulatedMember member, int incarnation)
+    public void Wiped(SimulatedMember member)
     {
-        if (incarnation != 0)
-            _lost.Add(new MemberIncarnation(member.Id, incarnation));
+        var mirror = _mirrors[member.Id];
+        var self = new MemberIncarnation(member.Id, mirror.Incarnation);
+        // One that promised nobody anything has lost nothing: it may form its cluster once more.
+        if (_promised.Contains(self))
+        {
+            _lost.Add(self);
+            _beforeDamage.TryAdd(self, mirror.Durable.Copy());
+        }
+        mirror.Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
+    }
+
+    /// <summary>An old copy of the member's disk was put back: it may start, and must neither vote nor acknowledge.</summary>
+    public void RolledBack(SimulatedMember member, int incarnation)
+    {
+        var self = new MemberIncarnation(member.Id, incarnation);
+        _rolledBack.Add(self);
+        _beforeDamage.TryAdd(self, _mirrors[member.Id].Durable.Copy());
         _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
     }
 
-    public void AfterTurn(SimulatedMember member, SimulatedRun run)
+    /// <summary>What the member's disk surely holds now. What others are told is gathered from here on.</summary>
+    public DurableLog CopyDurable(SimulatedMember member)
     {
+        foreach (var key in _told.Keys.Where(k => k.From == member.Id).ToArray())
+            _told.Remove(key);
+        return _mirrors[member.Id].Durable.Copy();
+    }
+
+    /// <summary>Whether this process was told, since the copy, of something that the other member's disk holds now, and did not then.</summary>
+    public bool WasToldMore(SimulatedRun witness, SimulatedMember member, DurableLog then)
+    {
+        if (!_told.TryGetValue((witness.Process.Number, member.Id), out var told))
+            return false;
+        var now = _mirrors[member.Id].Durable;
+        // What was acknowledged may have been overwritten since: then the disk need not hold it any more.
+        return told.Term > then.Term || (told.Vote == then.Term && then.Vote.IsNone)
+            || (told.Index > then.Last && told.Index <= now.Last) || (now.TermAt(told.Index) is { } term && !then.Holds(told.Index, term));
+    }
+
+    public void AfterTurn(SimulatedMember member, SimulatedRun run, IReadOnlyList<NodeInput> inputs)
+    {
+        foreach (var input in inputs)
+        {
+            if (input is NodeInput.Received { Message: PeerMessage.Raft { Message: var raft }, From: var from })
+                Hear(run, from, raft);
+        }
         if (run.Loop.IsStopped || run.Loop.Core is not { } core)
             return;
         var mirror = _mirrors[member.Id];
@@ -93,7 +135,7 @@ internal sealed class SafetyChecker
         mirror.HasCore = true;
         mirror.Take(core);
         var self = new MemberIncarnation(member.Id, run.Loop.Incarnation);
-        Require(!_lost.Contains(self) || !_promised.Contains(self), 17, $"member {self} lost its disk and is back under the same incarnation");
+        Require(!_lost.Contains(self), 17, $"member {self} lost its disk and is back under the same incarnation");
         if (run.Loop.Incarnation == mirror.Incarnation)
         {
             Require(core.Term >= durable.Term, 2, $"member {self} restarted in term {core.Term}, though term {durable.Term} was synced");
@@ -241,6 +283,14 @@ internal sealed class SafetyChecker
         var self = new MemberIncarnation(member.Id, run.Loop.Incarnation);
         switch (raft)
         {
+            case VoteRequest { PreVote: false }:
+                // A vote for itself.
+                Promise(self, raft.Term);
+                break;
+            case HeartbeatReply { ReadToken: > 0 }:
+                // The word that no newer term was heard of.
+                Require(!_rolledBack.Contains(self), 17, $"member {self} has an old copy of its disk, and confirms a leader in term {raft.Term}");
+                break;
             case VoteReply { Granted: true, PreVote: false }:
                 Promise(self, raft.Term);
                 // A later term on the disk keeps the promise as well: it never votes in this one again.
@@ -266,13 +316,17 @@ internal sealed class SafetyChecker
     private void Promise(MemberIncarnation self, Term term)
     {
         Require(!_lost.Contains(self), 17, $"member {self} lost its disk, and votes or acknowledges in term {term} again");
+        Require(!_rolledBack.Contains(self), 17, $"member {self} has an old copy of its disk, and votes or acknowledges in term {term} again");
         _promised.Add(self);
     }
 
     private bool HoldsDurably(MemberIncarnation voter, LogIndex index, Term term)
     {
+        // What it acknowledged before its disk was damaged may be counted after that, by who cannot know yet: it will not vote against it.
+        if (_beforeDamage.TryGetValue(voter, out var before))
+            return before.Holds(index, term);
         var mirror = _mirrors[voter.Id];
-        return mirror.Incarnation == voter.Incarnation && !_lost.Contains(voter) && mirror.Durable.Holds(index, term);
+        return mirror.Incarnation == voter.Incarnation && mirror.Durable.Holds(index, term);
     }
 
     private void RequireMajority(Membership membership, Func<MemberIncarnation, bool> counts, int invariant, FormattableString what)
@@ -299,6 +353,34 @@ internal sealed class SafetyChecker
     {
         if (!fact)
             _world.Violate($"invariant {invariant}: {what.ToString()}");
+    }
+
+    private void Hear(SimulatedRun run, MemberId from, Message message)
+    {
+        if (message is not (VoteReply { Granted: true, PreVote: false } or VoteRequest { PreVote: false } or AppendReply { Accepted: true }
+            or SnapshotReply { Installed: true }))
+            return;
+        var key = (run.Process.Number, from);
+        if (!_told.TryGetValue(key, out var told) || told.Incarnation != _mirrors[from].Incarnation)
+            _told[key] = told = new Told { Incarnation = _mirrors[from].Incarnation };
+        told.Term = message.Term > told.Term ? message.Term : told.Term;
+        if (message is VoteReply or VoteRequest)
+            told.Vote = message.Term > told.Vote ? message.Term : told.Vote;
+        else
+            told.Index = LogIndex.Max(told.Index, message is AppendReply append ? append.Index : ((SnapshotReply)message).SnapshotIndex);
+    }
+
+    /// <summary>The most that a process was told of a member's promises.</summary>
+    private sealed class Told
+    {
+        public required int Incarnation { get; init; }
+
+        public Term Term { get; set; }
+
+        /// <summary>The newest term in which it was told of a vote.</summary>
+        public Term Vote { get; set; }
+
+        public LogIndex Index { get; set; }
     }
 
     /// <summary>What a member's core was after its last event, and what its disk holds.</summary>

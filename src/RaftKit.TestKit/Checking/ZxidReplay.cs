@@ -213,8 +213,13 @@ internal sealed class ZxidReplay
 
     private static bool OwnsWhatBears(TreeModel state, long owner, HistoryOperation on) =>
         PathsOf(on).Any(path => state.Find(path)?.Owner == owner
-            || (state.Find(path)?.Children.Any(name => state.Find(path == "/" ? "/" + name : path + "/" + name)?.Owner == owner) ?? false)
-            || state.Find(TreeModel.ParentOf(path))?.Owner == owner);
+            || OwnsAChildOf(state, path, owner)
+            || state.Find(TreeModel.ParentOf(path))?.Owner == owner
+            // A sibling that has to go before another create could have its place, and its part in the sequence.
+            || (on.Sequential && OwnsAChildOf(state, TreeModel.ParentOf(path), owner)));
+
+    private static bool OwnsAChildOf(TreeModel state, string path, long owner) =>
+        state.Find(path)?.Children.Any(name => state.Find(path == "/" ? "/" + name : path + "/" + name)?.Owner == owner) ?? false;
 
     private static bool AreNear(string a, string b) =>
         a == b || TreeModel.ParentOf(a) == b || TreeModel.ParentOf(b) == a || TreeModel.ParentOf(a) == TreeModel.ParentOf(b);

@@ -16,12 +16,17 @@ internal sealed class FaultCounters
     public long Stall;
     public long Wipe;
     public long DiskFull;
+    public long OldCopy;
+    public long BitFlip;
+    public long Misdirected;
+    public long LostWrite;
 
     /// <summary>Each counter with its name in the summary line.</summary>
     public IEnumerable<(string Name, long Count)> All =>
     [
         ("drop", Drop), ("delay", Delay), ("duplicate", Duplicate), ("reorder", Reorder), ("partition", Partition), ("kill", Kill),
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
+        ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
     ];
 
     public void Add(FaultCounters other)
@@ -39,5 +44,9 @@ internal sealed class FaultCounters
         Stall += other.Stall;
         Wipe += other.Wipe;
         DiskFull += other.DiskFull;
+        OldCopy += other.OldCopy;
+        BitFlip += other.BitFlip;
+        Misdirected += other.Misdirected;
+        LostWrite += other.LostWrite;
     }
 }

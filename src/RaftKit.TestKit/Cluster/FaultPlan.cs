@@ -32,8 +32,6 @@ internal sealed class FaultPlan
         Offer(0.3, 0.5, () => StrikeAll(power: false));
         Offer(0.3, 0.5, () => StrikeAll(power: true));
         Offer(0.3, 0.5, StopInOrder);
-        if (world.Members.Count >= 3)
-            Offer(0.25, 0.4, Wipe);
         foreach (var member in world.Members)
         {
             member.TickSkew = _random.Chance(0.4) ? _random.Between(0.5, 2.0) : 1;
@@ -41,11 +39,11 @@ internal sealed class FaultPlan
         }
     }
 
-    /// <summary>Hears of a disk that was emptied, with the incarnation that was on it.</summary>
-    public Action<SimulatedMember, int>? Wiped { get; set; }
+    /// <summary>Nothing else goes wrong: somebody starts whose disk only others can tell to be an old copy, and they must get to it.</summary>
+    public bool IsHeld { get; private set; }
 
-    /// <summary>Whether a member may be given up for lost now: everybody else is whole and takes part.</summary>
-    public Func<SimulatedMember, bool>? MayWipe { get; set; }
+    /// <summary>All faults have ended.</summary>
+    public bool IsHealed => _healed;
 
     public void Begin() => Next();
 
@@ -73,6 +71,17 @@ internal sealed class FaultPlan
         }
     }
 
+    /// <summary>What is under way ends, and nothing new begins until <see cref="Release"/>. Weather goes on; those that are down come back.</summary>
+    public void Hold()
+    {
+        IsHeld = true;
+        _world.Network.Block([]);
+        foreach (var member in _world.Members)
+            member.Disk.Mend();
+    }
+
+    public void Release() => IsHeld = false;
+
     /// <summary>A member that is down comes back after a while.</summary>
     public void RestartLater(SimulatedMember member)
     {
@@ -96,6 +105,11 @@ internal sealed class FaultPlan
     {
         if (_healed)
             return;
+        if (IsHeld)
+        {
+            Next();
+            return;
+        }
         var left = _random.NextDouble() * _menu.Sum(m => m.Weight);
         foreach (var (weight, strike) in _menu)
         {
@@ -182,7 +196,7 @@ internal sealed class FaultPlan
     private void Flap(List<(MemberId, MemberId)> blocked, int times) =>
         _world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(400)), () =>
         {
-            if (_healed)
+            if (_healed || IsHeld)
                 return;
             _world.Network.Block(times % 2 == 0 ? [] : blocked);
             if (times > 0)
@@ -263,23 +277,10 @@ internal sealed class FaultPlan
 
     private void StopInOrder()
     {
-        if (AnyUp() is not { Run: { } run } || run.Process.IsPaused)
+        if (AnyUp() is not { Run: { } run } member || run.Process.IsPaused)
             return;
+        member.IsStopping = true;
         run.Post(new RaftKit.Node.Loop.NodeInput.Stop(_ => { }));
-    }
-
-    private void Wipe()
-    {
-        if (AnyUp() is not { Loop: { Incarnation: > 0 } loop } member || MayWipe?.Invoke(member) != true)
-            return;
-        var incarnation = loop.Incarnation;
-        _world.Faults.Wipe++;
-        _world.Faults.Kill++;
-        member.Kill();
-        _world.Trace.Event(member.Id, "is wiped");
-        member.Disk.Wipe();
-        Wiped?.Invoke(member, incarnation);
-        RestartLater(member);
     }
 
     private void Count(bool power)

@@ -15,6 +15,7 @@ internal sealed class SeedRun
     private readonly TreeOracle _oracle;
     private readonly Workload _workload;
     private readonly FaultPlan _faults;
+    private readonly DamagePlan _damage;
     private readonly TimeSpan _trouble;
 
     public SeedRun(ulong seed, TextWriter? trace = null)
@@ -43,11 +44,12 @@ internal sealed class SeedRun
         _checker = new SafetyChecker(_world);
         _oracle = new TreeOracle(_world);
         _workload = new Workload(_world, _oracle);
-        _faults = new FaultPlan(_world) { Wiped = Wiped, MayWipe = MayWipe };
+        _faults = new FaultPlan(_world);
+        _damage = new DamagePlan(_world, _checker, _faults);
         _world.MemberUp = MemberUp;
         _world.StoppedAtIo = _faults.StoppedAtIo;
-        _world.Ended = (member, _) => _faults.RestartLater(member);
-        _world.AfterTurn = (member, run, _) => _checker.AfterTurn(member, run);
+        _world.Ended = _damage.Ended;
+        _world.AfterTurn = _checker.AfterTurn;
         foreach (var member in _world.Members)
         {
             _world.Scheduler.After(random.Between(TimeSpan.Zero, TimeSpan.FromMilliseconds(300)), () =>
@@ -68,6 +70,7 @@ internal sealed class SeedRun
         var clock = Stopwatch.StartNew();
         // A young cluster forms in peace: what happens to one that is not formed yet is drawn by one seed in three.
         _world.Scheduler.After(_world.Random.Split("begin").Chance(0.3) ? TimeSpan.Zero : TimeSpan.FromSeconds(1), _faults.Begin);
+        _damage.Begin();
         _world.RunUntil(_trouble);
         if (_world.Violation is null)
             Converge();
@@ -83,6 +86,7 @@ internal sealed class SeedRun
             SimulatedTime = _world.Scheduler.Now,
             WallTime = clock.Elapsed,
             CheckTime = CheckTime,
+            HistoryUndecided = HistoryUndecided,
             WritesAcknowledged = _workload.Log.WritesAcknowledged,
             LeaderChanges = _checker.LeaderChanges,
             SessionsExpired = _oracle.SessionsExpired,
@@ -96,6 +100,8 @@ internal sealed class SeedRun
     private long SnapshotsInstalled { get; set; }
 
     private TimeSpan CheckTime { get; set; }
+
+    private bool HistoryUndecided { get; set; }
 
     private void Converge()
     {
@@ -129,6 +135,7 @@ internal sealed class SeedRun
         CheckTime = checking.Elapsed;
         if (!result.Holds)
             _world.Violate($"linearizability: {result.Explanation}");
+        HistoryUndecided = !result.Decided;
     }
 
     private bool Within(TimeSpan limit, Func<bool> condition) =>
@@ -183,15 +190,11 @@ internal sealed class SeedRun
     private void MemberUp(SimulatedMember member, SimulatedRun run)
     {
         _checker.Started(member, run);
+        _damage.Started(member);
         if (!_workload.Stopped)
             _workload.Begin(run.Process, ((SimulatedZnodes)run.Application).Sessions);
     }
 
-    private void Wiped(SimulatedMember member, int incarnation) => _checker.Wiped(member, incarnation);
-
-    // Damage is drawn so that every committed entry keeps an intact copy on a majority: else no protocol could pass.
-    private bool MayWipe(SimulatedMember victim) => _world.Members.All(m =>
-        m == victim || (m.Loop?.Core is { } core && core.Membership.Voters.Count == _world.Members.Count && core.Applied >= _checker.Committed));
 }
 
 /// <summary>What came of a seed.</summary>
@@ -217,6 +220,9 @@ internal sealed record SeedResult
 
     /// <summary>The part of the wall time that went into judging the history.</summary>
     public TimeSpan CheckTime { get; init; }
+
+    /// <summary>The history was not judged to its end within the steps allowed: it proves nothing.</summary>
+    public bool HistoryUndecided { get; init; }
 
     public required long WritesAcknowledged { get; init; }
 

@@ -38,11 +38,18 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     /// <summary>What was injected that explains this process ending by itself; null if nothing was.</summary>
     public string? Injected { get; set; }
 
+    /// <summary>What happened to its disk that it, or others, must notice; until it is replaced.</summary>
+    public DiskDamage Damage { get; set; }
+
+    /// <summary>A stop in order was asked for.</summary>
+    public bool IsStopping { get; set; }
+
     public void Start()
     {
         if (_run is not null)
             throw new InvalidOperationException($"Member {id} is up already.");
         Injected = null;
+        IsStopping = false;
         _starts++;
         _run = new SimulatedRun(world, this, random.Split($"run {_starts}"));
         world.Trace.Event(id, "starts");
@@ -93,6 +100,18 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
         run.Process.Die();
         world.Network.Detach(run.Transport, goodbye, silent);
     }
+}
+
+/// <summary>What happened to a disk at rest.</summary>
+internal enum DiskDamage
+{
+    None,
+
+    /// <summary>It is an old copy of itself, which has forgotten promises that others were told.</summary>
+    OldCopy,
+
+    /// <summary>Bits flipped, or a write landed elsewhere or nowhere, among what was durable.</summary>
+    Rot,
 }
 
 /// <summary>One run of a member's process.</summary>

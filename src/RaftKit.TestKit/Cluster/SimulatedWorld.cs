@@ -99,9 +99,9 @@ internal sealed class SimulatedWorld
 
     public void CouldNotStart(SimulatedMember member, Exception failure)
     {
-        var injected = member.Injected;
+        var isExplained = IsExplained(member, failure);
         member.EndedByItself(goodbye: false, $"could not start: {failure.Message}");
-        if (injected is null)
+        if (!isExplained)
             Violate($"member {member.Id} could not start: {failure}");
         else
             Ended?.Invoke(member, failure);
@@ -109,13 +109,21 @@ internal sealed class SimulatedWorld
 
     public void LoopEnded(SimulatedMember member, Exception? failure)
     {
-        var injected = member.Injected;
+        var isExplained = failure is null || IsExplained(member, failure);
         member.EndedByItself(goodbye: failure is null, failure is null ? "stopped in order" : $"stopped by itself: {failure.Message}");
-        if (failure is not null && (injected is null || failure is not LogFailedException and not IOException))
+        if (!isExplained)
             Violate($"member {member.Id} stopped by itself: {failure}");
         else
             Ended?.Invoke(member, failure);
     }
+
+    // Whoever stops for a damage that was never done is as wrong as one that goes on with one that was.
+    private static bool IsExplained(SimulatedMember member, Exception failure) => failure switch
+    {
+        DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy,
+        LogCorruptException => member.Damage == DiskDamage.Rot,
+        _ => failure is IOException && member.Injected is not null,
+    };
 }
 
 /// <summary>How a simulated world is laid out.</summary>

@@ -128,6 +128,76 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
     public void FlipBit(string name, long offset, int bit) => _names[name].FlipBit(offset, bit);
 
+    /// <summary>A bit of what was written, mostly of the log, is another one.</summary>
+    /// <returns>What happened; null where nothing is written.</returns>
+    public string? FlipSomeBit(SimulatedRandom draw)
+    {
+        var isLog = draw.Chance(0.8);
+        if (Sectors(SimulatedInode.SectorBytes, name => name.EndsWith(".log", StringComparison.Ordinal) == isLog && name != "lock") is not { Count: > 0 } written)
+            return null;
+        var (name, sector) = draw.Pick(written);
+        var offset = Math.Min((sector * SimulatedInode.SectorBytes) + draw.Next(SimulatedInode.SectorBytes), _names[name].Length - 1);
+        FlipBit(name, offset, draw.Next(8));
+        counters.BitFlip++;
+        return $"a bit of {name} flips at {offset}";
+    }
+
+    /// <summary>A page of the log is found where another one should be.</summary>
+    /// <returns>What happened; null where there are not two.</returns>
+    public string? MisdirectSomeWrite(SimulatedRandom draw)
+    {
+        var written = LogPages();
+        if (written.Count < 2)
+            return null;
+        draw.Shuffle(written);
+        var ((from, source), (to, target)) = (written[0], written[1]);
+        var page = new byte[LogPageBytes];
+        _names[from].Read(source * LogPageBytes, page);
+        _names[to].Overwrite(target * LogPageBytes, page);
+        counters.Misdirected++;
+        return $"page {source} of {from} stands at page {target} of {to} too";
+    }
+
+    /// <summary>
+    /// A page of the log was never written, though its sync returned. Not of the newest files: the very last writes lost look like a torn tail, and only
+    /// other members could tell.
+    /// </summary>
+    /// <returns>What happened; null where there are no older files.</returns>
+    public string? LoseSomeWrite(SimulatedRandom draw)
+    {
+        var written = LogPages();
+        var newest = written.Select(w => w.Name).Distinct().TakeLast(2).ToList();
+        written.RemoveAll(w => newest.Contains(w.Name));
+        if (written.Count == 0)
+            return null;
+        var (name, page) = draw.Pick(written);
+        _names[name].Overwrite(page * LogPageBytes, new byte[LogPageBytes]);
+        counters.LostWrite++;
+        return $"page {page} of {name} was never written";
+    }
+
+    private const int LogPageBytes = 4096;
+
+    private List<(string Name, long Page)> LogPages() => Sectors(LogPageBytes, name => name.EndsWith(".log", StringComparison.Ordinal));
+
+    /// <summary>The pieces of this size that hold anything but zeros.</summary>
+    private List<(string Name, long Number)> Sectors(int bytes, Func<string, bool> wanted)
+    {
+        var found = new List<(string, long)>();
+        var piece = new byte[bytes];
+        foreach (var (name, inode) in _names.Where(n => wanted(n.Key)))
+        {
+            for (long number = 0; number * bytes < inode.Length; number++)
+            {
+                piece.AsSpan().Clear();
+                inode.Read(number * bytes, piece);
+                if (piece.AsSpan().ContainsAnyExcept((byte)0))
+                    found.Add((name, number));
+            }
+        }
+        return found;
+    }
+
     public IDisposable Lock()
     {
         Operation();

@@ -152,6 +152,9 @@ internal sealed class SimulatedInode
         Put(offset, one);
     }
 
+    /// <summary>Other bytes stand there from now on, and nobody wrote them.</summary>
+    public void Overwrite(long offset, ReadOnlySpan<byte> bytes) => Put(offset, bytes);
+
     // A page that was never written is not even there: filling a file with zeros costs nothing.
     private bool AreZero(long offset, int length)
     {

@@ -87,7 +87,8 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
             counters.Partition++;
             return;
         }
-        var factor = Weather.Factor(from.Self, to, message);
+        // The first word over a link is not lost while the link stands: it is queued before anything else, and TCP keeps it.
+        var factor = message is PeerMessage.StartJudged ? 0 : Weather.Factor(from.Self, to, message);
         if (random.Chance(Math.Min(0.5, Weather.Drop * factor)))
         {
             counters.Drop++;

@@ -9,28 +9,53 @@ public sealed class IdentityFileTests
     private readonly MemoryDirectory _disk = new(new Random(1));
 
     [Fact]
-    public void A_new_directory_becomes_the_members_and_has_no_life_yet()
-    {
-        var identity = IdentityFile.Open(_disk, new MemberId(2), founders: [new(1), new(2), new(3)]);
+    public void A_new_directory_has_no_identity() => Assert.Null(IdentityFile.Open(_disk, new MemberId(2)));
 
-        Assert.Equal((new MemberId(2), 0, 1L, Guid.Empty), (identity.Member, identity.Incarnation, identity.Boot, identity.ClusterId));
-        Assert.Equal([new MemberId(1), new MemberId(2), new MemberId(3)], identity.Founders);
+    [Fact]
+    public void Every_start_is_counted_durably_with_where_the_run_before_it_left_the_log()
+    {
+        IdentityFile.Write(_disk, Identity(0));
+        for (var boot = 1; boot <= 5; boot++)
+        {
+            Assert.Equal(boot, IdentityFile.CountStart(_disk, IdentityFile.Open(_disk, new MemberId(1))!, 100 * boot).Boot);
+            _disk.CutPower();
+        }
+        Assert.Equal([new RunEnd(0, 100), new(1, 200), new(2, 300), new(3, 400), new(4, 500)], IdentityFile.Read(_disk)!.RunEnds.Ends);
     }
 
     [Fact]
-    public void Every_start_is_counted_durably_before_anything_else()
+    public void Only_the_last_runs_are_remembered()
     {
-        for (var boot = 1; boot <= 5; boot++)
+        var ends = RunEnds.None;
+        for (var boot = 1; boot <= 40; boot++)
+            ends = ends.With(new RunEnd(boot, boot));
+
+        Assert.Equal(RunEnds.Most, ends.Ends.Count);
+        Assert.Null(ends.Of(40 - RunEnds.Most));
+        Assert.Equal(40, ends.Of(40));
+    }
+
+    [Fact]
+    public void A_directory_that_was_found_to_be_an_old_copy_is_refused_at_every_start_with_what_was_found()
+    {
+        IdentityFile.Write(_disk, Identity(3) with { RolledBack = "batch 9 was on its disk." });
+        _disk.CutPower();
+
+        for (var start = 0; start < 2; start++)
         {
-            Assert.Equal(boot, IdentityFile.Open(_disk, new MemberId(2)).Boot);
-            _disk.CutPower();
+            var refused = Assert.Throws<DirectoryRolledBackException>(() => IdentityFile.Open(_disk, new MemberId(1)));
+            Assert.Contains("batch 9 was on its disk.", refused.Message, StringComparison.Ordinal);
         }
+        Assert.Equal(3, IdentityFile.Read(_disk)!.Boot);
     }
 
     [Fact]
     public void What_was_written_is_read_back()
     {
-        var identity = new DirectoryIdentity(new MemberId(255), 7, 1L << 40, Cluster, [new(1), new(255)]);
+        var identity = new DirectoryIdentity(new MemberId(255), 7, 1L << 40, Cluster, [new(1), new(255)])
+        {
+            RunEnds = new RunEnds([new(3, 1L << 50), new(4, 0)]), RolledBack = "why",
+        };
         IdentityFile.Write(_disk, identity);
         _disk.CutPower();
 
@@ -52,19 +77,6 @@ public sealed class IdentityFileTests
     }
 
     [Fact]
-    public void Another_clusters_directory_is_refused_naming_both()
-    {
-        IdentityFile.Write(_disk, new DirectoryIdentity(new MemberId(1), 1, 3, Cluster, []));
-        var other = Guid.Parse("00000000-0000-0000-0000-00000000000a");
-
-        var refused = Assert.Throws<DirectoryMismatchException>(() => IdentityFile.Open(_disk, new MemberId(1), other));
-
-        Assert.Contains(Cluster.ToString(), refused.Message, StringComparison.Ordinal);
-        Assert.Contains(other.ToString(), refused.Message, StringComparison.Ordinal);
-        Assert.Equal(4, IdentityFile.Open(_disk, new MemberId(1), Cluster).Boot);
-    }
-
-    [Fact]
     public void A_crash_at_any_step_of_a_start_leaves_the_old_identity_or_the_new()
     {
         for (var step = 1; step < 40; step++)
@@ -75,7 +87,7 @@ public sealed class IdentityFileTests
             var counted = false;
             try
             {
-                IdentityFile.Open(disk, new MemberId(1));
+                IdentityFile.CountStart(disk, IdentityFile.Open(disk, new MemberId(1))!, 7);
                 counted = true;
             }
             catch (IOException)
@@ -102,4 +114,6 @@ public sealed class IdentityFileTests
             Assert.Throws<LogCorruptException>(() => IdentityFile.Read(disk));
         }
     }
+
+    private static DirectoryIdentity Identity(long boot) => new(new MemberId(1), 1, boot, Cluster, []);
 }

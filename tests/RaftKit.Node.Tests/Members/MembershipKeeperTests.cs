@@ -13,6 +13,7 @@ public sealed class MembershipKeeperTests : IEntryReader
     private static readonly MemberId Three = new(3);
 
     private readonly RaftCore _core;
+    private bool _wasSeen;
 
     public MembershipKeeperTests()
     {
@@ -46,12 +47,23 @@ public sealed class MembershipKeeperTests : IEntryReader
         Assert.Equal(LogIndex.Zero, _core.MatchOf(Three));
     }
 
+    [Fact]
+    public void A_learner_whose_incarnation_was_seen_already_is_given_a_new_one()
+    {
+        _wasSeen = true;
+        Assert.Null(Join());
+        Settle();
+        _wasSeen = false;
+
+        Assert.Equal(3, Join()?.Incarnation);
+    }
+
     void IEntryReader.Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
         Assert.Fail($"The log from {from} to {last} is in memory.");
 
     private PeerMessage.JoinReply? Join()
     {
-        var reply = MembershipKeeper.Join(_core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, now: 0);
+        var reply = MembershipKeeper.Join(_core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, _ => _wasSeen, now: 0);
         Assert.NotEqual(false, reply?.Accepted);
         return reply;
     }

@@ -94,10 +94,76 @@ public sealed class PeerLinksTests
         Assert.False(_links.IsUp(new MemberId(2)));
     }
 
+    [Fact]
+    public void A_later_start_whose_log_ended_before_what_this_member_was_told_is_an_old_copy_of_the_same_boot()
+    {
+        Up(1, Hello(2, 2, 5));
+        Say(1, 40);
+        Say(1, 39);
+        _links.Down(1);
+
+        var refusal = _links.Up(2, Hello(2, 2, 6) with { RunEnds = new RunEnds([new(5, 39)]) }, Cluster, Members);
+
+        Assert.True(refusal!.IsRolledBack);
+        Assert.Contains("boot 5 ended with batch 39", refusal.Reason, StringComparison.Ordinal);
+        Assert.Contains("batch 40 was on its disk", refusal.Reason, StringComparison.Ordinal);
+        Assert.Equal(Admission.Refused, _links.Pass(2, Message));
+        Assert.Equal(new PeerMessage.StartJudged(2, 6, refusal.Reason), _links.VerdictOn(2));
+        _links.Down(2);
+        Assert.Null(_links.VerdictOn(2));
+    }
+
+    [Fact]
+    public void An_old_copy_is_known_however_often_it_was_started_since()
+    {
+        Up(1, Hello(2, 2, 5));
+        Say(1, 40);
+        Assert.Contains("old copy", Up(2, Hello(2, 2, 8) with { RunEnds = new RunEnds([new(5, 39), new(6, 90), new(7, 95)]) }), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_start_that_holds_all_that_was_told_is_none_and_nor_is_a_new_incarnation()
+    {
+        Up(1, Hello(2, 2, 5));
+        Say(1, 40);
+        Assert.Null(Up(2, Hello(2, 2, 6) with { RunEnds = new RunEnds([new(5, 40)]) }));
+        Say(2, 45);
+        Assert.Null(Up(3, Hello(2, 3, 1)));
+    }
+
+    [Fact]
+    public void Another_process_of_the_same_boot_is_of_a_copy_from_before_that_start()
+    {
+        Up(1, Hello(2, 2, 5));
+        Assert.Null(Up(2, Hello(2, 2, 5)));
+        Assert.Contains("another process", Up(3, Hello(2, 2, 5) with { Process = new HostProcess("b", 1, 2, 4) }), StringComparison.Ordinal);
+        Assert.Null(Up(4, Hello(2, 2, 5) with { Process = HostProcess.Unknown }));
+    }
+
+    [Fact]
+    public void A_past_that_is_told_differently_is_another_copys()
+    {
+        Up(1, Hello(2, 2, 5) with { RunEnds = new RunEnds([new(3, 10), new(4, 20)]) });
+        Assert.Null(Up(2, Hello(2, 2, 6) with { RunEnds = new RunEnds([new(4, 20), new(5, 20)]) }));
+        Assert.Contains("boot 4 ended with batch 19", Up(3, Hello(2, 2, 7) with { RunEnds = new RunEnds([new(4, 19), new(5, 30)]) }), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_life_that_was_seen_is_remembered_and_so_are_those_before_it()
+    {
+        Up(1, Hello(2, 2, 5));
+        Assert.True(_links.Remembers(new MemberIncarnation(new(2), 2)));
+        Assert.True(_links.Remembers(new MemberIncarnation(new(2), 1)));
+        Assert.False(_links.Remembers(new MemberIncarnation(new(2), 3)));
+    }
+
     private static PeerHello Hello(int member, int incarnation, long boot) =>
         new(Cluster, new MemberId(member), incarnation, boot, "127.0.0.1:1", new HostProcess("b", 1, 2, 3));
 
-    private string? Up(long link, PeerHello hello) => _links.Up(link, hello, Cluster, Members);
+    private string? Up(long link, PeerHello hello) => _links.Up(link, hello, Cluster, Members)?.Reason;
+
+    private void Say(long link, long durableBatch) =>
+        _links.Pass(link, new PeerMessage.Raft(new TimeoutNow { From = new(2), To = new(1), Term = new(1) }, durableBatch));
 
     private void Remember(int member, int incarnation, long boot) => _links.Restore([new PeerBoot(new MemberId(member), incarnation, boot)]);
 }

@@ -14,9 +14,9 @@ public sealed class MalformedLinkTests
         { "ffffff7f", "length of 2147483647" },
         { "02000000" + "917f", "kind 127" },
         { "05000000" + "c1c1c1c1c1", "array was expected" },
-        { "06000000" + "941a030105" + "00", "follow the end" },
-        { "05000000" + "941a030105", "from member 3 to member 1" },
-        { "05000000" + "941a020305", "from member 2 to member 3" },
+        { "07000000" + "951a03010509" + "00", "follow the end" },
+        { "06000000" + "951a03010509", "from member 3 to member 1" },
+        { "06000000" + "951a02030509", "from member 2 to member 3" },
         { "02000000" + "9101", "handshake" },
     };
 

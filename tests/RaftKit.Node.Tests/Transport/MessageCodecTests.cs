@@ -65,11 +65,12 @@ public sealed class MessageCodecTests
     [InlineData("9101", "kind 1")]
     [InlineData("917f", "kind 127")]
     [InlineData("91cc80", "kind 128")]
-    [InlineData("911a", "TimeoutNow has 4 elements, this one has 1")]
-    [InlineData("941a000201", "Member 0")]
-    [InlineData("941acd01000201", "not in range")]
-    [InlineData("941a01020100", "follow the end")]
-    [InlineData("941a0102ff", "term of -1")]
+    [InlineData("911a", "TimeoutNow has 5 elements, this one has 1")]
+    [InlineData("951a00020109", "Member 0")]
+    [InlineData("951acd0100020109", "not in range")]
+    [InlineData("951a0102010900", "follow the end")]
+    [InlineData("951a0102ff09", "term of -1")]
+    [InlineData("951a010201ff", "batch number of -1")]
     [InlineData("933003dd7fffffff", "has 4 elements, this one has 3")]
     [InlineData("dfffffffff", "array")]
     [InlineData("ddffffffff", "announces")]
@@ -134,12 +135,12 @@ public sealed class MessageCodecTests
     [Fact]
     public void A_real_MessagePack_implementation_reads_the_documented_shapes()
     {
-        var append = Python(Encode(new PeerMessage.Raft(Samples.Append(41, 0, 2))));
-        Assert.Equal("[18, 1, 2, 7, 41, 6, 41, [[7, 1, 1790000000000, b''], [7, 2, 1790000000001, b'\\x01\\x02']]]", append);
+        var append = Python(Encode(new PeerMessage.Raft(Samples.Append(41, 0, 2), 77)));
+        Assert.Equal("[18, 1, 2, 7, 77, 41, 6, 41, [[7, 1, 1790000000000, b''], [7, 2, 1790000000001, b'\\x01\\x02']]]", append);
 
         var chunk = Python(Encode(new PeerMessage.Raft(Samples.Chunk(3))));
         Assert.Equal(
-            "[24, 1, 2, 9, [1000, 8, 1790000000000, [[1, 1, 2, 3], [200, 1], [1, 1, 3, 70000]], 5000000000], 4000000000, 3735928559, b'\\x01\\x02\\x03']",
+            "[24, 1, 2, 9, 0, [1000, 8, 1790000000000, [[1, 1, 2, 3], [200, 1], [1, 1, 3, 70000]], 5000000000], 4000000000, 3735928559, b'\\x01\\x02\\x03']",
             chunk);
 
         var forward = Python(Encode(new PeerMessage.ForwardProposals(new ProposerId(new MemberId(3), 2, 99), 17, [Samples.Bytes(1)])));

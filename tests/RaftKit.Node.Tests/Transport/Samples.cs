@@ -11,7 +11,7 @@ internal static class Samples
     public static readonly Membership Joint = new(
         [new(new MemberId(1), 1), new(new MemberId(2), 3)], [new(new MemberId(200), 1)], [new(new MemberId(1), 1), new(new MemberId(3), 70000)]);
 
-    public static IEnumerable<PeerMessage> All() => Core().Select(m => (PeerMessage)new PeerMessage.Raft(m)).Concat(Node());
+    public static IEnumerable<PeerMessage> All() => Core().Select((m, i) => (PeerMessage)new PeerMessage.Raft(m, i == 0 ? long.MaxValue : i)).Concat(Node());
 
     public static byte[] Bytes(int length, byte first = 1) => [.. Enumerable.Range(0, length).Select(i => unchecked((byte)(first + i)))];
 
@@ -64,6 +64,8 @@ internal static class Samples
         yield return new PeerMessage.BootstrapAnswer(BootstrapState.Forming, Cluster, [new(4)]);
         yield return new PeerMessage.JoinRequest(new MemberId(2), "[::1]:7001");
         yield return new PeerMessage.JoinReply(true, Cluster, 4, new MemberId(3), "");
+        yield return new PeerMessage.StartJudged(70_000, long.MaxValue, "batch 9 was on its disk");
+        yield return new PeerMessage.StartJudged(1, 1, "");
         yield return new PeerMessage.JoinReply(false, Guid.Empty, 0, MemberId.None, "no leader is known; ask again – später");
     }
 }

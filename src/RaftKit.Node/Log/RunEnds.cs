@@ -1,0 +1,41 @@
+namespace RaftKit.Node.Log;
+
+/// <summary>Where a run left the log: the last batch that the next start found.</summary>
+/// <param name="Boot">The run.</param>
+/// <param name="Batch">The last batch that was still there after it.</param>
+internal readonly record struct RunEnd(long Boot, long Batch);
+
+/// <summary>
+/// Where each of a member's last runs left its log, oldest first. Whoever was told of a later batch of such a run (every message that promises something
+/// names the last one that is synced) knows that the directory is an old copy, however often it was started since. Bounded: a copy that was started more
+/// often than that without meeting anybody who knows better is not noticed by this.
+/// </summary>
+internal sealed class RunEnds(IReadOnlyList<RunEnd> ends) : IEquatable<RunEnds>
+{
+    public const int Most = 16;
+
+    public static readonly RunEnds None = new([]);
+
+    public IReadOnlyList<RunEnd> Ends => ends;
+
+    /// <summary>Where the run ended; null if that is not known any more.</summary>
+    public long? Of(long boot)
+    {
+        foreach (var end in ends)
+        {
+            if (end.Boot == boot)
+                return end.Batch;
+        }
+        return null;
+    }
+
+    public RunEnds With(RunEnd end) => new([.. ends.TakeLast(Most - 1), end]);
+
+    public bool Equals(RunEnds? other) => other is not null && ends.SequenceEqual(other.Ends);
+
+    public override bool Equals(object? obj) => Equals(obj as RunEnds);
+
+    public override int GetHashCode() => ends.Count == 0 ? 0 : ends[^1].GetHashCode();
+
+    public override string ToString() => string.Join(", ", ends.Select(e => $"{e.Boot}: {e.Batch}"));
+}

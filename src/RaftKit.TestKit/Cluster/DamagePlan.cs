@@ -1,0 +1,160 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// Damage to disks at rest: wiped, an old copy put back, bits flipped, writes that landed elsewhere or nowhere. Drawn so that at most a minority is
+/// damaged and every committed entry keeps an intact copy; an old copy moreover so that somebody who was told what it forgot is there when it is put
+/// back: no protocol could pass otherwise. It also plays the operator, who does what a member's refusal to go on asks for.
+/// </summary>
+internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(3);
+
+    private readonly SimulatedRandom _random = world.Random.Split("damage");
+    private SimulatedMember? _held;
+
+    public void Begin()
+    {
+        if (world.Members.Count < 3 || !_random.Chance(0.9))
+            return;
+        for (var i = _random.Between(2, 6); i > 0; i--)
+        {
+            var member = _random.Pick(world.Members);
+            var at = _random.Between(TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(10));
+            var kind = _random.NextDouble();
+            if (kind < 0.25)
+                Later(at, member, () => true, () => Wipe(member));
+            else if (kind < 0.7)
+                world.Scheduler.After(at, () => Copy(member));
+            else
+                Later(at, member, () => true, () => Rot(member, kind));
+        }
+    }
+
+    /// <summary>The member's process is up.</summary>
+    public void Started(SimulatedMember member)
+    {
+        // It read everything back: the checker knows whether anything is missing. Whether a copy is an old one, only others can tell.
+        if (member.Damage is DiskDamage.Rot)
+            member.Damage = DiskDamage.None;
+    }
+
+    /// <summary>A loop ended by itself, or could not start, for a reason that it may have.</summary>
+    public void Ended(SimulatedMember member, Exception? failure)
+    {
+        if (failure is DirectoryRolledBackException or LogCorruptException)
+        {
+            Release(member);
+            // Sometimes the operator does not read the message, and only starts it again: it must say the same once more.
+            if (_random.Chance(0.6))
+                Empty(member);
+        }
+        faults.RestartLater(member);
+    }
+
+    private void Later(TimeSpan at, SimulatedMember member, Func<bool> isPossible, Action strike) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (MayDamage(member) && isPossible())
+            strike();
+        else
+            Later(Poll, member, isPossible, strike);
+    });
+
+    // Everybody else is whole, takes part, and has all that was ever committed.
+    private bool MayDamage(SimulatedMember victim) =>
+        _held is null && victim is { Damage: DiskDamage.None, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
+            || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count && core.Applied >= checker.Committed));
+
+    private void Wipe(SimulatedMember member)
+    {
+        world.Faults.Wipe++;
+        Kill(member);
+        Empty(member);
+        faults.RestartLater(member);
+    }
+
+    /// <summary>Copies the disk as it is now; puts the copy back as soon as it lacks something that matters.</summary>
+    private void Copy(SimulatedMember member)
+    {
+        if (faults.IsHealed)
+            return;
+        if (member is not { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: var incarnation } } || member.Disk.IsOff)
+        {
+            world.Scheduler.After(Poll, () => Copy(member));
+            return;
+        }
+        world.Trace.Event(member.Id, "has its disk copied");
+        var copy = member.Disk.DurableCopy();
+        var held = checker.CopyDurable(member);
+        Later(
+            _random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(2)), member,
+            () => member.Loop?.Incarnation != incarnation || HasWitness(member, held),
+            () =>
+            {
+                if (member.Loop?.Incarnation == incarnation)
+                    PutBack(member, copy);
+            });
+    }
+
+    private bool HasWitness(SimulatedMember member, DurableLog held) =>
+        world.Members.Any(m => m != member && m is { IsStopping: false, Run: { Process.IsPaused: false } run } && checker.WasToldMore(run, member, held));
+
+    private void PutBack(SimulatedMember member, SimulatedDisk copy)
+    {
+        var incarnation = member.Loop!.Incarnation;
+        world.Faults.OldCopy++;
+        Kill(member);
+        world.Trace.Event(member.Id, "has an old copy of its disk put back");
+        member.Disk.Restore(copy);
+        member.Damage = DiskDamage.OldCopy;
+        checker.RolledBack(member, incarnation);
+        // Those who know must stay, and get to it: whoever hears of an old copy only from those who were told nothing cannot notice.
+        _held = member;
+        faults.Hold();
+        world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(500)), () =>
+        {
+            if (!member.IsUp)
+                member.Start();
+        });
+        world.Scheduler.After(LongestHold, () => Release(member));
+    }
+
+    private void Rot(SimulatedMember member, double kind)
+    {
+        Kill(member);
+        var what = kind < 0.85 ? member.Disk.FlipSomeBit(_random) : kind < 0.93 ? member.Disk.MisdirectSomeWrite(_random) : member.Disk.LoseSomeWrite(_random);
+        if (what is not null)
+        {
+            world.Trace.Event(member.Id, what);
+            member.Damage = DiskDamage.Rot;
+        }
+        faults.RestartLater(member);
+    }
+
+    private void Empty(SimulatedMember member)
+    {
+        world.Trace.Event(member.Id, "is wiped");
+        member.Disk.Wipe();
+        member.Damage = DiskDamage.None;
+        checker.Wiped(member);
+    }
+
+    private void Kill(SimulatedMember member)
+    {
+        world.Faults.Kill++;
+        member.Kill();
+    }
+
+    private void Release(SimulatedMember member)
+    {
+        if (_held != member)
+            return;
+        _held = null;
+        faults.Release();
+    }
+}
