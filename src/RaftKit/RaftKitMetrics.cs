@@ -35,6 +35,8 @@ internal sealed class RaftKitMetrics
         Counter("raftkit.snapshots.taken", "{snapshot}", "Snapshots of the member's own state", c => c.SnapshotsTaken);
         Counter("raftkit.snapshots.installed", "{snapshot}", "Snapshots received from a leader and installed", c => c.SnapshotsInstalled);
         Counter("raftkit.loop.turns", "{turn}", "Turns of the node's loop", c => c.Turns);
+        Counter("raftkit.inbox.refused", "{call}", "Calls of this process refused because too many waited for the node's loop", c => c.CallsRefused);
+        Counter("raftkit.inbox.dropped", "{message}", "Messages of other members dropped because too many waited for the node's loop", c => c.MessagesDropped);
         SessionCounter("raftkit.sessions.opened", "Sessions opened, of all members, as applied here", c => c.Opened);
         SessionCounter("raftkit.sessions.closed", "Sessions closed by their owners, of all members, as applied here", c => c.Closed);
         SessionCounter("raftkit.sessions.expired", "Sessions expired, of all members, as applied here", c => c.Expired);

@@ -118,13 +118,25 @@ internal interface IReadCallback
 /// <summary>A call to run on the loop, in order with everything else. The seam by which other threads reach the loop's state.</summary>
 internal interface ILoopCall
 {
+    /// <summary>Whether it is refused where too much waits. Not what ends or follows something that was taken: a refusal would leave that behind for good.</summary>
+    bool MayBeRefused => false;
+
+    /// <summary>Bytes that it holds while it waits, roughly.</summary>
+    int Weight => 0;
+
     void Run();
 
     /// <summary>The node stopped before it could run.</summary>
     void Stopped();
+
+    /// <summary>Too much waits: it will not run. On the caller's thread, before the posting returns.</summary>
+    void Refused(string reason) => Stopped();
 }
 
-/// <summary>Where inputs to the loop go in; any thread.</summary>
+/// <summary>
+/// Where inputs to the loop go in; any thread. Bounded (<see cref="InboxLimits"/>): what this process asks beyond that is refused before the call returns, what peers send
+/// is dropped, and what the loop is owed is always taken.
+/// </summary>
 internal interface INodeInbox
 {
     void Post(NodeInput input);
@@ -133,6 +145,11 @@ internal interface INodeInbox
 /// <summary>One input to the loop.</summary>
 internal abstract record NodeInput
 {
+    public virtual InboxShare Share => InboxShare.Owed;
+
+    /// <summary>Bytes that it holds while it waits, roughly.</summary>
+    public virtual int Weight => 0;
+
     public sealed record Tick(TimeSpan Lateness) : NodeInput;
 
     /// <summary>A link to a peer is up, after both sides' hello. Everything from it comes after this.</summary>
@@ -142,7 +159,12 @@ internal abstract record NodeInput
     public sealed record LinkUp(long Link, PeerHello Hello, PeerHello? Told = null) : NodeInput;
 
     /// <summary>A message came over a link.</summary>
-    public sealed record Received(long Link, MemberId From, PeerMessage Message) : NodeInput;
+    public sealed record Received(long Link, MemberId From, PeerMessage Message, int Bytes = 0) : NodeInput
+    {
+        public override InboxShare Share => Lanes.Of(Message) == Lane.Priority ? InboxShare.Urgent : InboxShare.Bulk;
+
+        public override int Weight => Bytes;
+    }
 
     /// <summary>The link is gone. With a goodbye, the peer said so; without, it is the first half of evidence.</summary>
     public sealed record LinkDown(long Link, MemberId Peer, bool Goodbye) : NodeInput;
@@ -153,11 +175,24 @@ internal abstract record NodeInput
     /// <summary>A disk job ended.</summary>
     public sealed record DiskDone(Log.DiskJob Job) : NodeInput;
 
-    public sealed record Call(ILoopCall Target) : NodeInput;
+    public sealed record Call(ILoopCall Target) : NodeInput
+    {
+        public override InboxShare Share => Target.MayBeRefused ? InboxShare.Call : InboxShare.Owed;
 
-    public sealed record Propose(string Machine, ReadOnlyMemory<byte> Command, IProposalCallback? Callback) : NodeInput;
+        public override int Weight => Target.Weight;
+    }
 
-    public sealed record Read(IReadCallback Callback) : NodeInput;
+    public sealed record Propose(string Machine, ReadOnlyMemory<byte> Command, IProposalCallback? Callback) : NodeInput
+    {
+        public override InboxShare Share => InboxShare.Call;
+
+        public override int Weight => Command.Length;
+    }
+
+    public sealed record Read(IReadCallback Callback) : NodeInput
+    {
+        public override InboxShare Share => InboxShare.Call;
+    }
 
     public sealed record Stop(Action<Exception?> Stopped) : NodeInput;
 }

@@ -15,13 +15,15 @@ internal sealed class LoopThread : INodeInbox
     private readonly Thread _thread;
     private List<NodeInput> _posted = [];
     private List<NodeInput> _taken = [];
+    private InboxGauge _gauge;
     private NodeLoop? _loop;
     private Action<Exception?>? _ended;
     private bool _closed;
     private volatile bool _asleep;
 
-    public LoopThread(string name, TimeSpan tickInterval, TimeProvider time)
+    public LoopThread(string name, TimeSpan tickInterval, TimeProvider time, InboxLimits? limits = null)
     {
+        _gauge = new InboxGauge(limits ?? InboxLimits.Default);
         _tickInterval = tickInterval;
         _time = time;
         _thread = new Thread(Run) { Name = name, IsBackground = true, Priority = ThreadPriority.AboveNormal };
@@ -39,25 +41,35 @@ internal sealed class LoopThread : INodeInbox
         _thread.Start();
     }
 
+    /// <summary>Told of what was refused and dropped; set before anything is posted.</summary>
+    public NodeCounters Counters { private get; set; } = new();
+
     /// <summary>Any thread. After the loop has ended an input is told so, or dropped.</summary>
     public void Post(NodeInput input)
     {
+        string? busy = null;
+        bool taken;
         lock (_gate)
         {
-            if (!_closed)
+            taken = !_closed && _gauge.TryTake(input);
+            if (taken)
             {
                 _posted.Add(input);
                 if (!_asleep)
                     return;
                 _asleep = false;
             }
-            else
+            else if (!_closed)
             {
-                Refuse(input);
-                return;
+                busy = _gauge.BusyReason;
+                Counters.Count(input.Share);
             }
         }
-        _wake.Set();
+        // Never under the lock: what is told may post.
+        if (taken)
+            _wake.Set();
+        else
+            Refuse(input, busy);
     }
 
     /// <summary>Waits for the thread to end, which it does when its loop has stopped.</summary>
@@ -104,6 +116,7 @@ internal sealed class LoopThread : INodeInbox
                 if (_posted.Count > 0 || workLeft)
                 {
                     (_posted, _taken) = (_taken, _posted);
+                    _gauge.Clear();
                     return;
                 }
                 _asleep = true;
@@ -153,9 +166,12 @@ internal sealed class LoopThread : INodeInbox
             Refuse(input);
     }
 
-    internal static void Refuse(NodeInput input)
+    /// <summary>Tells whoever waits for it that it will not be done. What came from a peer is dropped in silence, as the network may drop it.</summary>
+    /// <param name="input">What will not be done.</param>
+    /// <param name="busy">Why, if there is too much to do; null: the node has stopped.</param>
+    internal static void Refuse(NodeInput input, string? busy = null)
     {
-        const string reason = "The node has stopped.";
+        var reason = busy ?? "The node has stopped.";
         switch (input)
         {
             case NodeInput.Propose propose:
@@ -165,7 +181,10 @@ internal sealed class LoopThread : INodeInbox
                 read.Callback.Failed(reason);
                 break;
             case NodeInput.Call call:
-                call.Target.Stopped();
+                if (busy is null)
+                    call.Target.Stopped();
+                else
+                    call.Target.Refused(busy);
                 break;
             case NodeInput.Stop stop:
                 stop.Stopped(null);

@@ -14,6 +14,8 @@ public sealed class NodeCounters
     internal long ProposalsCount;
     internal long LongestSnapshotTurnTicks;
     internal long LongestSnapshotTurnWorkTicks;
+    private long _callsRefused;
+    private long _messagesDropped;
 
     /// <summary>Turns of the loop.</summary>
     public long Turns => Volatile.Read(ref TurnsCount);
@@ -47,4 +49,19 @@ public sealed class NodeCounters
 
     /// <summary>The same without the time for which the runtime had all threads stopped meanwhile, to collect garbage.</summary>
     public TimeSpan LongestSnapshotTurnWork => TimeSpan.FromTicks(Volatile.Read(ref LongestSnapshotTurnWorkTicks));
+
+    /// <summary>Calls of this process that were refused because too many waited for the node's loop.</summary>
+    public long CallsRefused => Volatile.Read(ref _callsRefused);
+
+    /// <summary>Messages of other members that were dropped because too many waited for the node's loop.</summary>
+    public long MessagesDropped => Volatile.Read(ref _messagesDropped);
+
+    /// <summary>There was no room in the inbox. Under its lock.</summary>
+    internal void Count(InboxShare refused)
+    {
+        if (refused == InboxShare.Call)
+            _callsRefused++;
+        else
+            _messagesDropped++;
+    }
 }

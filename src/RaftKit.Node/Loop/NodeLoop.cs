@@ -213,7 +213,7 @@ internal sealed partial class NodeLoop : ILoopServices
                 call.Target.Run();
                 break;
             case NodeInput.Read read:
-                _reads.Add(read.Callback);
+                Read(read.Callback);
                 break;
             case NodeInput.Tick tick:
                 _tickLateness = _tickLateness is { } earlier && earlier > tick.Lateness ? earlier : tick.Lateness;

@@ -51,6 +51,12 @@ internal sealed record NodeLoopOptions
     /// <summary>The most bytes of this member's own proposals that wait for their result.</summary>
     public long MaxPendingBytes { get; init; } = 32L << 20;
 
+    /// <summary>The most linearizable reads of this process that wait for the quorum.</summary>
+    public int MaxPendingReads { get; init; } = 65_536;
+
+    /// <summary>How much may wait for the loop's next turn.</summary>
+    public InboxLimits Inbox { get; init; } = InboxLimits.Default;
+
     /// <summary>How long a graceful stop may take for the host's session and for handing leadership over, each.</summary>
     public TimeSpan StopPatience { get; init; } = TimeSpan.FromSeconds(2);
 

@@ -28,12 +28,13 @@ internal sealed class RaftNode : IAsyncDisposable
         IReadOnlyList<ILoopParticipant> participants, TimeProvider time, ILoggerFactory loggers)
     {
         _options = options;
-        _thread = new LoopThread($"raftkit {options.Self} loop", options.TickInterval, time);
+        _thread = new LoopThread($"raftkit {options.Self} loop", options.TickInterval, time, options.Inbox);
         _logLane = new DiskLaneThread($"raftkit {options.Self} log", _thread);
         _snapshotLane = new DiskLaneThread($"raftkit {options.Self} snapshot", _thread);
         _transport = new TcpTransport(transport, _thread, time, loggers.CreateLogger("RaftKit.Transport"));
         var ports = new NodeLoopPorts(new DiskLogDirectory(dataDirectory), _logLane, _snapshotLane, _transport, _thread, loggers.CreateLogger("RaftKit.Node"));
         Loop = new NodeLoop(options, ports, machines, participants);
+        _thread.Counters = Loop.Counters;
     }
 
     public NodeLoop Loop { get; }

@@ -208,7 +208,7 @@ internal sealed class PeerLink
         lock (_gate)
         {
             if (!_ended)
-                _context.Inbox.Post(new NodeInput.Received(Id, Peer, message));
+                _context.Inbox.Post(new NodeInput.Received(Id, Peer, message, bytes.Length));
         }
     }
 

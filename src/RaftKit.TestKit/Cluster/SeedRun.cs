@@ -36,6 +36,7 @@ internal sealed class SeedRun
             SnapshotChunkBytes = sizes.Chance(0.5) ? 1 << sizes.Between(9, 14) : 1 << 20,
             KeepEntries = random.Between(0, 60),
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
+            Inbox = Inbox(new SimulatedRandom(seed).Split("inbox")),
         })
         {
             Application = NewApplication,
@@ -172,6 +173,11 @@ internal sealed class SeedRun
             return true;
         }
     }
+
+    // One seed in four has so little room that busy members refuse calls and drop what peers send.
+    private static InboxLimits Inbox(SimulatedRandom random) => random.Chance(0.75)
+        ? InboxLimits.Default
+        : new InboxLimits { MaxCalls = random.Between(3, 8), MaxBulk = random.Between(1, 6), MaxBulkBytes = 1 << random.Between(8, 20), MaxUrgent = random.Between(4, 64) };
 
     private string Describe() => string.Join("; ", _world.Members.Select(m => m.Loop?.Core is { } core
         ? $"member {m.Id}#{m.Loop.Incarnation} {core.Role} of term {core.Term}, leader {core.Leader}, last {core.LastIndex}/{core.LastTerm}, commit {core.Commit}, applied {core.Applied}, {core.Membership}"

@@ -122,6 +122,7 @@ internal sealed class SimulatedRun : INodeInbox
     private readonly SimulatedRandom _random;
     private List<NodeInput> _posted = [];
     private List<NodeInput> _taken = [];
+    private InboxGauge _gauge;
     private bool _turnScheduled;
     private TimeSpan _tickDue;
 
@@ -130,6 +131,7 @@ internal sealed class SimulatedRun : INodeInbox
         _world = world;
         _member = member;
         _random = random;
+        _gauge = new InboxGauge(world.Options.Inbox);
         Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
         Transport = world.Network.Attach(Process, member.Id, this);
         LogLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance };
@@ -191,6 +193,12 @@ internal sealed class SimulatedRun : INodeInbox
 
     public void Post(NodeInput input)
     {
+        if (!_gauge.TryTake(input))
+        {
+            _world.Trace.Event(_member.Id, $"has no room for {input.Share}");
+            LoopThread.Refuse(input, _gauge.BusyReason);
+            return;
+        }
         _posted.Add(input);
         ScheduleTurn();
     }
@@ -207,6 +215,7 @@ internal sealed class SimulatedRun : INodeInbox
     {
         _turnScheduled = false;
         (_posted, _taken) = (_taken, _posted);
+        _gauge.Clear();
         foreach (var input in _taken)
             _world.Trace.Input(_member.Id, input);
         Loop.Turn(_taken, Now);

@@ -151,5 +151,7 @@ internal sealed record SimulatedWorldOptions
 
     public int SnapshotChunkBytes { get; init; } = 1 << 20;
 
+    public InboxLimits Inbox { get; init; } = InboxLimits.Default;
+
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(3);
 }

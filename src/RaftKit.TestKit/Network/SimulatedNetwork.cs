@@ -146,7 +146,7 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
                 return;
             Delivered++;
             trace.Fold(StableHash.Of(bytes));
-            to.Inbox.Post(new NodeInput.Received(link.Number, from.Self, MessageCodec.Decode(bytes)));
+            to.Inbox.Post(new NodeInput.Received(link.Number, from.Self, MessageCodec.Decode(bytes), bytes.Length));
         });
     }
 

@@ -26,13 +26,14 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
     {
         while (!workload.Stopped)
         {
-            _session = sessions.Open(random.Chance(0.5) ? null : random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5)));
-            workload.Opened(process, _session);
+            var timeout = random.Chance(0.5) ? (TimeSpan?)null : random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5));
             _watches.Clear();
             _stream = null;
             _lastZxid = 0;
             try
             {
+                _session = sessions.Open(timeout);
+                workload.Opened(process, _session);
                 await _session.OpenedAsync();
                 await CreateParents();
                 await Live();
@@ -43,10 +44,17 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             }
             catch (Exception refused) when (refused is NotAppliedException or OutcomeUnknownException)
             {
-                // While it opened: try again with another session.
+                // While it opened: try again with another session, and leave none behind that nobody uses.
+                await Discard();
             }
             await Pause(20);
         }
+    }
+
+    private async Task Discard()
+    {
+        if (_session is { State: not SessionState.Expired } unused)
+            await unused.DisposeAsync();
     }
 
     private async Task Live()
@@ -247,7 +255,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
         for (var i = 0; i < 4; i++)
             tasks.Add(One(i));
         await Task.WhenAll(tasks);
-        if (!order.SequenceEqual([0, 1, 2, 3]))
+        if (!order.SequenceEqual(order.Order()))
             workload.Violate(36, $"{Who} had its writes answered in the order {string.Join(' ', order)}");
 
         async Task One(int index)
@@ -256,9 +264,14 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             {
                 await Set(path);
             }
-            catch (Exception refused) when (refused is ZnodeException or NotAppliedException or OutcomeUnknownException or SessionExpiredException)
+            catch (NotAppliedException)
             {
-                // Refusals have their place in the order too.
+                // Refused at the door, at once: it has no place in the order.
+                return;
+            }
+            catch (Exception refused) when (refused is ZnodeException or OutcomeUnknownException or SessionExpiredException)
+            {
+                // Refusals of the tree have their place in the order too.
             }
             order.Add(index);
         }
@@ -315,7 +328,16 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             return;
         _watching++;
         var watch = new OneShot(workload, Who, path);
-        var read = await _session.GetAsync(path, watch.Heard);
+        Znode? read;
+        try
+        {
+            read = await _session.GetAsync(path, watch.Heard);
+        }
+        catch (NotAppliedException)
+        {
+            _watching--;
+            throw;
+        }
         if (read is not null)
         {
             watch.Set(read.Zxid);
@@ -371,9 +393,9 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
                 checker.Heard(heard);
             }
         }
-        catch (Exception ended) when (ended is SessionExpiredException or WatchCompactedException)
+        catch (Exception ended) when (ended is SessionExpiredException or WatchCompactedException or NotAppliedException)
         {
-            // The stream says so when it cannot go on.
+            // The stream says so when it cannot go on, or begin.
         }
     }
 

@@ -4,7 +4,8 @@ namespace RaftKit.Znodes;
 /// An application's session with the quorum: its door to write, to read in order with its own writes and events, to own ephemerals, and to watch.
 /// Any thread may call any method, also inside a watch callback. Calls take effect in the order in which they were made.
 /// <para>Writes complete when they are applied on this member, after every event that they and earlier changes caused was queued. A write throws
-/// <see cref="ZnodeException"/> when the tree refused it, <see cref="RaftKit.Node.Proposals.NotAppliedException"/> when it was surely not applied,
+/// <see cref="ZnodeException"/> when the tree refused it, <see cref="RaftKit.Node.Proposals.NotAppliedException"/> when it was surely not applied (a call that is
+/// refused because too many wait is told so at once, before the earlier ones are answered),
 /// <see cref="RaftKit.Node.Proposals.OutcomeUnknownException"/> when that cannot be told, <see cref="SessionExpiredException"/> when the session ended.
 /// Cancelling stops the wait, not the write.</para>
 /// <para>Reads are local to this member and sequentially consistent: they never go back in time, wait for the session's own earlier calls, and
@@ -116,6 +117,7 @@ public interface IZnodeSessions
 {
     /// <summary>Begins to open a session; await <see cref="IZnodeSession.OpenedAsync"/> or just use it.</summary>
     /// <param name="timeout">How long it survives silence of this process; null: the configured default.</param>
+    /// <exception cref="RaftKit.Node.Proposals.NotAppliedException">The node is too busy: too many calls wait for it already.</exception>
     IZnodeSession Open(TimeSpan? timeout = null);
 
     /// <summary>The tree as this member holds it.</summary>

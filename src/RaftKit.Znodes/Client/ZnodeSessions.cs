@@ -1,4 +1,5 @@
 using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
 using RaftKit.Znodes.Sessions;
 
 namespace RaftKit.Znodes;
@@ -13,13 +14,22 @@ internal sealed class ZnodeSessions(SessionKeeper keeper, Func<INodeInbox> inbox
         var wanted = timeout ?? keeper.Options.SessionTimeout;
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(wanted, TimeSpan.Zero, nameof(timeout));
         var session = new LocalSession(keeper, wanted, inbox());
-        session.Inbox.Post(new NodeInput.Call(new AddCall(keeper, session)));
+        var add = new AddCall(keeper, session);
+        session.Inbox.Post(new NodeInput.Call(add));
+        if (add.Refusal is { } refusal)
+            throw new NotAppliedException(refusal);
         return new ZnodeSession(session);
     }
 
     private sealed class AddCall(SessionKeeper keeper, LocalSession session) : ILoopCall
     {
+        public bool MayBeRefused => true;
+
+        public string? Refusal { get; private set; }
+
         public void Run() => keeper.Add(session);
+
+        public void Refused(string reason) => Refusal = reason;
 
         // Its calls will be told the same.
         public void Stopped()

@@ -108,11 +108,9 @@ internal sealed class LocalSession : IProposalCallback
     {
         if (_phase == Phase.Opening && call is CloseCall)
             End("it was closed before it was open");
-        // A close always finds room: were it refused, the session would live on with nobody to end it.
-        if (_calls.Count >= _keeper.Options.MaxCallsPerSession && call is not CloseCall)
+        if (_calls.Count >= _keeper.Options.MaxCallsPerSession && call.MayBeRefused)
         {
-            call.Fail(new NotAppliedException($"{_calls.Count} calls of session {Id:x} wait already. Await some of them before making more."));
-            Outbox.Complete(call);
+            call.Refused($"{_calls.Count} calls of session {Id:x} wait already. Await some of them before making more.");
             return;
         }
         _closing |= call is CloseCall;

@@ -85,6 +85,8 @@ internal sealed class WatchCall(LocalSession session, string path, WatchMode mod
 
 internal sealed class UnwatchCall(LocalSession session, string path, WatchMode mode, Action<WatchEvent> callback) : LocalCall<bool>(session)
 {
+    public override bool MayBeRefused => false;
+
     protected override bool Read(ZnodeStateMachine machine) => Session.Unwatch(new CallbackWatcher(Session, callback), path, mode);
 }
 

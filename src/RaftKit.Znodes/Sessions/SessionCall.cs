@@ -15,12 +15,20 @@ internal abstract class SessionCall(LocalSession session) : ILoopCall, ICompleti
     /// <summary>Its outcome is known.</summary>
     public bool IsDone { get; private set; }
 
+    /// <summary>Not what ends a session, a watch or a wait that was taken in: a refusal would leave it behind for good.</summary>
+    public virtual bool MayBeRefused => true;
+
+    public virtual int Weight => 0;
+
     public virtual void Run() => Session.Take(this);
 
     /// <summary>The node has stopped: on any thread.</summary>
-    public void Stopped()
+    public void Stopped() => Refused("The node has stopped. The call was not sent.");
+
+    /// <summary>On any thread, at once: what is refused does not wait for its turn among the calls that were taken.</summary>
+    public void Refused(string reason)
     {
-        Fail(new NotAppliedException("The node has stopped. The call was not sent."));
+        Fail(new NotAppliedException(reason));
         Session.Outbox.Complete(this);
     }
 

@@ -50,6 +50,8 @@ internal abstract class TreeLoggedCall<T>(LocalSession session, TreeCommand comm
 
     protected TreeCommand Command { get; } = command;
 
+    public sealed override int Weight => _encoded.Length;
+
     protected sealed override ReadOnlyMemory<byte> Encode() =>
         _encoded.IsEmpty ? SessionCommand.Tree(Session.Id, Command, 64) : _encoded;
 }
@@ -104,6 +106,9 @@ internal sealed class MultiCall(LocalSession session, TreeCommand.Multi command,
 /// <summary>Closes the session; whatever it owns goes with the same entry.</summary>
 internal sealed class CloseCall(LocalSession session) : LoggedCall<bool>(session)
 {
+    // Were it refused, the session would live on with nobody to end it.
+    public override bool MayBeRefused => false;
+
     // Closing what has ended already is no failure.
     public override void Abandon() => Done(false);
 

@@ -222,6 +222,8 @@ internal sealed class EventStream : ISessionWatcher
     /// <summary>Answered on its own, out of the session's order.</summary>
     private sealed class RefillCall(EventStream stream, LocalSession session) : SessionCall<bool>(session)
     {
+        public override bool MayBeRefused => false;
+
         public override void Run()
         {
             if (Session.IsEnded)

@@ -29,7 +29,8 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
         _metrics = metrics;
         _logger = logger;
         SessionSource = new ZnodeSessionSource(member.Sessions);
-        _session = new Lazy<IZnodeSession>(() => SessionSource.Current);
+        // A refusal (the node is busy) must not be what everybody is told ever after; two that ask at once are given the same by the source.
+        _session = new Lazy<IZnodeSession>(() => SessionSource.Current, LazyThreadSafetyMode.PublicationOnly);
     }
 
     public string? Key { get; }

@@ -11,6 +11,7 @@ internal sealed class StartInbox : INodeInbox
 {
     private readonly Lock _lock = new();
     private readonly List<NodeInput> _waiting = [];
+    private InboxGauge _gauge = new(InboxLimits.Default);
     private volatile INodeInbox? _node;
     private bool _closed;
 
@@ -29,8 +30,10 @@ internal sealed class StartInbox : INodeInbox
                 started.Post(input);
             else if (_closed || input is NodeInput.Call { Target: CloseCall })
                 LoopThread.Refuse(input);
-            else
+            else if (_gauge.TryTake(input))
                 _waiting.Add(input);
+            else
+                LoopThread.Refuse(input, _gauge.BusyReason);
         }
     }
 
