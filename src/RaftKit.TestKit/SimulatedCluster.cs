@@ -202,6 +202,12 @@ public sealed class SimulatedHost
     /// <summary>Opens sessions that live in this process, as the one from DI does.</summary>
     public IZnodeSessions Sessions => ((SimulatedZnodes)_run.Application).Sessions;
 
+    /// <summary>The door to one of your own state machines, as the one from DI is.</summary>
+    /// <typeparam name="TMachine">Its type; this member must have one such machine.</typeparam>
+    public IReplicated<TMachine> Replicated<TMachine>()
+        where TMachine : class, IStateMachine =>
+        new Replicated<TMachine>(_run.Application.Machines.OfType<TMachine>().Single(), _run, TaskCreationOptions.None);
+
     /// <summary>Proposes a command to a state machine, exactly once, and returns its result when it is applied on this member.</summary>
     /// <exception cref="NotAppliedException">It was surely not applied.</exception>
     /// <exception cref="OutcomeUnknownException">Nobody here can tell.</exception>

@@ -119,7 +119,8 @@ public static class RaftKitServiceCollectionExtensions
         return new RaftKitHost(
             key,
             options,
-            sp.GetRequiredService<IClusterMemberFactory>().Create(options),
+            sp.GetRequiredService<IClusterMemberFactory>().Create(
+                options, [.. sp.GetServices<IStateMachineRegistration>().Where(r => r.Key == key).Select(r => r.Machine)]),
             sp.GetRequiredService<TimeProvider>(),
             sp.GetRequiredService<RaftKitMetrics>(),
             Logger(sp));

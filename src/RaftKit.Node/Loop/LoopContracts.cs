@@ -189,7 +189,8 @@ internal abstract record NodeInput
         public override int Weight => Command.Length;
     }
 
-    public sealed record Read(IReadCallback Callback) : NodeInput
+    /// <summary>A read of the state machines: linearizable, or of their states as they are here.</summary>
+    public sealed record Read(IReadCallback Callback, bool Linearizable = true) : NodeInput
     {
         public override InboxShare Share => InboxShare.Call;
     }

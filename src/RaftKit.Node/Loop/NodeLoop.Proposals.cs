@@ -45,12 +45,12 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>Only what this process asks is refused: the sessions' part of the loop is bounded by its own calls.</summary>
-    private void Read(IReadCallback callback)
+    private void Read(NodeInput.Read read)
     {
         if (_reads.Count < _options.MaxPendingReads)
-            _reads.Add(callback);
+            _reads.Add(read.Callback, read.Linearizable);
         else
-            callback.Failed($"Member {Self} is busy: {_reads.Count} reads wait for the quorum already. Await some of them before making more.");
+            read.Callback.Failed($"Member {Self} is busy: {_reads.Count} reads wait for the quorum already. Await some of them before making more.");
     }
 
     private void TakeForwarded(MemberId from, PeerMessage.ForwardProposals forward)

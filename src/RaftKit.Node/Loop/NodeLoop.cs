@@ -213,7 +213,7 @@ internal sealed partial class NodeLoop : ILoopServices
                 call.Target.Run();
                 break;
             case NodeInput.Read read:
-                Read(read.Callback);
+                Read(read);
                 break;
             case NodeInput.Tick tick:
                 _tickLateness = _tickLateness is { } earlier && earlier > tick.Lateness ? earlier : tick.Lateness;
@@ -417,7 +417,9 @@ internal sealed partial class NodeLoop : ILoopServices
         foreach (var grant in effects.Reads)
             _reads.Granted(grant);
         effects.Clear();
-        _reads.AppliedTo(_applier.Applied);
+        // Half a state must not be seen: while one is being replaced, readers wait.
+        if (!_snapshots.IsRestoring)
+            _reads.AppliedTo(_applier.Applied);
         return worked;
     }
 

@@ -21,9 +21,13 @@ internal sealed class ReadBarrier
     /// <summary>How many wait for their answer, wherever they are.</summary>
     public int Count => _count;
 
-    public void Add(IReadCallback callback)
+    /// <summary>A reader: of everything acknowledged before now, or of the state as it is here, which is ready as soon as the machines are whole.</summary>
+    public void Add(IReadCallback callback, bool linearizable = true)
     {
-        _waiting.Add(callback);
+        if (linearizable)
+            _waiting.Add(callback);
+        else
+            _granted.Enqueue([callback], 0);
         _count++;
     }
 

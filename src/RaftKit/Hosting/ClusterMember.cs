@@ -19,6 +19,7 @@ internal sealed class ClusterMember : IClusterMember
 
     private readonly RaftKitOptions _options;
     private readonly string _dataDirectory;
+    private readonly IReadOnlyList<IStateMachine> _machines;
     private readonly TimeProvider _time;
     private readonly ILoggerFactory _loggers;
     private readonly StartInbox _inbox = new();
@@ -28,10 +29,11 @@ internal sealed class ClusterMember : IClusterMember
     private Task _watchingForEnd = Task.CompletedTask;
     private Task _rehearsing = Task.CompletedTask;
 
-    public ClusterMember(RaftKitOptions options, string dataDirectory, TimeProvider time, ILoggerFactory loggers)
+    public ClusterMember(RaftKitOptions options, string dataDirectory, IReadOnlyList<IStateMachine> machines, TimeProvider time, ILoggerFactory loggers)
     {
         _options = options;
         _dataDirectory = dataDirectory;
+        _machines = machines;
         _time = time;
         _loggers = loggers;
         _znodes = new ZnodeService(
@@ -40,6 +42,8 @@ internal sealed class ClusterMember : IClusterMember
             loggers.CreateLogger("RaftKit.Znodes"));
         _znodes.Connect(_inbox);
     }
+
+    public INodeInbox Inbox => _inbox;
 
     public IZnodeSessions Sessions => _znodes.Sessions;
 
@@ -54,7 +58,7 @@ internal sealed class ClusterMember : IClusterMember
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         var node = new RaftNode(
-            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine], [_znodes.Keeper], _time, _loggers);
+            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper], _time, _loggers);
         try
         {
             // Recovery reads the log: as long as that takes, off the caller's thread.

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using RaftKit.Node.Loop;
 
 namespace RaftKit.Hosting;
 
@@ -9,9 +10,9 @@ namespace RaftKit.Hosting;
 /// <param name="environment">Says where relative paths begin; null without a host.</param>
 internal sealed class ClusterMemberFactory(TimeProvider time, ILoggerFactory loggers, IHostEnvironment? environment) : IClusterMemberFactory
 {
-    public IClusterMember Create(RaftKitOptions options)
+    public IClusterMember Create(RaftKitOptions options, IReadOnlyList<IStateMachine> machines)
     {
         var root = environment?.ContentRootPath is { Length: > 0 } contentRoot ? contentRoot : Directory.GetCurrentDirectory();
-        return new ClusterMember(options, Path.GetFullPath(options.DataDirectory, root), time, loggers);
+        return new ClusterMember(options, Path.GetFullPath(options.DataDirectory, root), machines, time, loggers);
     }
 }

@@ -10,6 +10,9 @@ internal interface IClusterMember : IAsyncDisposable
     /// <summary>Usable before the start: what is asked then waits.</summary>
     IZnodeSessions Sessions { get; }
 
+    /// <summary>Where calls to its state machines go in; usable before the start, as the sessions are.</summary>
+    INodeInbox Inbox { get; }
+
     /// <summary>What it knows of the quorum; null before it started.</summary>
     NodeStatus? Status { get; }
 

@@ -35,8 +35,13 @@ internal sealed class FakeMember : IClusterMember, IClusterMemberFactory
 
     public RaftKitOptions? Options { get; private set; }
 
-    public IClusterMember Create(RaftKitOptions options)
+    public IReadOnlyList<IStateMachine> Machines { get; private set; } = [];
+
+    public INodeInbox Inbox => throw new InvalidOperationException("This member has no loop.");
+
+    public IClusterMember Create(RaftKitOptions options, IReadOnlyList<IStateMachine> machines)
     {
+        Machines = machines;
         Options = options;
         return this;
     }
