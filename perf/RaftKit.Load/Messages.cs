@@ -19,6 +19,8 @@ internal sealed record MemberTimeouts(int HeartbeatMs, int ElectionMs);
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "order")]
 [JsonDerivedType(typeof(Run), "run")]
 [JsonDerivedType(typeof(AwaitWrite), "await-write")]
+[JsonDerivedType(typeof(Fill), "fill")]
+[JsonDerivedType(typeof(Tell), "tell")]
 internal abstract record MemberOrder
 {
     /// <summary>Issues a load from inside this member's process.</summary>
@@ -26,6 +28,12 @@ internal abstract record MemberOrder
 
     /// <summary>Submits a write every millisecond until one is acknowledged.</summary>
     public sealed record AwaitWrite : MemberOrder;
+
+    /// <summary>Creates znodes.</summary>
+    public sealed record Fill(int Znodes, int Size, int PerEntry) : MemberOrder;
+
+    /// <summary>Tells its state.</summary>
+    public sealed record Tell : MemberOrder;
 }
 
 /// <summary>What a member tells the parent: one JSON object a line on its standard output.</summary>
@@ -34,6 +42,8 @@ internal abstract record MemberOrder
 [JsonDerivedType(typeof(WindowOpened), "window-opened")]
 [JsonDerivedType(typeof(WindowClosed), "window-closed")]
 [JsonDerivedType(typeof(WriteAcknowledged), "write-acknowledged")]
+[JsonDerivedType(typeof(Filled), "filled")]
+[JsonDerivedType(typeof(State), "state")]
 [JsonDerivedType(typeof(Failed), "failed")]
 internal abstract record MemberReport
 {
@@ -49,6 +59,14 @@ internal abstract record MemberReport
     /// <summary>Answers <see cref="MemberOrder.AwaitWrite"/>.</summary>
     /// <param name="At">A timestamp of the machine's monotonic clock.</param>
     public sealed record WriteAcknowledged(long At) : MemberReport;
+
+    /// <summary>Answers <see cref="MemberOrder.Fill"/>.</summary>
+    public sealed record Filled : MemberReport;
+
+    /// <summary>Answers <see cref="MemberOrder.Tell"/>.</summary>
+    public sealed record State(
+        int Member, int Znodes, ulong Digest, long Zxid, double LongestTurnMs, double LongestTurnWorkMs, long SnapshotsTaken, long SnapshotsInstalled,
+        long MostMemoryMb) : MemberReport;
 
     /// <summary>The load could not go on.</summary>
     public sealed record Failed(string Reason) : MemberReport;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Threading.Channels;
@@ -81,6 +82,16 @@ internal sealed class Member : IDisposable
                     await prepared;
                     Send(new MemberReport.WriteAcknowledged(await probe.AwaitWriteAsync()));
                 }
+                else if (order is MemberOrder.Fill fill)
+                {
+                    await using var session = _sessions.Open();
+                    await TreeFilling.RunAsync(session, fill.Znodes, fill.Size, fill.PerEntry);
+                    Send(new MemberReport.Filled());
+                }
+                else if (order is MemberOrder.Tell)
+                {
+                    Send(Tell());
+                }
             }
             catch (Exception e)
             {
@@ -90,6 +101,16 @@ internal sealed class Member : IDisposable
 
         await stop.CancelAsync();
         await watching;
+    }
+
+    private MemberReport.State Tell()
+    {
+        using var process = Process.GetCurrentProcess();
+        var (counters, (digest, zxid)) = (_counters(), _sessions.View.Digest);
+        return new MemberReport.State(
+            _member.Status!.Self.Value, _sessions.View.Count, digest, zxid, Math.Round(counters.LongestSnapshotTurn.TotalMilliseconds, 2),
+            Math.Round(counters.LongestSnapshotTurnWork.TotalMilliseconds, 2), counters.SnapshotsTaken, counters.SnapshotsInstalled,
+            process.PeakWorkingSet64 >> 20);
     }
 
     // On a thread of its own: reading the console blocks, and a blocked thread of the pool would be missing from the measurement.

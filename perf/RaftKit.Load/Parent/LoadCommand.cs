@@ -45,6 +45,8 @@ internal static class LoadCommand
             Measurements.FailoverAsync));
         var snapshot = new Command("snapshot", "Fills a tree, and measures what a snapshot of it costs the loop while writes go on.") { Znodes, Size, Data, Json };
         snapshot.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, SnapshotMeasurement.RunAsync));
+        var catchUp = new Command("catch-up", "Brings up a follower that only a snapshot can, while writes go on.") { Members, Znodes, Outstanding, Size, Seconds, Data, Json };
+        catchUp.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, CatchUpMeasurement.RunAsync));
         var timeouts = new Command("timeouts", "For several heartbeats and election timeouts: the gap of a frozen leader, and elections for nothing on a busy machine.")
         {
             Members, Times, Outstanding, Size, Seconds, Data, Json,
@@ -52,7 +54,7 @@ internal static class LoadCommand
         timeouts.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Kills = flags.GetValue(Times) }, Measurements.TimeoutsAsync));
         var parsed = new RootCommand("Measures a quorum of RaftKit members, each in a process of its own, on loopback.") 
         {
-            writes, reads, failover, timeouts, snapshot,
+            writes, reads, failover, timeouts, snapshot, catchUp,
         }.Parse(args);
         if (parsed.Errors.Count == 0)
             return await parsed.InvokeAsync();

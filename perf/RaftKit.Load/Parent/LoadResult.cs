@@ -123,5 +123,6 @@ internal sealed record TimeoutsResult : MeasuredResult
 [JsonSerializable(typeof(LoadResult))]
 [JsonSerializable(typeof(FailoverResult))]
 [JsonSerializable(typeof(SnapshotResult))]
+[JsonSerializable(typeof(CatchUpResult))]
 [JsonSerializable(typeof(TimeoutsResult))]
 internal sealed partial class ResultJson : JsonSerializerContext;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using RaftKit.Hosting;
+using RaftKit.Load.Loads;
 using RaftKit.Node.Loop;
 using RaftKit.Znodes;
 
@@ -32,7 +33,7 @@ internal static class SnapshotMeasurement
             folder, TimeProvider.System, NullLoggerFactory.Instance);
         await member.StartAsync(CancellationToken.None);
         await using var session = member.Sessions.Open();
-        await FillAsync(session, options);
+        await TreeFilling.RunAsync(session, options.Znodes, options.Size, PerEntry);
         var counters = member.Counters!;
 
         var before = new PauseWatch();
@@ -65,24 +66,9 @@ internal static class SnapshotMeasurement
 
     private static async Task WriteAsync(IZnodeSession session, LoadOptions options, PauseWatch watch)
     {
-        await Task.WhenAll(Enumerable.Range(0, Outstanding).Select(_ => session.SetAsync(PathOf(Random.Shared.Next(options.Znodes)), new byte[options.Size])));
+        await Task.WhenAll(Enumerable.Range(0, Outstanding).Select(_ => session.SetAsync(TreeFilling.PathOf(Random.Shared.Next(options.Znodes)), new byte[options.Size])));
         watch.Note(Outstanding);
     }
-
-    private static async Task FillAsync(IZnodeSession session, LoadOptions options)
-    {
-        for (var top = 0; top < 100; top++)
-            await session.CreateAsync($"/n{top:d2}");
-        foreach (var batch in Enumerable.Range(0, options.Znodes).Chunk(PerEntry).Chunk(8))
-        {
-            var results = await Task.WhenAll(batch.Select(some =>
-                session.MultiAsync([.. some.Select(i => new ZnodeOperation.Create(PathOf(i), new byte[options.Size]))])));
-            if (results.FirstOrDefault(r => !r.Succeeded) is { } failed)
-                throw new LoadFailedException($"Filling the tree failed: {failed.Results.First(r => r.Error != ZnodeError.None)}.");
-        }
-    }
-
-    private static string PathOf(int znode) => $"/n{znode % 100:d2}/z{znode:d7}";
 }
 
 /// <summary>What a snapshot cost the loop.</summary>
