@@ -30,7 +30,7 @@ internal static class SnapshotMeasurement
                 SnapshotEveryEntries = entries + WritesBefore,
                 SnapshotEveryBytes = long.MaxValue,
             },
-            folder, TimeProvider.System, NullLoggerFactory.Instance);
+            folder, [], TimeProvider.System, NullLoggerFactory.Instance);
         await member.StartAsync(CancellationToken.None);
         await using var session = member.Sessions.Open();
         await TreeFilling.RunAsync(session, options.Znodes, options.Size, PerEntry);
