@@ -17,8 +17,8 @@ internal sealed class ZnodeService
         Machine = new ZnodeStateMachine(new ZnodeTree());
         Keeper = new SessionKeeper(Machine, options, scheduler, logger);
         Machine.Observe(Keeper);
-        Sessions = new ZnodeSessions(
-            Keeper, () => _inbox ?? throw new InvalidOperationException("Sessions can be opened once the member has been put together."));
+        Sessions = new ZnodeSessions(Keeper, Inbox);
+        Guests = new GuestSessions(Keeper, Inbox);
     }
 
     public ZnodeStateMachine Machine { get; }
@@ -27,10 +27,15 @@ internal sealed class ZnodeService
 
     public IZnodeSessions Sessions { get; }
 
+    /// <summary>Sessions of clients that are connected through this member.</summary>
+    public GuestSessions Guests { get; }
+
     public IZnodeView View => Machine.Tree.View;
 
     public SessionCounters Counters => Keeper.Counters;
 
     /// <summary>Where calls go in; before the first session is opened.</summary>
     public void Connect(INodeInbox inbox) => _inbox = inbox;
+
+    private INodeInbox Inbox() => _inbox ?? throw new InvalidOperationException("Sessions can be opened once the member has been put together.");
 }

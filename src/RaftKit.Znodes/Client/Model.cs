@@ -78,6 +78,9 @@ public enum ZnodeError
 
     /// <summary>The session expired or was closed.</summary>
     SessionExpired = -112,
+
+    /// <summary>The session was taken up through another connection.</summary>
+    SessionMoved = -118,
 }
 
 /// <summary>An operation was applied, and refused by the tree's rules: nothing was changed by it.</summary>

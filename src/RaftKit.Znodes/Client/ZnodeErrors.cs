@@ -20,6 +20,8 @@ internal static class ZnodeErrors
         {
             ZnodeError.SessionExpired => new SessionExpiredException(
                 session.Id, $"Session {session.Id:x} has ended: the {what} was refused and changed nothing. Open a new session."),
+            ZnodeError.SessionMoved => new SessionDetachedException(
+                session.Id, moved: true, $"Session {session.Id:x} was taken up through another connection: the {what} was refused and changed nothing."),
             ZnodeError.NoNode => new ZnodeException(error, path, command is TreeCommand.Create
                 ? $"Cannot create {path}: its parent does not exist. Create the parent first."
                 : $"Cannot {what} {path}: there is no such znode."),

@@ -20,20 +20,4 @@ internal sealed class ZnodeSessions(SessionKeeper keeper, Func<INodeInbox> inbox
             throw new NotAppliedException(refusal);
         return new ZnodeSession(session);
     }
-
-    private sealed class AddCall(SessionKeeper keeper, LocalSession session) : ILoopCall
-    {
-        public bool MayBeRefused => true;
-
-        public string? Refusal { get; private set; }
-
-        public void Run() => keeper.Add(session);
-
-        public void Refused(string reason) => Refusal = reason;
-
-        // Its calls will be told the same.
-        public void Stopped()
-        {
-        }
-    }
 }

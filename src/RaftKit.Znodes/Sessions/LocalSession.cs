@@ -1,3 +1,4 @@
+using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Proposals;
@@ -16,6 +17,7 @@ internal sealed class LocalSession : IProposalCallback
     private readonly CancellationTokenSource _expired = new();
     private readonly Queue<SessionCall> _calls = new();
     private readonly int _askedTimeout;
+    private readonly Guest? _guest;
     private Phase _phase;
     private bool _opening;
     private bool _advancing;
@@ -25,11 +27,13 @@ internal sealed class LocalSession : IProposalCallback
     private long _leaseEndTicks = long.MinValue;
     private volatile bool _ended;
     private volatile bool _closing;
+    private SessionLeave _leave;
     private string _endedBecause = "";
 
-    public LocalSession(SessionKeeper keeper, TimeSpan timeout, INodeInbox inbox)
+    public LocalSession(SessionKeeper keeper, TimeSpan timeout, INodeInbox inbox, Guest? guest = null)
     {
         _keeper = keeper;
+        _guest = guest;
         Inbox = inbox;
         Scheduler = keeper.Scheduler;
         _askedTimeout = (int)Math.Clamp(timeout.TotalMilliseconds, SessionCommand.MinTimeoutMilliseconds, SessionCommand.MaxTimeoutMilliseconds);
@@ -92,6 +96,15 @@ internal sealed class LocalSession : IProposalCallback
         }
     }
 
+    /// <summary>Any thread. Why this process holds it no more; null while it does.</summary>
+    public SessionLeave? Leave => _ended ? _leave : null;
+
+    /// <summary>It belongs to a client that is connected through this member.</summary>
+    public bool IsGuest => _guest is not null;
+
+    /// <summary>What its commands name, so that they are refused once it is attached elsewhere; a host's own cannot be. Any thread, once it is open.</summary>
+    public MemberId Via => _guest is null ? default : _keeper.Services.Self;
+
     public bool IsOpen => _phase == Phase.Open;
 
     public bool IsEnded => _phase == Phase.Ended;
@@ -107,7 +120,10 @@ internal sealed class LocalSession : IProposalCallback
     public void Take(SessionCall call)
     {
         if (_phase == Phase.Opening && call is CloseCall)
+        {
+            _closing = true;
             End("it was closed before it was open");
+        }
         if (_calls.Count >= _keeper.Options.MaxCallsPerSession && call.MayBeRefused)
         {
             call.Refused($"{_calls.Count} calls of session {Id:x} wait already. Await some of them before making more.");
@@ -131,21 +147,58 @@ internal sealed class LocalSession : IProposalCallback
         _opening = true;
         _openedAt = services.Now.Monotonic;
         var host = new ProposerId(services.Self, services.Incarnation, services.Boot);
-        services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Open(_askedTimeout, services.Self, host, default), this);
+        var command = _guest switch
+        {
+            null => SessionCommand.Open(_askedTimeout, services.Self, host, default),
+            { TakesUp: false } => SessionCommand.Open(_askedTimeout, services.Self, null, _guest.Password.Span),
+            _ => SessionCommand.Reattach(_guest.Session, services.Self, _guest.Password.Span),
+        };
+        services.Propose(ZnodeStateMachine.MachineName, command, this);
     }
 
     void IProposalCallback.Applied(in CommandContext context, ReadOnlyMemory<byte> result)
     {
         var reader = new MessagePackReader(result);
+        if (_guest is { TakesUp: true } guest)
+        {
+            TakenUp(guest, context, TimeSpan.FromMilliseconds(reader.ReadInt32()));
+            return;
+        }
         reader.ReadArrayHeader(2);
         var id = reader.ReadInt64();
         var timeout = TimeSpan.FromMilliseconds(reader.ReadInt32());
+        // Closed by its owner before it was open.
+        if (_phase == Phase.Ended)
+            _keeper.Services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Close(id), null);
+        else
+            Opened(id, timeout);
+    }
+
+    private void TakenUp(Guest guest, in CommandContext context, TimeSpan timeout)
+    {
         if (_phase == Phase.Ended)
         {
-            // Closed by its owner before it was open.
-            _keeper.Services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Close(id), null);
-            return;
+            // Detached meanwhile, it waits for its client; closed, it was to end.
+            if (_closing && timeout > TimeSpan.Zero)
+                _keeper.Services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Close(guest.Session, Via), null);
         }
+        else if (timeout == TimeSpan.Zero)
+        {
+            End("there is no such session for this password");
+        }
+        else if (guest.LastZxid > context.Zxid)
+        {
+            // Taking it up came later in the log than anything that was ever acknowledged there.
+            LeaveNow(SessionLeave.Detached, $"its client has seen zxid {guest.LastZxid:x}, and this cluster is at {context.Zxid:x}: it was the client of another one");
+        }
+        else
+        {
+            Opened(guest.Session, timeout);
+        }
+    }
+
+    private void Opened(long id, TimeSpan timeout)
+    {
         Volatile.Write(ref _timeoutTicks, timeout.Ticks);
         // The leader gave it its whole timeout when it applied the opening, after that was proposed here.
         Volatile.Write(ref _leaseEndTicks, (_openedAt + timeout).Ticks);
@@ -220,10 +273,20 @@ internal sealed class LocalSession : IProposalCallback
     public void Unwatch(IWatcher watcher) => _keeper.Watches.Remove(watcher);
 
     /// <summary>The log has ended it, or it is closed before it was open.</summary>
-    public void End(string because)
+    public void End(string because) => End(SessionLeave.Ended, because);
+
+    /// <summary>A client's session goes on without this process. What it had under way here has an unknown outcome.</summary>
+    public void LeaveNow(SessionLeave leave, string because)
+    {
+        End(leave, because);
+        AbandonCalls();
+    }
+
+    private void End(SessionLeave leave, string because)
     {
         if (_phase == Phase.Ended)
             return;
+        _leave = leave;
         var wasOpen = _phase == Phase.Open;
         _phase = Phase.Ended;
         _endedBecause = because;
@@ -243,17 +306,30 @@ internal sealed class LocalSession : IProposalCallback
     /// <summary>No answer for a whole timeout: it may be gone. For its owner it is, for good; what is left of it is closed.</summary>
     private void GiveUp()
     {
+        const string because = "the quorum did not answer for it for a whole timeout";
+        if (IsGuest)
+        {
+            // Its client may be heard by another member by now: only the log knows.
+            LeaveNow(SessionLeave.Detached, because);
+            return;
+        }
         ZnodeLog.GivenUp(_keeper.Logger, Id, (int)Timeout.TotalMilliseconds);
         _keeper.Counters.GivenUpCount++;
-        AbandonNow("the quorum did not answer for it for a whole timeout");
+        AbandonNow(because);
     }
 
     /// <summary>Ends it without waiting for the log: calls under way have an unknown outcome.</summary>
     private void AbandonNow(string because)
     {
-        _keeper.Services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Close(Id), null);
+        _keeper.Services.Propose(ZnodeStateMachine.MachineName, SessionCommand.Close(Id, Via), null);
         Stop(because);
     }
+
+    /// <summary>Whether the leader may be told that it lives: this process does; its client was heard lately.</summary>
+    public bool IsHeard(TimeSpan now) => _guest is null || _guest.IsHeard(now, Timeout);
+
+    /// <summary>Any thread. A client's connection is gone.</summary>
+    public void Detach() => Inbox.Post(new NodeInput.Call(new DetachCall(this)));
 
     /// <summary>Any thread. Its owner is done with it and could not close it: it ends here, and expires at the quorum.</summary>
     public void LetGo() => Inbox.Post(new NodeInput.Call(new LetGoCall(this)));
@@ -261,14 +337,28 @@ internal sealed class LocalSession : IProposalCallback
     /// <summary>Ends it here and now: nobody will tell this process how its calls ended.</summary>
     public void Stop(string because)
     {
-        End(because);
+        // Of a client's session this process knows only that it can serve it no more.
+        End(IsGuest ? SessionLeave.Detached : SessionLeave.Ended, because);
+        AbandonCalls();
+    }
+
+    private void AbandonCalls()
+    {
         foreach (var call in _calls)
             call.Abandon();
         Advance();
     }
 
-    public Exception EndedException() => new SessionExpiredException(
-        Id, $"Session {Id:x} has ended: {_endedBecause}. Its ephemerals are removed or will be; open a new session.");
+    public Exception EndedException() => _leave switch
+    {
+        SessionLeave.Ended when _guest is { TakesUp: true } && Id == 0 => NoSuchSession(_guest.Session),
+        SessionLeave.Ended => new SessionExpiredException(
+            Id, $"Session {Id:x} has ended: {_endedBecause}. Its ephemerals are removed or will be; open a new session."),
+        _ => new SessionDetachedException(Id, _leave == SessionLeave.Moved, $"Session {Id:x} is not served here any more: {_endedBecause}. It may live: take it up again."),
+    };
+
+    public static SessionExpiredException NoSuchSession(long id) =>
+        new(id, $"There is no session {id:x} for this password: it has ended, or never was, or has another password. Open a new one.");
 
     private void CancelExpired()
     {
@@ -279,6 +369,15 @@ internal sealed class LocalSession : IProposalCallback
         catch (AggregateException failure)
         {
             ZnodeLog.ExpiredCallbackFailed(_keeper.Logger, failure, Id);
+        }
+    }
+
+    private sealed class DetachCall(LocalSession session) : ILoopCall
+    {
+        public void Run() => session.LeaveNow(SessionLeave.Detached, "its connection is gone");
+
+        public void Stopped()
+        {
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using RaftKit.Consensus;
 using RaftKit.Node.Transport;
 
@@ -42,6 +43,10 @@ internal sealed class Session
     /// </summary>
     public bool LivesInOrBefore(ProposerId process) =>
         Host is { } host && host.Member == process.Member && host.Incarnation == process.Incarnation && host.Boot <= process.Boot;
+
+    /// <summary>Whether whoever shows this password may take it up. A host's own session is never taken up.</summary>
+    public bool Opens(ReadOnlySpan<byte> password) =>
+        Host is null && Password.Length > 0 && CryptographicOperations.FixedTimeEquals(Password.Span, password);
 
     public Session Copy() => (Session)MemberwiseClone();
 }

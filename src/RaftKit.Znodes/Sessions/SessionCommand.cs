@@ -36,11 +36,14 @@ internal static class SessionCommand
         return End(ref writer, buffer);
     }
 
-    public static ReadOnlyMemory<byte> Close(long session)
+    /// <param name="session">Which.</param>
+    /// <param name="via">For a client's session, the member that it is attached through: refused once it is attached through another.</param>
+    public static ReadOnlyMemory<byte> Close(long session, MemberId via = default)
     {
         var buffer = new ArrayBufferWriter<byte>(16);
-        var writer = Begin(buffer, SessionCommandKind.Close, 1);
+        var writer = Begin(buffer, SessionCommandKind.Close, via.IsNone ? 1 : 2);
         writer.Write(session);
+        WriteVia(ref writer, via);
         return End(ref writer, buffer);
     }
 
@@ -59,12 +62,13 @@ internal static class SessionCommand
         return End(ref writer, buffer);
     }
 
-    public static ReadOnlyMemory<byte> Reattach(long session, MemberId member)
+    public static ReadOnlyMemory<byte> Reattach(long session, MemberId member, ReadOnlySpan<byte> password)
     {
-        var buffer = new ArrayBufferWriter<byte>(16);
-        var writer = Begin(buffer, SessionCommandKind.Reattach, 2);
+        var buffer = new ArrayBufferWriter<byte>(40);
+        var writer = Begin(buffer, SessionCommandKind.Reattach, 3);
         writer.Write(session);
         writer.Write(member.Value);
+        writer.Write(password);
         return End(ref writer, buffer);
     }
 
@@ -83,13 +87,24 @@ internal static class SessionCommand
         return End(ref writer, buffer);
     }
 
-    public static ReadOnlyMemory<byte> Tree(long session, TreeCommand command, int sizeHint)
+    /// <param name="session">Whose.</param>
+    /// <param name="command">What.</param>
+    /// <param name="sizeHint">About how many bytes it takes.</param>
+    /// <param name="via">For a client's session, the member that it is attached through: refused once it is attached through another.</param>
+    public static ReadOnlyMemory<byte> Tree(long session, TreeCommand command, int sizeHint, MemberId via = default)
     {
         var buffer = new ArrayBufferWriter<byte>(sizeHint);
-        var writer = Begin(buffer, SessionCommandKind.Tree, 2);
+        var writer = Begin(buffer, SessionCommandKind.Tree, via.IsNone ? 2 : 3);
         writer.Write(session);
         TreeCommandCodec.Write(ref writer, command);
+        WriteVia(ref writer, via);
         return End(ref writer, buffer);
+    }
+
+    private static void WriteVia(ref MessagePackWriter writer, MemberId via)
+    {
+        if (!via.IsNone)
+            writer.Write(via.Value);
     }
 
     private static MessagePackWriter Begin(IBufferWriter<byte> buffer, SessionCommandKind kind, int fields)

@@ -120,7 +120,13 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
         }
         _stopped = done;
         foreach (var session in _pulse.Sessions.Values.ToArray())
-            session.Take(new CloseCall(session));
+        {
+            // A client goes on through another member; only what lives in this process ends with it.
+            if (session.IsGuest)
+                session.LeaveNow(SessionLeave.Detached, "the member that it was attached through stops");
+            else
+                session.Take(new CloseCall(session));
+        }
     }
 
     public void Stopped(string reason)
@@ -153,12 +159,17 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     public void Attach(LocalSession session)
     {
         _opening.Remove(session);
+        // A client that connected anew before its old connection was found to be gone.
+        if (_pulse.Sessions.TryGetValue(session.Id, out var before))
+            before.LeaveNow(SessionLeave.Moved, "it was taken up through another connection");
         _pulse.Attach(session);
-        // A result that a snapshot brought may be of a session that has ended since.
-        if (Machine.Sessions.TryGet(session.Id, out _))
-            Beat(all: false);
-        else
+        // A result that a snapshot brought may be of a session that has ended or moved on since.
+        if (!Machine.Sessions.TryGet(session.Id, out var replicated))
             session.End("it expired while this member was behind");
+        else if (!IsHere(replicated))
+            session.LeaveNow(SessionLeave.Moved, "it was taken up through another member");
+        else
+            Beat(all: false);
     }
 
     public void Detach(LocalSession session)
@@ -203,6 +214,8 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     {
         Judge.Moved(session);
         NoteGuests(session);
+        if (!IsHere(session) && _pulse.Sessions.TryGetValue(session.Id, out var local))
+            local.LeaveNow(SessionLeave.Moved, "it was taken up through another member");
     }
 
     void ISessionObserver.Spared(Session session)
@@ -226,9 +239,15 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
         _jump = null;
         NoteGuests(null);
         foreach (var session in _pulse.Sessions.Values.ToArray())
-            if (!Machine.Sessions.TryGet(session.Id, out _))
+        {
+            if (!Machine.Sessions.TryGet(session.Id, out var replicated))
                 session.End("it ended while this member was behind");
+            else if (!IsHere(replicated))
+                session.LeaveNow(SessionLeave.Moved, "it was taken up through another member");
+        }
     }
+
+    private bool IsHere(Session session) => session.Member == Services.Self;
 
     /// <summary>Who of the clients is attached here is counted anew at the next tick, however many came and went.</summary>
     private void NoteGuests(Session? changed) => _guestsChanged |= changed?.Host is null;

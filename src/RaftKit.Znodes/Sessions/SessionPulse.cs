@@ -44,7 +44,7 @@ internal sealed class SessionPulse
         foreach (var session in _sessions.Values)
         {
             // Whoever would be due soon goes along.
-            if (!all && !IsDue(session, now, share: 0.7))
+            if (!session.IsHeard(now) || (!all && !IsDue(session, now, share: 0.7)))
                 continue;
             session.KeepaliveSentAt = now;
             session.KeepaliveAnswered = false;
@@ -69,7 +69,7 @@ internal sealed class SessionPulse
     private bool AnyDue(TimeSpan now, double share)
     {
         foreach (var session in _sessions.Values)
-            if (IsDue(session, now, share))
+            if (session.IsHeard(now) && IsDue(session, now, share))
                 return true;
         return false;
     }

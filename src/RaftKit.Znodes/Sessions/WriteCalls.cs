@@ -46,14 +46,14 @@ internal abstract class LoggedCall<T>(LocalSession session) : SessionCall<T>(ses
 /// <summary>A command to the tree. It is encoded on the caller's thread, unless the session has no id yet.</summary>
 internal abstract class TreeLoggedCall<T>(LocalSession session, TreeCommand command, int sizeHint) : LoggedCall<T>(session)
 {
-    private readonly ReadOnlyMemory<byte> _encoded = session.Id == 0 ? default : SessionCommand.Tree(session.Id, command, sizeHint);
+    private readonly ReadOnlyMemory<byte> _encoded = session.Id == 0 ? default : SessionCommand.Tree(session.Id, command, sizeHint, session.Via);
 
     protected TreeCommand Command { get; } = command;
 
     public sealed override int Weight => _encoded.Length;
 
     protected sealed override ReadOnlyMemory<byte> Encode() =>
-        _encoded.IsEmpty ? SessionCommand.Tree(Session.Id, Command, 64) : _encoded;
+        _encoded.IsEmpty ? SessionCommand.Tree(Session.Id, Command, 64, Session.Via) : _encoded;
 }
 
 /// <summary>One operation on the tree.</summary>
@@ -96,8 +96,8 @@ internal sealed class MultiCall(LocalSession session, TreeCommand.Multi command,
     {
         var reader = new MessagePackReader(result);
         var results = TreeCommandCodec.ReadResult(ref reader, multi: true).Operations!;
-        if (results.Count > 0 && results[0].Error == ZnodeError.SessionExpired)
-            Fail(ZnodeErrors.Of(ZnodeError.SessionExpired, "", Command, Session));
+        if (results.Count > 0 && results[0].Error is ZnodeError.SessionExpired or ZnodeError.SessionMoved)
+            Fail(ZnodeErrors.Of(results[0].Error, "", Command, Session));
         else
             Done(new MultiResult(zxid, results));
     }
@@ -112,7 +112,7 @@ internal sealed class CloseCall(LocalSession session) : LoggedCall<bool>(session
     // Closing what has ended already is no failure.
     public override void Abandon() => Done(false);
 
-    protected override ReadOnlyMemory<byte> Encode() => SessionCommand.Close(Session.Id);
+    protected override ReadOnlyMemory<byte> Encode() => SessionCommand.Close(Session.Id, Session.Via);
 
     protected override void Applied(long zxid, ReadOnlyMemory<byte> result) => Done(true);
 }

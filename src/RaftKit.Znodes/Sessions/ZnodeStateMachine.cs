@@ -41,13 +41,13 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         switch (kind)
         {
             case SessionCommandKind.Tree:
-                ApplyTree(context, ref reader, ref writer);
+                ApplyTree(context, ref reader, ref writer, namesMember: fields > 3);
                 break;
             case SessionCommandKind.Open:
                 ApplyOpen(context, ref reader, ref writer);
                 break;
             case SessionCommandKind.Close:
-                writer.Write(ApplyClose(context, ref reader));
+                writer.Write(ApplyClose(context, ref reader, namesMember: fields > 2));
                 break;
             case SessionCommandKind.Expire:
                 writer.Write(ApplyExpire(context, ref reader));
@@ -73,14 +73,20 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         return new Restorer(this);
     }
 
-    private void ApplyTree(in CommandContext context, ref MessagePackReader reader, ref MessagePackWriter writer)
+    private void ApplyTree(in CommandContext context, ref MessagePackReader reader, ref MessagePackWriter writer, bool namesMember)
     {
         var id = reader.ReadInt64();
         var command = TreeCommandCodec.Read(ref reader);
         if (!Sessions.TryGet(id, out var session))
         {
-            var ended = new ZnodeOperationResult(ZnodeError.SessionExpired, "", default);
-            TreeCommandCodec.Write(ref writer, command is TreeCommand.Multi ? new TreeResult([ended]) : new TreeResult(ended));
+            Refuse(ref writer, command, ZnodeError.SessionExpired);
+            return;
+        }
+        // What a client sent over its old connection, and believes lost, must not overtake what it sends over the new one. Through the same member it cannot: a
+        // proposer's commands apply in sequence.
+        if (namesMember && reader.ReadInt32() != session.Member.Value)
+        {
+            Refuse(ref writer, command, ZnodeError.SessionMoved);
             return;
         }
 
@@ -115,9 +121,15 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         writer.Write(timeout);
     }
 
-    private bool ApplyClose(in CommandContext context, ref MessagePackReader reader)
+    private static void Refuse(ref MessagePackWriter writer, TreeCommand command, ZnodeError error)
     {
-        if (!Sessions.TryGet(reader.ReadInt64(), out var session))
+        var refused = new ZnodeOperationResult(error, "", default);
+        TreeCommandCodec.Write(ref writer, command is TreeCommand.Multi ? new TreeResult([refused]) : new TreeResult(refused));
+    }
+
+    private bool ApplyClose(in CommandContext context, ref MessagePackReader reader, bool namesMember)
+    {
+        if (!Sessions.TryGet(reader.ReadInt64(), out var session) || (namesMember && reader.ReadInt32() != session.Member.Value))
             return false;
         End(context, session, SessionEnd.Closed);
         return true;
@@ -144,16 +156,17 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         return true;
     }
 
-    private bool ApplyReattach(in CommandContext context, ref MessagePackReader reader)
+    /// <returns>Its timeout in milliseconds; 0: there is no such session for this password, whichever of the two is wrong.</returns>
+    private int ApplyReattach(in CommandContext context, ref MessagePackReader reader)
     {
         var id = reader.ReadInt64();
         var member = new MemberId(reader.ReadInt32());
-        if (!Sessions.TryGet(id, out var session))
-            return false;
+        if (!Sessions.TryGet(id, out var session) || !session.Opens(reader.ReadBytesMemory().Span))
+            return 0;
         session.Member = member;
         Activate(session, context.Index);
         _observer?.Moved(session);
-        return true;
+        return session.TimeoutMilliseconds;
     }
 
     private void ApplyCheckpoint(ref MessagePackReader reader)

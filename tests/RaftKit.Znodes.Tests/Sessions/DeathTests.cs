@@ -180,7 +180,7 @@ public sealed class DeathTests
 
         quorum.Advance(Timeout + (3 * Tick));
         Assert.True(quorum[1].Service.Machine.Sessions.TryGet(guest, out _));
-        Propose(quorum, SessionCommand.Reattach(guest, new MemberId(2)));
+        Propose(quorum, SessionCommand.Reattach(guest, new MemberId(2), new byte[SessionCommand.PasswordLength]));
         quorum.Run();
         Assert.True(quorum[1].Service.Machine.Sessions.TryGet(guest, out var moved));
         Assert.Equal(2, moved.Member.Value);

@@ -48,7 +48,7 @@ public sealed class SessionRulesTests
         Apply(SessionCommand.Close(id));
 
         Assert.Equal(ZnodeError.SessionExpired, Create(id, "/a").Single.Error);
-        Assert.False(Bool(Apply(SessionCommand.Reattach(id, new MemberId(2)))));
+        Assert.Equal(0, Int(Apply(SessionCommand.Reattach(id, new MemberId(2), Password))));
         Assert.False(Bool(Apply(SessionCommand.Close(id))));
         Assert.False(Bool(Apply(SessionCommand.Expire(id, new LogIndex(_index), SessionEnd.Silence, null))));
         Apply(SessionCommand.Checkpoint(new LogIndex(_index), [new SessionCheckpoint(id, 100, false)]));
@@ -92,10 +92,10 @@ public sealed class SessionRulesTests
         var cause = (SessionEnd)because;
         var quiet = Open();
         var active = Open();
-        var moved = Open();
+        var moved = OpenGuest();
         var asOf = new LogIndex(_index);
         Create(active, "/a");
-        Apply(SessionCommand.Reattach(moved, new MemberId(2)));
+        Apply(SessionCommand.Reattach(moved, new MemberId(2), Password));
 
         Assert.True(Bool(Apply(SessionCommand.Expire(quiet, asOf, cause, null))));
         Assert.False(Bool(Apply(SessionCommand.Expire(active, asOf, cause, null))));
@@ -187,11 +187,60 @@ public sealed class SessionRulesTests
     }
 
     [Fact]
+    public void A_session_is_taken_up_by_its_password_alone_and_a_hosts_own_by_nobody()
+    {
+        var guest = OpenGuest();
+        var hosts = Open();
+        var two = new MemberId(2);
+        var wrong = Password.ToArray();
+        wrong[15] ^= 1;
+
+        Assert.Equal(0, Int(Apply(SessionCommand.Reattach(guest, two, wrong))));
+        Assert.Equal(0, Int(Apply(SessionCommand.Reattach(guest, two, Password.AsSpan(0, 15)))));
+        Assert.Equal(0, Int(Apply(SessionCommand.Reattach(guest, two, default))));
+        Assert.Equal(0, Int(Apply(SessionCommand.Reattach(hosts, two, default))));
+        Assert.Equal(0, Int(Apply(SessionCommand.Reattach(hosts, two, Password))));
+        Assert.All(_machine.Sessions.All, s => Assert.Equal(One, s.Member));
+
+        Assert.Equal(4000, Int(Apply(SessionCommand.Reattach(guest, two, Password))));
+        Assert.True(_machine.Sessions.TryGet(guest, out var moved) && moved.Member == two);
+    }
+
+    [Fact]
+    public void A_wrong_password_is_no_sign_of_life()
+    {
+        var guest = OpenGuest();
+        var asOf = new LogIndex(_index);
+        Apply(SessionCommand.Reattach(guest, new MemberId(2), new byte[16]));
+
+        Assert.True(Bool(Apply(SessionCommand.Expire(guest, asOf, SessionEnd.Silence, null))));
+    }
+
+    [Fact]
+    public void What_comes_through_the_member_that_a_session_has_left_is_refused_and_closes_nothing()
+    {
+        var guest = OpenGuest();
+        Apply(SessionCommand.Reattach(guest, new MemberId(2), Password));
+        var late = new TreeCommand.Create("/late", default);
+
+        var single = new MessagePackReader(Apply(SessionCommand.Tree(guest, late, 64, One)));
+        Assert.Equal(ZnodeError.SessionMoved, TreeCommandCodec.ReadResult(ref single, multi: false).Single.Error);
+        var multi = new MessagePackReader(Apply(SessionCommand.Tree(guest, new TreeCommand.Multi([late]), 64, One)));
+        Assert.Equal(ZnodeError.SessionMoved, TreeCommandCodec.ReadResult(ref multi, multi: true).Error);
+        Assert.False(Bool(Apply(SessionCommand.Close(guest, One))));
+        Assert.False(_machine.Tree.TryGetStat("/late", out _));
+
+        Assert.True(Bool(Apply(SessionCommand.Close(guest, new MemberId(2)))));
+    }
+
+    [Fact]
     public void A_command_of_a_newer_version_stops_the_member_with_its_kind()
     {
         var broken = Assert.Throws<InvariantBrokenException>(() => { Apply(new byte[] { 0x91, 99 }); });
         Assert.Contains("kind 99", broken.Message);
     }
+
+    private static readonly byte[] Password = [.. Enumerable.Range(1, SessionCommand.PasswordLength).Select(i => (byte)i)];
 
     private long Open() => Id(Apply(SessionCommand.Open(4000, One, Host, default)));
 
@@ -216,6 +265,14 @@ public sealed class SessionRulesTests
         var reader = new MessagePackReader(result);
         reader.ReadArrayHeader(2);
         return reader.ReadInt64();
+    }
+
+    private long OpenGuest() => Id(Apply(SessionCommand.Open(4000, One, null, Password)));
+
+    private static int Int(ReadOnlyMemory<byte> result)
+    {
+        var reader = new MessagePackReader(result);
+        return reader.ReadInt32();
     }
 
     private static bool Bool(ReadOnlyMemory<byte> result)
