@@ -28,6 +28,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>Hears of a session that the log ended, once.</summary>
     public Action<Session, SessionEnd>? Expired { get; set; }
 
+    /// <summary>Whether no entry that anybody applied has ended the session.</summary>
+    public bool IsAlive(long session) => _sessions.TryGetValue(session, out var fate) && fate.Ended == 0;
+
     /// <summary>A member applied an entry, and changed this by it.</summary>
     public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause)
     {

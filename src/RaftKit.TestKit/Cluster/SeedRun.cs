@@ -51,6 +51,7 @@ internal sealed class SeedRun
         _world.StoppedAtIo = _faults.StoppedAtIo;
         _world.Ended = _damage.Ended;
         _world.AfterTurn = _checker.AfterTurn;
+        _workload.BeginGuests();
         foreach (var member in _world.Members)
         {
             _world.Scheduler.After(random.Between(TimeSpan.Zero, TimeSpan.FromMilliseconds(300)), () =>

@@ -31,6 +31,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
 
     public IZnodeSessions Sessions => _service.Sessions;
 
+    public GuestSessions Guests => _service.Guests;
+
     /// <summary>
     /// Completions run with no context of their own, as on the thread pool, so that what awaits them goes on as an event of its own on the process's context.
     /// </summary>

@@ -10,6 +10,8 @@ namespace RaftKit.TestKit;
 /// </summary>
 internal sealed class Workload
 {
+    private const int FirstGuest = 1_000_000;
+
     private readonly SimulatedWorld _world;
     private readonly SimulatedRandom _random;
     private readonly Dictionary<int, List<WatchChecker>> _watches = [];
@@ -45,6 +47,9 @@ internal sealed class Workload
 
     public long Elections { get; private set; }
 
+    /// <summary>How often a client connected through a member.</summary>
+    public long GuestConnections { get; set; }
+
     /// <summary>The highest zxid that any client was told of.</summary>
     public long HighestAcknowledged { get; private set; }
 
@@ -65,9 +70,9 @@ internal sealed class Workload
     /// </summary>
     public void Ended(Session ended, SessionEnd cause)
     {
-        if (ended.Host is not { } host || cause == SessionEnd.Closed)
+        if (cause == SessionEnd.Closed)
             return;
-        if (cause == SessionEnd.HostDied && _world[host.Member].Loop is { } loop && loop.Incarnation == host.Incarnation && loop.Boot == host.Boot)
+        if (ended.Host is { } host && cause == SessionEnd.HostDied && _world[host.Member].Loop is { } loop && loop.Incarnation == host.Incarnation && loop.Boot == host.Boot)
             Violate(23, $"session {ended.Id:x} was ended because its process {host} died, and it lives");
         foreach (var (process, session) in _sessions)
         {
@@ -75,6 +80,21 @@ internal sealed class Workload
                 Violate(23, $"session {ended.Id:x} was ended ({cause}), and its lease lasts for {lease.Remaining.TotalMilliseconds:F0} ms more");
         }
     }
+
+    /// <summary>Clients on machines of their own, which nobody kills, in half of the simulations.</summary>
+    public void BeginGuests()
+    {
+        var random = _world.Random.Split("guests");
+        for (var i = random.Chance(0.5) ? 0 : random.Between(1, 3); i > 0; i--)
+        {
+            // Numbered apart from the members' processes, so that these are the same with and without guests.
+            var machine = new SimulatedProcess(_world.Scheduler, FirstGuest + i, TimeSpan.Zero);
+            var client = new GuestClient(this, _world, FirstGuest + i, machine, random.Split($"guest {i}"));
+            Run(machine, client.Run);
+        }
+    }
+
+    public WatchChecker NewChecker(string who, string path, WatchMode mode) => new(_world, Oracle, who, path, mode);
 
     /// <summary>A process is up: its clients begin.</summary>
     public void Begin(SimulatedProcess process, IZnodeSessions sessions)

@@ -217,7 +217,7 @@ internal sealed class LocalSession : IProposalCallback
         // Refused for now: the next tick tries again. If it was opened after all, nobody keeps that one alive and it expires.
         _opening = false;
         if (_keeper.IsStopping)
-            End($"The node stops: {reason}");
+            NodeStops($"the node stops: {reason}");
     }
 
     /// <summary>A call's outcome became known.</summary>
@@ -282,6 +282,11 @@ internal sealed class LocalSession : IProposalCallback
         AbandonCalls();
     }
 
+    /// <summary>
+    /// This process opens no session any more. A client that was about to take its own up is not told that it has ended, which it has not (simulator seed 12).
+    /// </summary>
+    public void NodeStops(string because) => End(IsGuest ? SessionLeave.Detached : SessionLeave.Ended, because);
+
     private void End(SessionLeave leave, string because)
     {
         if (_phase == Phase.Ended)
@@ -338,7 +343,7 @@ internal sealed class LocalSession : IProposalCallback
     public void Stop(string because)
     {
         // Of a client's session this process knows only that it can serve it no more.
-        End(IsGuest ? SessionLeave.Detached : SessionLeave.Ended, because);
+        NodeStops(because);
         AbandonCalls();
     }
 

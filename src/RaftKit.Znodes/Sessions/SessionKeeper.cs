@@ -112,7 +112,7 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     {
         IsStopping = true;
         foreach (var session in _opening.ToArray())
-            session.End("the node stops");
+            session.NodeStops("the node stops");
         if (_pulse.Sessions.Count == 0)
         {
             done();
@@ -141,7 +141,7 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     {
         if (IsStopping)
         {
-            session.End("the node stops");
+            session.NodeStops("the node stops");
             return;
         }
         _opening.Add(session);

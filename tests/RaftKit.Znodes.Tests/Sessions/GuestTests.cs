@@ -171,6 +171,8 @@ public sealed class GuestTests
 
         Assert.True(done);
         Assert.All(guests, g => Assert.Equal(SessionLeave.Detached, g.Leave));
+        // Nor is a client that comes too late told that its session has ended.
+        Assert.False(Assert.Throws<SessionDetachedException>(() => TakeUp(2, guests[0])).Moved);
         Assert.False(_quorum[1].Service.Machine.Sessions.TryGet(hosts.Id, out _));
         _quorum[2].Kill();
         Assert.All(guests, g => Assert.Equal(g.Id, TakeUp(3, g).Id));
