@@ -1,3 +1,6 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Text;
 using HouseTests;
 using Microsoft.Extensions.DependencyInjection;
@@ -70,6 +73,53 @@ public sealed class SingleMemberTests : IDisposable
         var counters = host.Services.GetRequiredService<RaftKitHost>().Member.SessionCounters;
         Assert.Equal(1, counters.Opened - counters.Closed);
         await host.StopAsync().WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task What_a_write_took_is_measured_in_seconds_and_traced_from_the_call_to_its_answer()
+    {
+        var measured = new ConcurrentQueue<double>();
+        var traced = new ConcurrentQueue<Activity>();
+        using var traces = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == "RaftKit",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = traced.Enqueue,
+        };
+        ActivitySource.AddActivityListener(traces);
+        await RunAsync(async services =>
+        {
+            var factory = services.GetRequiredService<IMeterFactory>();
+            using var listener = new MeterListener
+            {
+                InstrumentPublished = (instrument, listener) =>
+                {
+                    if (instrument.Meter.Scope == factory && instrument is { Name: "raftkit.proposal.duration", Unit: "s" })
+                        listener.EnableMeasurementEvents(instrument);
+                },
+            };
+            listener.SetMeasurementEventCallback<double>((_, took, tags, _) =>
+            {
+                Assert.Contains(tags.ToArray(), tag => tag.Key == "raftkit.member" && Equals(tag.Value, 1));
+                measured.Enqueue(took);
+            });
+            listener.Start();
+            var session = services.GetRequiredService<IZnodeSession>();
+            using var parent = new Activity("the caller").Start();
+
+            var created = await session.CreateAsync("/traced").WaitAsync(Patience);
+            await Assert.ThrowsAsync<ZnodeException>(() => session.CreateAsync("/traced").WaitAsync(Patience));
+
+            Assert.Same(parent, Activity.Current);
+            var writes = traced.Where(a => a.ParentId == parent.Id).ToList();
+            Assert.Equal(["raftkit.create", "raftkit.create"], writes.Select(a => a.OperationName));
+            Assert.Equal(["proposed", "applied"], writes[0].Events.Select(e => e.Name));
+            Assert.Equal(created.Stat.CreatedZxid, writes[0].GetTagItem("raftkit.zxid"));
+            Assert.Equal(session.Id, writes[0].GetTagItem("raftkit.session"));
+            Assert.Equal("NodeExists", writes[1].GetTagItem("error.type"));
+        });
+        Assert.True(measured.Count >= 2);
+        Assert.All(measured, took => Assert.InRange(took, 0.00001, Patience.TotalSeconds));
     }
 
     [Fact]

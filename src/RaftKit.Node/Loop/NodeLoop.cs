@@ -54,7 +54,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _options = options;
         _ports = ports;
         _participants = participants;
-        _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes);
+        _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes, options.ProposalMeter);
         _applier = new Applier(machines, _pending);
         _desk = new AdmissionDesk(_applier.Proposers);
         _stop = new GracefulStop(this);

@@ -51,6 +51,9 @@ internal sealed record NodeLoopOptions
     /// <summary>The most bytes of this member's own proposals that wait for their result.</summary>
     public long MaxPendingBytes { get; init; } = 32L << 20;
 
+    /// <summary>Hears how long proposals took; null: nobody does.</summary>
+    public Proposals.IProposalMeter? ProposalMeter { get; init; }
+
     /// <summary>The most linearizable reads of this process that wait for the quorum.</summary>
     public int MaxPendingReads { get; init; } = 65_536;
 

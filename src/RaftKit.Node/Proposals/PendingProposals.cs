@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
 using RaftKit.Node.Loop;
@@ -9,7 +10,7 @@ namespace RaftKit.Node.Proposals;
 /// This member's own proposals that have no result yet, in their sequence. They are sent in order, again from the first one whenever the leader
 /// changes or one was lost, and end in order, when they are applied here. Loop thread only.
 /// </summary>
-internal sealed class PendingProposals(int maxCount, long maxBytes)
+internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMeter? meter = null)
 {
     // Oldest first, from _head on: a queue that can be read from anywhere.
     private readonly List<Pending> _items = [];
@@ -45,7 +46,7 @@ internal sealed class PendingProposals(int maxCount, long maxBytes)
         }
         // The floor says which results this member has seen: everything before the oldest one that still waits.
         var envelope = Envelope.Encode(Proposer, NextSequence, FirstSequence - 1, machine, command, _envelopes);
-        _items.Add(new Pending(envelope, callback));
+        _items.Add(new Pending(envelope, callback, meter is { IsEnabled: true } ? Stopwatch.GetTimestamp() : 0));
         _bytes += envelope.Length;
         return true;
     }
@@ -95,6 +96,8 @@ internal sealed class PendingProposals(int maxCount, long maxBytes)
             $"proposal {sequence} of {Proposer} was applied while {FirstSequence} is the oldest of {Count} that wait");
         var pending = RemoveFirst();
         NextToSend = Math.Max(NextToSend, FirstSequence);
+        if (pending.TakenAt != 0)
+            meter!.Applied(Stopwatch.GetElapsedTime(pending.TakenAt));
         pending.Callback?.Applied(context, result);
     }
 
@@ -132,5 +135,8 @@ internal sealed class PendingProposals(int maxCount, long maxBytes)
         return pending;
     }
 
-    private readonly record struct Pending(ReadOnlyMemory<byte> Envelope, IProposalCallback? Callback);
+    /// <param name="Envelope">What is sent.</param>
+    /// <param name="Callback">Hears of the end.</param>
+    /// <param name="TakenAt">When it was taken in; 0 while nobody measures.</param>
+    private readonly record struct Pending(ReadOnlyMemory<byte> Envelope, IProposalCallback? Callback, long TakenAt);
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Proposals;
 
@@ -65,6 +66,7 @@ internal abstract class SessionCall<T> : SessionCall
 {
     private readonly TaskCompletionSource<T> _completion;
     private CancellationTokenRegistration _cancellation;
+    private Activity? _activity;
     private T _result = default!;
 
     protected SessionCall(LocalSession session)
@@ -80,9 +82,16 @@ internal abstract class SessionCall<T> : SessionCall
             _cancellation = cancellationToken.UnsafeRegister(
                 static (completion, token) => ((TaskCompletionSource<T>)completion!).TrySetCanceled(token), _completion);
         }
+        _activity = ZnodeActivities.Start(ActivityName);
         Session.Inbox.Post(new NodeInput.Call(this));
         return _completion.Task;
     }
+
+    /// <summary>What it is called in traces; null: it is in none.</summary>
+    protected virtual string? ActivityName => null;
+
+    /// <summary>Null while nobody traces.</summary>
+    protected Activity? Activity => _activity;
 
     protected void Done(T result)
     {
@@ -95,6 +104,7 @@ internal abstract class SessionCall<T> : SessionCall
     protected override void Deliver(Exception? failure)
     {
         _cancellation.Dispose();
+        _activity.End(failure);
         if (failure is null)
             _completion.TrySetResult(_result);
         else

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RaftKit.Node.Encoding;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Proposals;
@@ -13,6 +14,7 @@ internal abstract class LoggedCall<T>(LocalSession session) : SessionCall<T>(ses
     public override void Begin()
     {
         _begun = true;
+        Activity?.AddEvent(new ActivityEvent("proposed"));
         Session.Keeper.Services.Propose(ZnodeStateMachine.MachineName, Encode(), this);
     }
 
@@ -28,7 +30,10 @@ internal abstract class LoggedCall<T>(LocalSession session) : SessionCall<T>(ses
     {
         // The owner may have been told already that the outcome is unknown.
         if (!IsDone)
+        {
+            Activity.Applied(Session.Id, context.Zxid);
             Applied(context.Zxid, result);
+        }
         Session.Advance();
     }
 
@@ -76,22 +81,30 @@ internal sealed class CreateCall(LocalSession session, TreeCommand.Create comman
 {
     private readonly ReadOnlyMemory<byte> _data = command.Data;
 
+    protected override string ActivityName => "raftkit.create";
+
     protected override Znode Result(long zxid, in ZnodeOperationResult result) => new(result.Path, _data, result.Stat, zxid);
 }
 
 internal sealed class SetCall(LocalSession session, TreeCommand.Set command, int sizeHint) : TreeCall<ZnodeStat>(session, command, sizeHint)
 {
+    protected override string ActivityName => "raftkit.set";
+
     protected override ZnodeStat Result(long zxid, in ZnodeOperationResult result) => result.Stat;
 }
 
 internal sealed class DeleteCall(LocalSession session, TreeCommand.Delete command, int sizeHint) : TreeCall<bool>(session, command, sizeHint)
 {
+    protected override string ActivityName => "raftkit.delete";
+
     protected override bool Result(long zxid, in ZnodeOperationResult result) => true;
 }
 
 internal sealed class MultiCall(LocalSession session, TreeCommand.Multi command, int sizeHint)
     : TreeLoggedCall<MultiResult>(session, command, sizeHint)
 {
+    protected override string ActivityName => "raftkit.multi";
+
     protected override void Applied(long zxid, ReadOnlyMemory<byte> result)
     {
         var reader = new MessagePackReader(result);
@@ -106,6 +119,8 @@ internal sealed class MultiCall(LocalSession session, TreeCommand.Multi command,
 /// <summary>Closes the session; whatever it owns goes with the same entry.</summary>
 internal sealed class CloseCall(LocalSession session) : LoggedCall<bool>(session)
 {
+    protected override string ActivityName => "raftkit.close";
+
     // Were it refused, the session would live on with nobody to end it.
     public override bool MayBeRefused => false;
 

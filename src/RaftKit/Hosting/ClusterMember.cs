@@ -53,6 +53,8 @@ internal sealed class ClusterMember : IClusterMember
 
     public SessionCounters SessionCounters => _znodes.Counters;
 
+    public IProposalMeter? ProposalMeter { private get; set; }
+
     public Task<Exception> Failed => _failed.Task;
 
     public async Task StartAsync(CancellationToken cancellationToken)
@@ -140,6 +142,7 @@ internal sealed class ClusterMember : IClusterMember
         SnapshotEveryEntries = _options.SnapshotEveryEntries,
         SnapshotEveryBytes = _options.SnapshotEveryBytes,
         StopPatience = _options.StopPatience,
+        ProposalMeter = ProposalMeter,
     };
 
     private TcpTransportOptions TransportOptions() => new()

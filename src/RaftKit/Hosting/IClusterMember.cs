@@ -1,4 +1,5 @@
 using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
 
@@ -21,6 +22,9 @@ internal interface IClusterMember : IAsyncDisposable
 
     /// <summary>What happened to sessions.</summary>
     SessionCounters SessionCounters { get; }
+
+    /// <summary>Hears how long this member's proposals take; set before the start.</summary>
+    IProposalMeter? ProposalMeter { set; }
 
     /// <summary>Completes with the cause when the node stopped by itself: its disk failed, or an invariant broke.</summary>
     Task<Exception> Failed { get; }

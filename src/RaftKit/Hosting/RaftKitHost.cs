@@ -27,6 +27,7 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
         Member = member;
         _time = time;
         _metrics = metrics;
+        member.ProposalMeter = metrics.ProposalsOf(this);
         _logger = logger;
         SessionSource = new ZnodeSessionSource(member.Sessions);
         // A refusal (the node is busy) must not be what everybody is told ever after; two that ask at once are given the same by the source.

@@ -1,6 +1,7 @@
 using RaftKit.Consensus;
 using RaftKit.Hosting;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
 using RaftKit.Recipes.Tests.Fakes;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
@@ -26,6 +27,8 @@ internal sealed class FakeMember : IClusterMember, IClusterMemberFactory
     public NodeCounters? Counters { get; } = new();
 
     public SessionCounters SessionCounters { get; } = new();
+
+    public IProposalMeter? ProposalMeter { get; set; }
 
     public Task<Exception> Failed => _failed.Task;
 
