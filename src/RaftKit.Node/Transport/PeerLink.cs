@@ -85,7 +85,7 @@ internal sealed class PeerLink
     /// <param name="first">What to write before anything else: the accepting side's hello.</param>
     public async Task RunAsync(LinkFrame? first)
     {
-        await Task.WhenAll(Guarded(() => WriteAsync(first)), Guarded(PumpAsync)).ConfigureAwait(false);
+        await Task.WhenAll(Guarded(() => WriteAsync(first)), Guarded(ReadAsync)).ConfigureAwait(false);
         _done.SetResult();
     }
 
@@ -148,12 +148,15 @@ internal sealed class PeerLink
         }
     }
 
+    // Not on the thread that starts it: there may be much to read already.
+    private Task ReadAsync() => _connection.ReadOnOwnThread()
+        ? Task.Factory.StartNew(PumpAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap()
+        : Task.Run(PumpAsync);
+
     private async Task PumpAsync()
     {
         try
         {
-            // Not on the thread that starts it: there may be much to read already.
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
             while (true)
             {
                 var read = await _connection.Input.ReadAsync().ConfigureAwait(false);

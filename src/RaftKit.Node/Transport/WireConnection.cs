@@ -17,17 +17,27 @@ internal sealed class WireConnection : IDisposable
 
     private readonly Socket _socket;
     private readonly Stream _stream;
+    private readonly WaitingReader? _waiting;
     private volatile bool _isDisposed;
 
     private WireConnection(Socket socket, Stream stream)
     {
         _socket = socket;
         _stream = stream;
-        Input = PipeReader.Create(stream, new StreamPipeReaderOptions(bufferSize: 32 * 1024, minimumReadSize: 4096, leaveOpen: true));
+        _waiting = stream is NetworkStream && OperatingSystem.IsLinux() ? new WaitingReader(socket) : null;
+        Input = PipeReader.Create(_waiting ?? stream, new StreamPipeReaderOptions(bufferSize: 32 * 1024, minimumReadSize: 4096, leaveOpen: true));
     }
 
     /// <summary>What comes in. It reads from the socket only when read itself, so that at most one frame and one buffer are in memory.</summary>
     public PipeReader Input { get; }
+
+    /// <summary>From now on a thread that belongs to this connection reads, and waits within the reads: they complete where they are called.</summary>
+    /// <returns>Whether they do; not with TLS, nor elsewhere than on Linux.</returns>
+    public bool ReadOnOwnThread()
+    {
+        _waiting?.WaitItself();
+        return _waiting is not null;
+    }
 
     /// <summary>
     /// Dials. A refusal is an answer here and no exception: it is what the probes of a peer that died meet, when every millisecond counts.
