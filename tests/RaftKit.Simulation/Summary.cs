@@ -40,6 +40,8 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             yield return $"no {name} in {Results.Count} seeds (that is {count}): the sweep did not test what it is to test";
         if (Results.Sum(r => r.SnapshotsInstalled) == 0)
             yield return $"no snapshot was installed in {Results.Count} seeds";
+        if (Results.Sum(r => r.GuestConnections) == 0)
+            yield return $"no client connected through a member in {Results.Count} seeds";
         if (Results.Select(r => r.Members).Distinct().Count() < 7)
             yield return $"not all ensembles of 1 to 7 were drawn in {Results.Count} seeds";
     }
@@ -60,6 +62,7 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             json.WriteNumber("sessions_expired", Results.Sum(r => r.SessionsExpired));
             json.WriteNumber("watch_events", Results.Sum(r => r.WatchEvents));
             json.WriteNumber("recipe_leaders", Results.Sum(r => r.Elections));
+            json.WriteNumber("guest_connections", Results.Sum(r => r.GuestConnections));
             json.WriteNumber("snapshots_installed", Results.Sum(r => r.SnapshotsInstalled));
             json.WriteNumber("histories_undecided", Undecided);
             json.WriteStartObject("faults");

@@ -77,6 +77,19 @@ internal sealed class TreeOracle(SimulatedWorld world)
         Require(node.Data.Span.SequenceEqual(read.Data.Span), 37, $"{who} read other data of {path} at {zxid:x} than was written");
     }
 
+    /// <summary>Holds a copy of the whole tree that a client was given in place of the history against the state at its zxid.</summary>
+    public void CheckState(string who, WatchCompactedException copy)
+    {
+        foreach (var znode in copy.State)
+            CheckRead(who, znode.Path, znode, copy.Zxid);
+        var there = _nodes.Keys.Count(path => path != "/" && At(path, copy.Zxid) is { Exists: true });
+        var copied = copy.State.Count(znode => znode.Path != "/");
+        Require(there == copied, 37, $"{who} was given {copied} znodes as the state at {copy.Zxid:x}, where there are {there}");
+    }
+
+    /// <summary>All that a znode ever was, in the order of the log.</summary>
+    public IReadOnlyList<NodeVersion> VersionsOf(string path) => _nodes.TryGetValue(path, out var versions) ? versions : [];
+
     /// <summary>Whether the znode existed, and how, when an entry was applied.</summary>
     public NodeVersion? At(string path, long zxid)
     {

@@ -94,6 +94,7 @@ internal sealed class SeedRun
             SessionsExpired = _oracle.SessionsExpired,
             WatchEvents = _workload.WatchEvents,
             Elections = _workload.Elections,
+            GuestConnections = _workload.GuestConnections,
             SnapshotsInstalled = SnapshotsInstalled,
             Faults = _world.Faults,
         };
@@ -240,6 +241,9 @@ internal sealed record SeedResult
     public required long WatchEvents { get; init; }
 
     public required long Elections { get; init; }
+
+    /// <summary>How often clients on machines of their own connected through a member.</summary>
+    public long GuestConnections { get; init; }
 
     public required long SnapshotsInstalled { get; init; }
 

@@ -12,9 +12,8 @@ namespace RaftKit.TestKit;
 /// </summary>
 internal sealed class GuestClient(Workload workload, SimulatedWorld world, int number, SimulatedProcess machine, SimulatedRandom random)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(700);
-
     private readonly TimeSpan _timeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4));
+    private readonly TimeSpan _patience = random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(700));
     private readonly ReadOnlyMemory<byte> _password = Enumerable.Range(0, SessionCommand.PasswordLength).Select(_ => (byte)random.Next(256)).ToArray();
     private GuestSession? _guest;
     private WatchChecker? _events;
@@ -24,6 +23,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     private int _heardOfZxid;
     private int _written;
     private int _read;
+    private int _checkedVersions;
+    private int _newestApplied;
     private bool _silent;
 
     private string Who => $"guest {number} (session {_id:x})";
@@ -69,7 +70,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         var connecting = _id == 0 ? znodes.Guests.OpenAsync(_timeout, _password, limit.Token) : znodes.Guests.TakeUpAsync(_id, _password, _lastZxid, limit.Token);
         try
         {
-            _guest = await connecting.WaitAsync(Patience, machine.Time);
+            _guest = await connecting.WaitAsync(_patience, machine.Time);
         }
         catch
         {
@@ -91,7 +92,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         wrong[random.Next(wrong.Length)] ^= 0x40;
         try
         {
-            await znodes.Guests.TakeUpAsync(_id, wrong).WaitAsync(Patience, machine.Time);
+            await znodes.Guests.TakeUpAsync(_id, wrong).WaitAsync(_patience, machine.Time);
             workload.Violate(21, $"{Who} was taken up with a wrong password");
         }
         catch (SessionExpiredException)
@@ -139,7 +140,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
                     await Task.Delay(random.Between(TimeSpan.Zero, _timeout * 2.5), machine.Time);
                     return;
                 case 11 when random.Chance(0.1):
-                    await guest.CloseAsync().WaitAsync(Patience, machine.Time);
+                    await guest.CloseAsync().WaitAsync(_patience, machine.Time);
                     _id = 0;
                     return;
             }
@@ -184,8 +185,9 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
                 _heardZxid = heard.Zxid;
             }
         }
-        catch (WatchCompactedException)
+        catch (WatchCompactedException compacted)
         {
+            workload.Oracle.CheckState(Who, compacted);
             if (guest == _guest)
                 _events = null;
         }
@@ -200,7 +202,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         var value = $"{++_written}";
         var stat = await workload.Log.Record(
             new HistoryOperation { Client = number, Session = _id, Kind = HistoryKind.Set, Path = Own, In = value, ExpectedVersion = -1 },
-            () => session.SetAsync(Own, Encoding.UTF8.GetBytes(value)).WaitAsync(Patience, machine.Time),
+            () => session.SetAsync(Own, Encoding.UTF8.GetBytes(value)).WaitAsync(_patience, machine.Time),
             (operation, stat) => operation with { Version = stat.Version, Zxid = stat.ModifiedZxid });
         // An answer that comes when the connection is given up already is not heard any more.
         if (session != _guest?.Session)
@@ -210,9 +212,21 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     }
 
     /// <summary>Its writes apply in the order in which it made them: one that was cut off never comes after a later one (invariant 36).</summary>
+    private void CheckOwnOrder()
+    {
+        var versions = workload.Oracle.VersionsOf(Own);
+        for (; _checkedVersions < versions.Count; _checkedVersions++)
+        {
+            var applied = int.Parse(Encoding.UTF8.GetString(versions[_checkedVersions].Data.Span), CultureInfo.InvariantCulture);
+            if (applied < _newestApplied)
+                workload.Violate(36, $"{Who} wrote {applied} to {Own}, and it was applied after {_newestApplied}, which it wrote later");
+            _newestApplied = applied;
+        }
+    }
+
     private async Task ReadOwn(IZnodeSession session)
     {
-        var read = await session.GetAsync(Own).WaitAsync(Patience, machine.Time);
+        var read = await session.GetAsync(Own).WaitAsync(_patience, machine.Time);
         workload.Oracle.CheckRead(Who, Own, read, 0);
         if (read is null)
             return;
@@ -229,7 +243,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         {
             var created = await workload.Log.Record(
                 new HistoryOperation { Client = number, Session = _id, Kind = kind, Path = path, In = value, Owner = owner },
-                () => write().WaitAsync(Patience, machine.Time),
+                () => write().WaitAsync(_patience, machine.Time),
                 (operation, znode) => operation with { Out = znode.Path, Zxid = znode.Stat.CreatedZxid });
             Saw(created.Stat.CreatedZxid);
         }
@@ -258,5 +272,6 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
             workload.Violate(35, $"{Who} went back from {_lastZxid:x} to {zxid:x}");
         _lastZxid = zxid;
         workload.Acknowledge(zxid);
+        CheckOwnOrder();
     }
 }

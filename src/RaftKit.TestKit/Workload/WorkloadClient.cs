@@ -393,7 +393,11 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
                 checker.Heard(heard);
             }
         }
-        catch (Exception ended) when (ended is SessionExpiredException or WatchCompactedException or NotAppliedException)
+        catch (WatchCompactedException compacted)
+        {
+            workload.Oracle.CheckState(Who, compacted);
+        }
+        catch (Exception ended) when (ended is SessionExpiredException or NotAppliedException)
         {
             // The stream says so when it cannot go on, or begin.
         }

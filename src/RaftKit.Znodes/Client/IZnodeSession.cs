@@ -75,19 +75,40 @@ public interface IZnodeSession : IAsyncDisposable
 }
 
 /// <summary>The history no longer reaches back to where a stream was to begin. Read the state, then stream from its zxid.</summary>
-public sealed class WatchCompactedException(long requestedZxid, long oldestZxid, IReadOnlyList<Znode> state, long zxid, string message) : Exception(message)
+public sealed class WatchCompactedException : Exception
 {
+    private readonly Lazy<IReadOnlyList<Znode>> _state;
+
+    /// <summary>Tells that a stream cannot begin where it was to.</summary>
+    /// <param name="requestedZxid">Where it was to begin.</param>
+    /// <param name="oldestZxid">Where one can begin.</param>
+    /// <param name="state">What it watches.</param>
+    /// <param name="zxid">As of when.</param>
+    /// <param name="message">What to do.</param>
+    public WatchCompactedException(long requestedZxid, long oldestZxid, IReadOnlyList<Znode> state, long zxid, string message)
+        : this(requestedZxid, oldestZxid, () => state, zxid, message)
+    {
+    }
+
+    // A large state is put in order by whoever reads it, not by the loop.
+    internal WatchCompactedException(long requestedZxid, long oldestZxid, Func<IReadOnlyList<Znode>> state, long zxid, string message)
+        : base(message)
+    {
+        (RequestedZxid, OldestZxid, Zxid) = (requestedZxid, oldestZxid, zxid);
+        _state = new Lazy<IReadOnlyList<Znode>>(state);
+    }
+
     /// <summary>Where the stream was to begin.</summary>
-    public long RequestedZxid { get; } = requestedZxid;
+    public long RequestedZxid { get; }
 
     /// <summary>The oldest zxid from which a stream can begin.</summary>
-    public long OldestZxid { get; } = oldestZxid;
+    public long OldestZxid { get; }
 
-    /// <summary>A consistent copy of what the stream watches, as of <see cref="Zxid"/>.</summary>
-    public IReadOnlyList<Znode> State { get; } = state;
+    /// <summary>A consistent copy of what the stream watches, as of <see cref="Zxid"/>, in ordinal order of paths.</summary>
+    public IReadOnlyList<Znode> State => _state.Value;
 
     /// <summary>Resume after this.</summary>
-    public long Zxid { get; } = zxid;
+    public long Zxid { get; }
 }
 
 /// <summary>

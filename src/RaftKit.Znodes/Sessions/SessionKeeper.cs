@@ -44,6 +44,9 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     /// <summary>The streams that are being read.</summary>
     public HashSet<EventStream> Streams { get; } = [];
 
+    /// <summary>The copies that are being made.</summary>
+    public HashSet<SubtreeCopy> Copies { get; } = [];
+
     public SessionCounters Counters { get; } = new();
 
     public bool IsStopping { get; private set; }
@@ -237,6 +240,8 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
             stream.Jumped();
         _jump?.Tell(Machine.Tree, context.Zxid);
         _jump = null;
+        foreach (var copy in Copies)
+            copy.Restart();
         NoteGuests(null);
         foreach (var session in _pulse.Sessions.Values.ToArray())
         {

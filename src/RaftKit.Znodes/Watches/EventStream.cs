@@ -129,13 +129,14 @@ internal sealed class EventStream : ISessionWatcher
     }
 
     /// <summary>On the loop.</summary>
-    private Exception? Fill(long after)
+    /// <returns>False: the journal does not reach back so far.</returns>
+    private bool TryFill(long after)
     {
         var keeper = _session.Keeper;
         var changes = new List<TreeChange>();
         var read = keeper.Journal.TryReadAfter(after, _path, ChangesPerRead, changes, out var through);
         if (read == JournalRead.Compacted)
-            return Compacted(after, keeper.Machine, keeper.Journal.OldestZxid);
+            return false;
         lock (_lock)
         {
             foreach (var change in changes)
@@ -149,28 +150,20 @@ internal sealed class EventStream : ISessionWatcher
             _groupOpen = false;
             _seen = _live ? Math.Max(after, keeper.Machine.Zxid) : through;
         }
-        return null;
+        return true;
     }
 
-    private WatchCompactedException Compacted(long after, ZnodeStateMachine machine, long oldest)
+    /// <summary>The reader gets the state in place of the history, as of when the copy of it is done.</summary>
+    private void CopyInstead(long after, Action<Exception> fail)
     {
-        var state = new List<Znode>();
-        Collect(machine, _path, state);
-        return new WatchCompactedException(
-            after, oldest, state, machine.Zxid,
-            $"The history begins after zxid {oldest:x}; the stream of {_path} was to go on after {after:x}. Take the state, then stream from zxid {machine.Zxid:x}.");
+        var oldest = _session.Keeper.Journal.OldestZxid;
+        new SubtreeCopy(
+            _session, _path, _recursive, (copied, zxid) => fail(Compacted(after, oldest, copied, zxid)), () => fail(_session.EndedException())).Begin();
     }
 
-    private void Collect(ZnodeStateMachine machine, string path, List<Znode> into)
-    {
-        if (!machine.Tree.TryGet(path, out var data, out var stat))
-            return;
-        into.Add(new Znode(path, data, stat, machine.Zxid));
-        if (!_recursive || machine.Tree.Children(path, out _) is not { } names)
-            return;
-        foreach (var name in names)
-            Collect(machine, path == ZnodePath.Root ? "/" + name : path + "/" + name, into);
-    }
+    private WatchCompactedException Compacted(long after, long oldest, IReadOnlyCollection<Znode> copied, long zxid) => new(
+        after, oldest, () => [.. copied.OrderBy(z => z.Path, StringComparer.Ordinal).Select(z => z with { Zxid = zxid })], zxid,
+        $"The history begins after zxid {oldest:x}; the stream of {_path} was to go on after {after:x}. Take the state, then stream from zxid {zxid:x}.");
 
     private void Wake()
     {
@@ -202,20 +195,34 @@ internal sealed class EventStream : ISessionWatcher
 
     private sealed class StartCall(EventStream stream, LocalSession session, long? afterZxid) : SessionCall<bool>(session)
     {
+        private bool _copying;
+
         public override void Turn()
         {
             if (Session.IsEnded)
             {
                 Abandon();
-                return;
             }
-            if (stream.Fill(afterZxid ?? Session.Keeper.Machine.Zxid) is { } compacted)
+            else if (_copying)
             {
-                Fail(compacted);
-                return;
+                // Whatever else becomes known meanwhile, this call waits for its copy.
             }
-            stream.Begin();
-            Done(true);
+            else if (stream.TryFill(afterZxid ?? Session.Keeper.Machine.Zxid))
+            {
+                stream.Begin();
+                Done(true);
+            }
+            else
+            {
+                _copying = true;
+                stream.CopyInstead(afterZxid!.Value, Failed);
+            }
+        }
+
+        private void Failed(Exception failure)
+        {
+            Fail(failure);
+            Session.Advance();
         }
     }
 
@@ -226,12 +233,21 @@ internal sealed class EventStream : ISessionWatcher
 
         public override void Run()
         {
+            if (!Session.IsEnded && !stream.TryFill(stream._seen))
+            {
+                stream.CopyInstead(stream._seen, Failed);
+                return;
+            }
             if (Session.IsEnded)
                 Abandon();
-            else if (stream.Fill(stream._seen) is { } compacted)
-                Fail(compacted);
             else
                 Done(true);
+            Session.Outbox.Complete(this);
+        }
+
+        private void Failed(Exception failure)
+        {
+            Fail(failure);
             Session.Outbox.Complete(this);
         }
     }

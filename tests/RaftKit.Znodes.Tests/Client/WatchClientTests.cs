@@ -196,6 +196,56 @@ public sealed class WatchClientTests
     }
 
     [Fact]
+    public void A_large_state_is_copied_in_slices_and_is_consistent_though_it_changes_meanwhile()
+    {
+        var quorum = new FakeQuorum(1, new ZnodeOptions { SessionTimeout = TimeSpan.FromSeconds(4), JournalChanges = 10 });
+        var session = quorum.Open(1);
+        var other = quorum.Open(1);
+        quorum.Await(session.CreateAsync("/big"));
+        for (var i = 0; i < 50; i++)
+        {
+            quorum.Await(session.CreateAsync($"/big/d{i}"));
+            for (var j = 0; j < 50; j++)
+                _ = session.CreateAsync($"/big/d{i}/n{j}", new byte[] { 1 });
+            quorum.Run();
+        }
+        var member = quorum[1];
+        var reader = new StreamReader(quorum, session.EventsAsync("/big", afterZxid: 1));
+        var turns = 0;
+
+        // A turn at a time, and something changes between each two.
+        while (!reader.IsDone)
+        {
+            _ = other.SetAsync($"/big/d{turns % 50}/n0", new byte[] { 2 });
+            _ = other.CreateAsync($"/big/d{turns % 50}/new{turns}");
+            _ = other.DeleteAsync($"/big/d{49 - (turns % 50)}/n{1 + (turns / 50)}");
+            Assert.True(++turns < 1000, "It never ends.");
+            member.Turn();
+        }
+        Assert.InRange(turns, 3, 100);
+        var compacted = Assert.Throws<WatchCompactedException>(() => reader.Next());
+
+        // The same as a replay of the log up to that very moment.
+        var replayed = quorum.ReplayUpTo(compacted.Zxid);
+        var expected = new List<string>();
+        Collect("/big");
+        Assert.Equal(expected.Order(StringComparer.Ordinal), compacted.State.Select(z => z.Path));
+        foreach (var znode in compacted.State)
+        {
+            Assert.True(replayed.TryGet(znode.Path, out var data, out var stat));
+            Assert.Equal((stat, compacted.Zxid), (znode.Stat, znode.Zxid));
+            Assert.True(data.Span.SequenceEqual(znode.Data.Span));
+        }
+
+        void Collect(string path)
+        {
+            expected.Add(path);
+            foreach (var name in replayed.Children(path, out _)!)
+                Collect($"{path}/{name}");
+        }
+    }
+
+    [Fact]
     public void A_stream_ends_with_its_session()
     {
         var session = _quorum.Open(2);
@@ -298,6 +348,9 @@ public sealed class WatchClientTests
     {
         private readonly IAsyncEnumerator<WatchEvent> _events = events.GetAsyncEnumerator();
         private Task<bool>? _next;
+
+        /// <summary>Whether what comes next is there; runs nothing.</summary>
+        public bool IsDone => (_next ??= _events.MoveNextAsync().AsTask()).IsCompleted;
 
         public bool HasNext()
         {

@@ -103,7 +103,8 @@ internal sealed class FakeMember : ILoopServices, INodeInbox
         if (!Works)
             return false;
         var worked = PublishStatus();
-        while (_inbox.TryDequeue(out var input))
+        // What is posted meanwhile is for the next turn, as in production.
+        for (var left = _inbox.Count; left > 0 && _inbox.TryDequeue(out var input); left--)
         {
             worked = true;
             switch (input)

@@ -226,5 +226,14 @@ internal sealed class FakeQuorum
         Run();
     }
 
+    /// <summary>A tree of its own, that holds what the log says up to there.</summary>
+    public RaftKit.Znodes.Tree.ZnodeTree ReplayUpTo(long zxid)
+    {
+        var machine = new ZnodeStateMachine(new RaftKit.Znodes.Tree.ZnodeTree());
+        for (var i = 0; i < Log.Count && ContextOf(i).Zxid <= zxid; i++)
+            machine.Apply(ContextOf(i), Log[i].Proposal.Command, new System.Buffers.ArrayBufferWriter<byte>());
+        return machine.Tree;
+    }
+
     private void Append(FakeProposal proposal) => Log.Add((Term, proposal));
 }
