@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Znodes;
 
@@ -13,6 +14,9 @@ public sealed record SimulatedClusterOptions
 
     /// <summary>How many members there are, 1 to 7.</summary>
     public int Members { get; init; } = 3;
+
+    /// <summary>How many of them, from the first, form the cluster; the others are only started by name, and join once <see cref="IQuorumMembership"/> added them. 0: all.</summary>
+    public int Founders { get; init; }
 
     /// <summary>Makes your own state machines for one start of a member; called again whenever it starts. Null: none.</summary>
     public Func<MemberId, IReadOnlyList<IStateMachine>>? StateMachines { get; init; }
@@ -52,6 +56,7 @@ public sealed class SimulatedCluster
         {
             Seed = options.Seed,
             Members = options.Members,
+            Founders = options.Founders == 0 ? options.Members : options.Founders,
             SameMachine = options.SameMachine,
             SessionTimeout = options.SessionTimeout,
             SnapshotEveryEntries = options.SnapshotEveryEntries,
@@ -83,12 +88,12 @@ public sealed class SimulatedCluster
     /// <summary>What a member knows of the quorum; null while it is down.</summary>
     public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
 
-    /// <summary>Starts everybody who is down.</summary>
+    /// <summary>Starts everybody who is down: the founders, and whoever was started by name before.</summary>
     public void StartAll()
     {
         foreach (var member in _world.Members)
         {
-            if (!member.IsUp)
+            if (!member.IsUp && (member.Id.Value <= _world.Options.Founders || member.WasStarted))
                 member.Start();
         }
     }
@@ -96,6 +101,16 @@ public sealed class SimulatedCluster
     /// <summary>Starts a member that is down, on the disk that it left.</summary>
     /// <exception cref="InvalidOperationException">It is up.</exception>
     public void Start(MemberId member) => _world[member].Start();
+
+    /// <summary>Starts a member that is down with another configuration: it knows of itself and of these. For one that joins a cluster that runs.</summary>
+    /// <param name="member">Who.</param>
+    /// <param name="seeds">Members to ask.</param>
+    /// <exception cref="InvalidOperationException">It is up.</exception>
+    public void Start(MemberId member, params IReadOnlyList<MemberId> seeds)
+    {
+        _world[member].Seeds = seeds;
+        _world[member].Start();
+    }
 
     /// <summary>Ends a member's process without warning (SIGKILL). What it wrote stays.</summary>
     public void Kill(MemberId member)
@@ -109,6 +124,18 @@ public sealed class SimulatedCluster
     {
         _world.Faults.PowerCut++;
         _world[member].PowerCut();
+    }
+
+    /// <summary>Empties the disk of a member that is down: it forgets everything, and joins under a new incarnation when it is started.</summary>
+    /// <exception cref="InvalidOperationException">It is up.</exception>
+    public void Wipe(MemberId member)
+    {
+        var wiped = _world[member];
+        if (wiped.IsUp)
+            throw new InvalidOperationException($"Member {member} is up. Kill it first.");
+        _world.Faults.Wipe++;
+        wiped.Disk.Wipe();
+        _checker.Wiped(wiped);
     }
 
     /// <summary>Stops a member's process (SIGSTOP) until <see cref="Resume"/>.</summary>
@@ -201,6 +228,9 @@ public sealed class SimulatedHost
 
     /// <summary>Opens sessions that live in this process, as the one from DI does.</summary>
     public IZnodeSessions Sessions => ((SimulatedZnodes)_run.Application).Sessions;
+
+    /// <summary>The door to the membership, as the one from DI is.</summary>
+    public IQuorumMembership Membership => ((SimulatedZnodes)_run.Application).Membership;
 
     /// <summary>The door to one of your own state machines, as the one from DI is.</summary>
     /// <typeparam name="TMachine">Its type; this member must have one such machine.</typeparam>

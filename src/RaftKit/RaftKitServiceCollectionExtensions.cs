@@ -109,6 +109,7 @@ public static class RaftKitServiceCollectionExtensions
         AddService(services, key, sp => Host(sp, key).Session);
         AddService<ILeaderElections>(services, key, sp => Host(sp, key));
         AddService<IQuorumMember>(services, key, sp => Host(sp, key));
+        AddService(services, key, sp => Host(sp, key).Member.Membership);
         services.AddSingleton<IHostedService>(
             sp => new RaftKitHostedService(Host(sp, key), Logger(sp)));
     }

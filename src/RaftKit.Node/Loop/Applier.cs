@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
 
@@ -32,6 +33,9 @@ internal sealed class Applier
     }
 
     public ProposerTable Proposers { get; } = new();
+
+    /// <summary>Who is to be a member, and where.</summary>
+    public MemberTable Members { get; } = new();
 
     public LogIndex Applied { get; private set; }
 
@@ -95,13 +99,15 @@ internal sealed class Applier
         writer.Write(ClusterId.ToByteArray());
         writer.Flush();
         Proposers.WriteTo(frame);
+        Members.WriteTo(frame);
     }
 
     public void ReadNodeFrame(ReadOnlyMemory<byte> frame)
     {
         var reader = new MessagePackReader(frame);
         ClusterId = new Guid(reader.ReadBytesMemory().Span);
-        Proposers.ReadFrom(frame[(int)reader.Consumed..]);
+        frame = frame[(int)reader.Consumed..];
+        Members.ReadFrom(frame[(int)Proposers.ReadFrom(frame)..]);
     }
 
     /// <summary>The state machines hold a snapshot now. Own proposals that it jumped over get their results from the table.</summary>
@@ -111,6 +117,7 @@ internal sealed class Applier
         AppliedTerm = mark.Term;
         AppliedStamp = mark.Stamp;
         AppliedMembership = mark.Membership;
+        Members.Note(mark.Membership);
         EntriesSinceSnapshot = 0;
         BytesSinceSnapshot = 0;
         var last = Proposers.LastSequence(_pending.Proposer);
@@ -135,7 +142,10 @@ internal sealed class Applier
         EntriesSinceSnapshot++;
         BytesSinceSnapshot += entry.Weight;
         if (entry.Kind == EntryKind.Membership)
+        {
             AppliedMembership = MembershipCodec.Decode(entry.Payload.Span);
+            Members.Note(AppliedMembership);
+        }
         else if (entry.Kind == EntryKind.Command)
             ApplyCommand(entry);
     }
@@ -181,6 +191,14 @@ internal sealed class Applier
     private void ApplyNodeCommand(ReadOnlyMemory<byte> command)
     {
         var reader = new MessagePackReader(command);
+        if (reader.NextMessagePackType == MessagePackType.Array)
+        {
+            var refusal = Members.Apply(MembershipChange.Decode(ref reader), AppliedMembership);
+            var writer = new MessagePackWriter(_result);
+            writer.Write(refusal ?? "");
+            writer.Flush();
+            return;
+        }
         var minted = new Guid(reader.ReadBytesMemory().Span);
         // Two leaders may both have proposed one before either saw the other's: the first in the log is the id.
         if (ClusterId == Guid.Empty)

@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
+using RaftKit.Node.Members;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Loop;
@@ -36,6 +37,9 @@ internal interface ILoopServices
     int Incarnation { get; }
 
     long Boot { get; }
+
+    /// <summary>Where the members that this one is configured with listen.</summary>
+    IReadOnlyDictionary<MemberId, string> ConfiguredEndpoints { get; }
 
     /// <summary>Proposes from this member, exactly once, forwarded to the leader when that is another. The callback runs on the loop.</summary>
     void Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback);
@@ -74,6 +78,14 @@ internal interface ILoopParticipant
 
     /// <summary>There is evidence that a member's process died.</summary>
     void PeerDied(DeathEvidence evidence);
+
+    /// <summary>What the log says of the members was applied.</summary>
+    /// <param name="table">Who is to be a member.</param>
+    /// <param name="applied">Who is one.</param>
+    /// <param name="endpoints">Where they listen, as far as known.</param>
+    void MembershipApplied(MemberTable table, Membership applied, IReadOnlyDictionary<MemberId, string> endpoints)
+    {
+    }
 
     /// <summary>The node stops in order: say goodbye (close the host's own session) and call back when done.</summary>
     void Stopping(Action done);

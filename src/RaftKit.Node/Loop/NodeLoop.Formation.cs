@@ -86,7 +86,11 @@ internal sealed partial class NodeLoop
             if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 })
                 return;
             if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
-                loop._ports.Transport.Send(from, reply);
+            {
+                // The new member may not know of the leader yet: it is told where to find it.
+                var leader = reply.Leader.IsNone ? "" : loop.Endpoints(core).GetValueOrDefault(reply.Leader, "");
+                loop._ports.Transport.Send(from, reply with { LeaderEndpoint = leader });
+            }
         }
 
         public void JoinAnswered(MemberId from, PeerMessage.JoinReply reply)
@@ -97,6 +101,8 @@ internal sealed partial class NodeLoop
             if (!reply.Accepted)
             {
                 _leaderHint = reply.Leader;
+                if (reply.LeaderEndpoint.Length > 0)
+                    loop.Learn(reply.Leader, reply.LeaderEndpoint);
                 // At once only when it names another, and once: a leader that refuses is asked again in its time, not as fast as it answers.
                 if (reply.Leader != from && !reply.Leader.IsNone && !_redirected)
                 {
@@ -117,7 +123,9 @@ internal sealed partial class NodeLoop
             var target = _leaderHint.IsNone || !loop._links.IsUp(_leaderHint) ? _bootstrap.Formed : _leaderHint;
             if (!target.IsNone)
                 loop._ports.Transport.Send(target, new PeerMessage.JoinRequest(loop.Self, loop._options.Members[loop.Self]));
-            _leaderHint = MemberId.None;
+            // One whose link is on its way yet is asked once it is there.
+            if (target == _leaderHint)
+                _leaderHint = MemberId.None;
         }
 
         private void TakeIdentity(Func<RestoredState> take)

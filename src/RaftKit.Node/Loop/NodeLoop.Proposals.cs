@@ -10,12 +10,13 @@ internal sealed partial class NodeLoop
 {
     private void Propose(NodeInput.Propose propose)
     {
-        if (!_names.ContainsKey(propose.Machine))
+        // The node's own section takes commands from the loop's own parts only.
+        if (!_names.ContainsKey(propose.Machine) || propose.Machine == Applier.NodeSection)
         {
             // Beyond this point it could only end the node: no member could apply it.
             propose.Callback?.Failed(
                 ProposalFailure.NotApplied,
-                $"Member {Self} has no state machine '{propose.Machine}', only {string.Join(", ", _names.Keys.Order(StringComparer.Ordinal))}. Register it on every member.");
+                $"Member {Self} has no state machine '{propose.Machine}', only {string.Join(", ", _names.Keys.Where(n => n != Applier.NodeSection).Order(StringComparer.Ordinal))}. Register it on every member.");
         }
         else if (_stop.IsStopping)
         {

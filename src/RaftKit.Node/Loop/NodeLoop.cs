@@ -46,6 +46,7 @@ internal sealed partial class NodeLoop : ILoopServices
     private int _ticksWithoutProgress;
     private long _progressMark;
     private LogIndex _membershipSeen;
+    private long _membersSeen;
     private Term _mintedIn;
 
     public NodeLoop(
@@ -63,6 +64,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _formation = new Formation(this);
         foreach (var machine in machines)
             _names[machine.Name] = Envelope.Name(machine.Name);
+        _names[Applier.NodeSection] = Envelope.Name(Applier.NodeSection);
         Status = new NodeStatus(options.Self, RaftRole.Follower, Term.Zero, MemberId.None, false, LogIndex.Zero, LogIndex.Zero);
     }
 
@@ -109,7 +111,7 @@ internal sealed partial class NodeLoop : ILoopServices
             BeginConsensus(restored, new StartJudgement(_options.Members.Keys.Where(m => m != Self), _options.ElectionTicks));
         }
         AnnounceSelf();
-        _ports.Transport.SetPeers(_options.Members.Where(m => m.Key != Self).ToDictionary());
+        LinkMembers();
         _participating = true;
         foreach (var participant in _participants)
             participant.Start(this);
@@ -369,7 +371,7 @@ internal sealed partial class NodeLoop : ILoopServices
         if (Core is not { Role: RaftRole.Leader } core || !Status.Ready)
             return;
         MintClusterId(core);
-        MembershipKeeper.Promote(core, _links.Current, Now.UnixMilliseconds);
+        MembershipKeeper.Advance(core, _applier.Members, _links.Current, Now.UnixMilliseconds);
     }
 
     /// <summary>Carries out what the core wants, applies what is committed, and goes on while that makes more to do.</summary>
@@ -396,7 +398,7 @@ internal sealed partial class NodeLoop : ILoopServices
             if (!worked)
                 break;
         }
-        RefuseReplacedMembers();
+        FollowMembership();
         if (Core is { } running && !IsStopped)
             NeedsTurn |= _snapshots.Step(running);
     }
@@ -543,16 +545,6 @@ internal sealed partial class NodeLoop : ILoopServices
             LogClusterNamed(_ports.Logger, _applier.ClusterId);
             AnnounceSelf();
         }
-    }
-
-    /// <summary>A member that was replaced by a newer incarnation of itself must not be heard any more.</summary>
-    private void RefuseReplacedMembers()
-    {
-        if (Core is not { } core || core.MembershipIndex == _membershipSeen)
-            return;
-        _membershipSeen = core.MembershipIndex;
-        foreach (var (link, reason) in _links.Outdated(core.Membership))
-            _ports.Transport.Refuse(link, reason);
     }
 
     private void AnnounceSelf() =>

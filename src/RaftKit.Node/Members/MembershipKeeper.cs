@@ -50,18 +50,58 @@ internal static class MembershipKeeper
         return null;
     }
 
-    /// <summary>Promotes a learner whose log has caught up and whose own incarnation is the one linked.</summary>
-    public static void Promote(RaftCore core, Func<MemberId, PeerHello?> linked, long now)
+    /// <summary>
+    /// Moves the membership one step towards what is wanted: who enters learns first; whoever has caught up votes; who goes, goes with the change that they waited for.
+    /// Single changes where one voter changes (thesis 4.1), joint ones where several do (Raft 6). Called with every tick; while a change is under way it does nothing.
+    /// </summary>
+    public static void Advance(RaftCore core, MemberTable table, Func<MemberId, PeerHello?> linked, long now)
     {
-        foreach (var learner in core.Membership.Learners)
-        {
-            if (linked(learner.Id)?.Incarnation != learner.Incarnation || core.MatchOf(learner.Id) + CaughtUp < core.Commit)
-                continue;
-            core.ProposeMembership(
-                new Membership(
-                    core.Membership.Voters.Append(learner), core.Membership.Learners.Where(l => l != learner), []),
-                now, out _);
-            return;
-        }
+        if (core.Commit >= core.MembershipIndex && NextStep(core, table, linked) is { } next)
+            core.ProposeMembership(next, now, out _);
     }
+
+    /// <summary>Whether the membership is not yet what is wanted.</summary>
+    public static bool IsWanting(MemberTable table, Membership now)
+    {
+        if (table.IsEmpty)
+            return now.Learners.Count > 0;
+        return !table.Wanted.Keys.SequenceEqual(now.All) || table.Wanted.Any(w => w.Value.Until is not null || w.Value.IsVoter != now.IsVoter(w.Key));
+    }
+
+    private static Membership? NextStep(RaftCore core, MemberTable table, Func<MemberId, PeerHello?> linked)
+    {
+        var now = core.Membership;
+        if (now.IsJoint)
+            return new Membership(now.Voters, now.Learners, []);
+        var caughtUp = now.Learners
+            .Where(l => linked(l.Id)?.Incarnation == l.Incarnation && core.MatchOf(l.Id) + CaughtUp >= core.Commit)
+            .ToList();
+        if (table.IsEmpty)
+            return caughtUp is [var first, ..] ? Promoted(now, first) : null;
+
+        var wanted = table.Wanted;
+        var missing = wanted.Keys.Where(id => now.IncarnationOf(id) is null && wanted[id].Until is null).ToList();
+        if (missing.Count > 0)
+            return new Membership(now.Voters, now.Learners.Concat(missing.Select(id => new MemberIncarnation(id, table.NextLife(id)))), []);
+        if (now.Learners.Any(l => !wanted.ContainsKey(l.Id)))
+            return new Membership(now.Voters, now.Learners.Where(l => wanted.ContainsKey(l.Id)), []);
+
+        var entering = caughtUp.Where(l => wanted[l.Id] is { IsVoter: true, Until: null }).ToList();
+        var leaving = now.Voters.Where(v => !wanted.TryGetValue(v.Id, out var stays) || !stays.IsVoter || IsOver(stays)).ToList();
+        if (leaving.Count == 0)
+            return entering is [var next, ..] && !IsAwaited(next.Id) ? Promoted(now, next) : null;
+        var voters = now.Voters.Except(leaving).Concat(entering).ToList();
+        if (voters.Count == 0)
+            return null;
+        // A voter that is to learn only stays as a learner, with the same life.
+        var learners = now.Learners.Except(entering).Concat(leaving.Where(v => wanted.TryGetValue(v.Id, out var stays) && stays is { IsVoter: false, Until: null }));
+        return new Membership(voters, learners, leaving.Count + entering.Count > 1 ? now.Voters : []);
+
+        bool IsOver(WantedMember stays) => stays.Until?.All(id => now.IsVoter(id) || entering.Any(e => e.Id == id)) == true;
+
+        // Somebody waits for several: these enter together.
+        bool IsAwaited(MemberId id) => wanted.Values.Any(w => w.Until is { Count: > 1 } until && until.Contains(id));
+    }
+
+    private static Membership Promoted(Membership now, MemberIncarnation learner) => new(now.Voters.Append(learner), now.Learners.Where(l => l != learner), []);
 }

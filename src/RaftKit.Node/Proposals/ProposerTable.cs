@@ -84,7 +84,8 @@ internal sealed class ProposerTable
         writer.Flush();
     }
 
-    public void ReadFrom(ReadOnlyMemory<byte> bytes)
+    /// <returns>How many bytes it took.</returns>
+    public long ReadFrom(ReadOnlyMemory<byte> bytes)
     {
         _rows.Clear();
         var reader = new MessagePackReader(bytes);
@@ -93,6 +94,7 @@ internal sealed class ProposerTable
             var row = Row.ReadFrom(ref reader);
             _rows[row.Proposer.Member] = row;
         }
+        return reader.Consumed;
     }
 
     /// <summary>One member's newest start. The results lie one behind the other in a ring of bytes, so that keeping one allocates nothing.</summary>

@@ -14,7 +14,7 @@ internal interface ITransport
     /// <summary>Flushes what was sent during the turn: one write per peer.</summary>
     void Flush();
 
-    /// <summary>The members to keep links with, and where they listen. Called when the membership or an address changes.</summary>
+    /// <summary>The members to keep links with, and where they listen; "" where that is not known: such a one is only waited for. Called when the membership or an address changes.</summary>
     void SetPeers(IReadOnlyDictionary<MemberId, string> endpoints);
 
     /// <summary>What this member says of itself from the next handshake on.</summary>

@@ -57,12 +57,13 @@ internal static class MessageCodec
                 writer.Write(m.Endpoint);
                 break;
             case PeerMessage.JoinReply m:
-                WriteHead(ref writer, FrameKind.JoinReply, 5);
+                WriteHead(ref writer, FrameKind.JoinReply, 6);
                 writer.Write(m.Accepted);
                 writer.Write(m.ClusterId);
                 writer.Write(m.Incarnation);
                 writer.Write(m.Leader);
                 writer.Write(m.Reason);
+                writer.Write(m.LeaderEndpoint);
                 break;
             case PeerMessage.StartJudged m:
                 WriteHead(ref writer, FrameKind.StartJudged, 3);
@@ -158,10 +159,10 @@ internal static class MessageCodec
                 CheckElements(kind, 2, elements);
                 return new PeerMessage.JoinRequest(reader.ReadMember(), reader.ReadRequiredString());
             case FrameKind.JoinReply:
-                CheckElements(kind, 5, elements);
+                CheckElements(kind, 6, elements);
                 return new PeerMessage.JoinReply(
                     reader.ReadBoolean(), reader.ReadGuid(), reader.ReadSmallNotNegative("incarnation"), reader.ReadMemberOrNone(),
-                    reader.ReadRequiredString());
+                    reader.ReadRequiredString(), reader.ReadRequiredString());
             case FrameKind.StartJudged:
                 CheckElements(kind, 3, elements);
                 return new PeerMessage.StartJudged(

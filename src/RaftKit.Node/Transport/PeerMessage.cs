@@ -44,7 +44,8 @@ internal abstract record PeerMessage
     public sealed record StartJudged(int Incarnation, long Boot, string Refusal) : PeerMessage;
 
     /// <summary>Answers a <see cref="JoinRequest"/>: the committed identity to start under, or where to ask, or why not.</summary>
-    public sealed record JoinReply(bool Accepted, Guid ClusterId, int Incarnation, MemberId Leader, string Reason) : PeerMessage;
+    public sealed record JoinReply(
+        bool Accepted, Guid ClusterId, int Incarnation, MemberId Leader, string Reason, string LeaderEndpoint = "") : PeerMessage;
 }
 
 /// <summary>Why forwarded proposals were not appended.</summary>

@@ -99,7 +99,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
 
     public void SetPeers(IReadOnlyDictionary<MemberId, string> endpoints)
     {
-        foreach (var endpoint in endpoints.Values)
+        foreach (var endpoint in endpoints.Values.Where(e => e.Length > 0))
             NetworkAddress.Parse(endpoint);
         lock (_gate)
         {
@@ -167,7 +167,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         foreach (var (member, endpoint) in _endpoints)
         {
             if (member != _context.Self)
-                PeerFor(member).SetEndpoint(endpoint);
+                PeerFor(member).SetEndpoint(endpoint.Length > 0 ? endpoint : null);
         }
         for (var id = 1; id < _peers.Length; id++)
         {

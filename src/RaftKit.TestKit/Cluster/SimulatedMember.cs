@@ -27,6 +27,11 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
 
     public bool IsUp => _run is not null;
 
+    public bool WasStarted => _starts > 0;
+
+    /// <summary>Whom it is configured with besides itself; null: the founders.</summary>
+    public IReadOnlyList<MemberId>? Seeds { get; set; }
+
     /// <summary>How much faster (below 1) or slower this member's ticks come.</summary>
     public double TickSkew { get; set; } = 1;
 

@@ -84,7 +84,8 @@ internal sealed class SimulatedWorld
     public NodeLoopOptions NodeOptions(MemberId self, ulong seed) => new()
     {
         Self = self,
-        Members = Ids.ToDictionary(id => id, id => $"member-{id}:1"),
+        Members = Ids.Where(id => id == self || this[self].Seeds?.Contains(id) == true || (this[self].Seeds is null && id.Value <= Options.Founders))
+            .ToDictionary(id => id, id => $"member-{id}:1"),
         Seed = seed,
         HostProcess = new HostProcess("", 0, 0, 0),
         TickInterval = Options.TickInterval,
@@ -132,6 +133,9 @@ internal sealed record SimulatedWorldOptions
     public required ulong Seed { get; init; }
 
     public int Members { get; init; } = 3;
+
+    /// <summary>How many of the members form the cluster; the others join later.</summary>
+    public int Founders { get; init; } = int.MaxValue;
 
     public bool SameMachine { get; init; } = true;
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
 using RaftKit.Znodes.Tree;
@@ -22,7 +23,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         var listener = new Listener(member.Id, _service, oracle, jumped);
         _service.Machine.Observe(listener);
         Machines = [listener, .. others ?? []];
-        Participants = [_service.Keeper];
+        Membership = new QuorumMembership(run, TaskCreationOptions.None);
+        Participants = [_service.Keeper, Membership];
     }
 
     public override IReadOnlyList<IStateMachine> Machines { get; }
@@ -32,6 +34,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
     public IZnodeSessions Sessions => _service.Sessions;
 
     public GuestSessions Guests => _service.Guests;
+
+    public QuorumMembership Membership { get; }
 
     /// <summary>
     /// Completions run with no context of their own, as on the thread pool, so that what awaits them goes on as an event of its own on the process's context.

@@ -176,14 +176,14 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         }
         var link = new SimulatedLink(++_lastLink, a, b);
         _links[pair] = link;
-        Raise(link, a, helloOfB);
-        Raise(link, b, helloOfA);
+        Raise(link, a, helloOfB, helloOfA);
+        Raise(link, b, helloOfA, helloOfB);
     }
 
     private static bool AreStrangers(PeerHello a, PeerHello b) =>
         a.ClusterId != Guid.Empty && b.ClusterId != Guid.Empty && a.ClusterId != b.ClusterId;
 
-    private void Raise(SimulatedLink link, SimulatedTransport at, PeerHello peer)
+    private void Raise(SimulatedLink link, SimulatedTransport at, PeerHello peer, PeerHello told)
     {
         var when = link.InOrder(link.Other(at), false, scheduler.Now + random.Between(TimeSpan.FromMicroseconds(50), TimeSpan.FromMicroseconds(900)));
         link.InOrder(link.Other(at), true, when);
@@ -194,7 +194,7 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
             link.SetUpAt(at);
             if (at.Remember(peer) is { } dead)
                 at.Inbox.Post(new NodeInput.PeerDied(Evidence(dead, "a newer start shook hands")));
-            at.Inbox.Post(new NodeInput.LinkUp(link.Number, peer));
+            at.Inbox.Post(new NodeInput.LinkUp(link.Number, peer, told));
         });
     }
 

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
 using RaftKit.Znodes;
@@ -24,6 +25,7 @@ internal sealed class ClusterMember : IClusterMember
     private readonly ILoggerFactory _loggers;
     private readonly StartInbox _inbox = new();
     private readonly ZnodeService _znodes;
+    private readonly QuorumMembership _membership;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private RaftNode? _node;
     private Task _watchingForEnd = Task.CompletedTask;
@@ -41,9 +43,12 @@ internal sealed class ClusterMember : IClusterMember
             new ThreadPoolClientScheduler(static () => BootTimeClock.Now),
             loggers.CreateLogger("RaftKit.Znodes"));
         _znodes.Connect(_inbox);
+        _membership = new QuorumMembership(_inbox, TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     public INodeInbox Inbox => _inbox;
+
+    public IQuorumMembership Membership => _membership;
 
     public IZnodeSessions Sessions => _znodes.Sessions;
 
@@ -60,7 +65,7 @@ internal sealed class ClusterMember : IClusterMember
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         var node = new RaftNode(
-            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper], _time, _loggers);
+            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper, _membership], _time, _loggers);
         try
         {
             // Recovery reads the log: as long as that takes, off the caller's thread.

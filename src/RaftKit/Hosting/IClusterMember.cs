@@ -1,4 +1,5 @@
 using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
@@ -13,6 +14,9 @@ internal interface IClusterMember : IAsyncDisposable
 
     /// <summary>Where calls to its state machines go in; usable before the start, as the sessions are.</summary>
     INodeInbox Inbox { get; }
+
+    /// <summary>Changes who forms the quorum.</summary>
+    IQuorumMembership Membership { get; }
 
     /// <summary>What it knows of the quorum; null before it started.</summary>
     NodeStatus? Status { get; }

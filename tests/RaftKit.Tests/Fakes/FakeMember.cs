@@ -1,6 +1,7 @@
 using RaftKit.Consensus;
 using RaftKit.Hosting;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Recipes.Tests.Fakes;
 using RaftKit.Znodes;
@@ -39,6 +40,8 @@ internal sealed class FakeMember : IClusterMember, IClusterMemberFactory
     public RaftKitOptions? Options { get; private set; }
 
     public IReadOnlyList<IStateMachine> Machines { get; private set; } = [];
+
+    public IQuorumMembership Membership => throw new InvalidOperationException("This member has no quorum.");
 
     public INodeInbox Inbox => throw new InvalidOperationException("This member has no loop.");
 

@@ -1,0 +1,69 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Members;
+
+namespace RaftKit.Node.Loop;
+
+/// <summary>The loop's dealings with who is a member: links follow the membership, and participants hear of it.</summary>
+internal sealed partial class NodeLoop
+{
+    private readonly Dictionary<MemberId, string> _learned = [];
+
+    public IReadOnlyDictionary<MemberId, string> ConfiguredEndpoints => _options.Members;
+
+    private void FollowMembership()
+    {
+        if (Core is not { } core)
+            return;
+        var tableChanged = _membersSeen != _applier.Members.Version;
+        if (core.MembershipIndex != _membershipSeen)
+        {
+            // A member that was replaced by a newer incarnation of itself must not be heard any more.
+            foreach (var (link, reason) in _links.Outdated(core.Membership))
+                _ports.Transport.Refuse(link, reason);
+        }
+        else if (!tableChanged)
+        {
+            return;
+        }
+        _membershipSeen = core.MembershipIndex;
+        _membersSeen = _applier.Members.Version;
+        LinkMembers();
+        if (!tableChanged)
+            return;
+        foreach (var participant in _participants)
+            participant.MembershipApplied(_applier.Members, _applier.AppliedMembership, Endpoints(core));
+    }
+
+    /// <summary>
+    /// Links with everybody who is a member or is to be one. Until somebody asked for a change, also with whoever is configured; a member of which it is not known
+    /// where it listens (this one joined, and has not applied that yet) is waited for.
+    /// </summary>
+    private void LinkMembers()
+    {
+        var endpoints = Core is { } core ? Endpoints(core) : [];
+        if (_applier.Members.IsEmpty)
+        {
+            foreach (var (id, endpoint) in _options.Members.Concat(_learned))
+                endpoints[id] = endpoint;
+        }
+        endpoints.Remove(Self);
+        _ports.Transport.SetPeers(endpoints);
+    }
+
+    /// <summary>This member joins, and was told of one that it is not configured with.</summary>
+    private void Learn(MemberId member, string endpoint)
+    {
+        if (_options.Members.ContainsKey(member) || (_learned.TryGetValue(member, out var known) && known == endpoint))
+            return;
+        _learned[member] = endpoint;
+        LinkMembers();
+    }
+
+    /// <summary>Everybody who is a member or is to be one, and where: by the table, then by this member's configuration.</summary>
+    private Dictionary<MemberId, string> Endpoints(RaftCore core) =>
+        core.Membership.All.Concat(_applier.AppliedMembership.All).Concat(_applier.Members.Wanted.Keys).Distinct().ToDictionary(
+            id => id,
+            id => _applier.Members.Wanted.TryGetValue(id, out var wanted) && wanted.Endpoint.Length > 0
+                ? wanted.Endpoint
+                : _options.Members.GetValueOrDefault(id, ""));
+}

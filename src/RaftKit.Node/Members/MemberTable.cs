@@ -1,0 +1,134 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+
+namespace RaftKit.Node.Members;
+
+/// <summary>What the operators want of one member.</summary>
+/// <param name="Endpoint">Where it listens.</param>
+/// <param name="IsVoter">Whether it is to vote; else it only learns.</param>
+/// <param name="Until">It stays until all of these vote, then leaves with the same change; null: it stays.</param>
+internal sealed record WantedMember(string Endpoint, bool IsVoter, IReadOnlyList<MemberId>? Until = null);
+
+/// <summary>
+/// Who is to be a member, and where each listens: replicated, so that a change of the membership survives the leader that began it. Commands change what is
+/// wanted; the leader's <see cref="MembershipKeeper"/> moves the membership towards it, one committed step at a time. Empty until the first change: the
+/// members are then the founders, where each is configured to be. Deterministic; loop thread only.
+/// </summary>
+internal sealed class MemberTable
+{
+    private readonly SortedDictionary<MemberId, WantedMember> _wanted = [];
+    private readonly SortedDictionary<MemberId, int> _lives = [];
+
+    /// <summary>Counts what changed here or in the applied membership, for those who follow it.</summary>
+    public long Version { get; private set; }
+
+    /// <summary>Whether anybody ever asked for a change.</summary>
+    public bool IsEmpty => _wanted.Count == 0;
+
+    public IReadOnlyDictionary<MemberId, WantedMember> Wanted => _wanted;
+
+    /// <summary>The incarnation with which a member that is none now may enter: one that never voted or acknowledged.</summary>
+    public int NextLife(MemberId id) => _lives.GetValueOrDefault(id) + 1;
+
+    /// <summary>Applies a change, or refuses it.</summary>
+    /// <param name="change">What is asked.</param>
+    /// <param name="applied">The membership as of this entry.</param>
+    /// <returns>Why it is refused; null if it is not.</returns>
+    public string? Apply(MembershipChange change, Membership applied)
+    {
+        var wanted = new SortedDictionary<MemberId, WantedMember>(_wanted);
+        if (wanted.Count == 0)
+        {
+            foreach (var id in applied.All)
+                wanted[id] = new WantedMember(change.Known.GetValueOrDefault(id, ""), applied.IsVoter(id));
+        }
+        if (change.ApplyTo(wanted) is { } refusal)
+            return refusal;
+        if (!wanted.Values.Any(w => w is { IsVoter: true, Until: null }))
+            return "Nobody would vote any more.";
+        _wanted.Clear();
+        foreach (var (id, member) in wanted)
+            _wanted.Add(id, member);
+        Note(applied);
+        return null;
+    }
+
+    /// <summary>A membership was applied: who only stayed for it is wanted no longer.</summary>
+    public void Note(Membership applied)
+    {
+        Version++;
+        foreach (var member in applied.Voters.Concat(applied.Learners).Concat(applied.Outgoing))
+            _lives[member.Id] = Math.Max(_lives.GetValueOrDefault(member.Id), member.Incarnation);
+        if (applied.IsJoint)
+            return;
+        foreach (var id in _wanted.Where(w => w.Value.Until is not null && !applied.IsVoter(w.Key)).Select(w => w.Key).ToList())
+            _wanted.Remove(id);
+    }
+
+    public void WriteTo(IBufferWriter<byte> output)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(_wanted.Count);
+        foreach (var (id, member) in _wanted)
+        {
+            writer.WriteArrayHeader(4);
+            writer.Write(id.Value);
+            writer.Write(member.Endpoint);
+            writer.Write(member.IsVoter);
+            if (member.Until is { } until)
+                MemberCodec.WriteIds(ref writer, until);
+            else
+                writer.WriteNil();
+        }
+        writer.WriteArrayHeader(_lives.Count);
+        foreach (var (id, life) in _lives)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(id.Value);
+            writer.Write(life);
+        }
+        writer.Flush();
+    }
+
+    /// <summary>Takes a snapshot's table over; bytes of before there was one are empty.</summary>
+    public void ReadFrom(ReadOnlyMemory<byte> bytes)
+    {
+        _wanted.Clear();
+        _lives.Clear();
+        Version++;
+        if (bytes.IsEmpty)
+            return;
+        var reader = new MessagePackReader(bytes);
+        for (var count = reader.ReadArrayHeader(); count > 0; count--)
+        {
+            reader.ReadArrayHeader(4);
+            var id = new MemberId(reader.ReadInt32());
+            _wanted[id] = new WantedMember(reader.ReadRequiredString(), reader.ReadBoolean(), reader.TryReadNil() ? null : MemberCodec.ReadIds(ref reader));
+        }
+        for (var count = reader.ReadArrayHeader(); count > 0; count--)
+        {
+            reader.ReadArrayHeader(2);
+            _lives[new MemberId(reader.ReadInt32())] = reader.ReadInt32();
+        }
+    }
+}
+
+/// <summary>Lists of members as bytes.</summary>
+internal static class MemberCodec
+{
+    public static void WriteIds(ref MessagePackWriter writer, IReadOnlyCollection<MemberId> ids)
+    {
+        writer.WriteArrayHeader(ids.Count);
+        foreach (var id in ids)
+            writer.Write(id.Value);
+    }
+
+    public static List<MemberId> ReadIds(ref MessagePackReader reader)
+    {
+        var ids = new List<MemberId>();
+        for (var count = reader.ReadArrayHeader(); count > 0; count--)
+            ids.Add(new MemberId(reader.ReadInt32()));
+        return ids;
+    }
+}

@@ -1,0 +1,170 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+
+namespace RaftKit.Node.Members;
+
+/// <summary>A change of the membership as an operator asks for it: a command in the log, with a refusal or nothing as its result.</summary>
+/// <param name="Known">Where the proposer believes the members of now to listen; counts while the table is empty.</param>
+internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> Known)
+{
+    /// <summary>A new member, which learns, and votes once it has caught up if it is to.</summary>
+    public sealed record Add(IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint, bool IsVoter) : MembershipChange(Known)
+    {
+        protected override int Code => 1;
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        {
+            if (wanted.TryGetValue(Id, out var known) && known.Endpoint != Endpoint)
+                return $"Member {Id} is at {known.Endpoint} already, not at {Endpoint}. Remove it first, or give the new one another id.";
+            if (wanted.FirstOrDefault(w => w.Key != Id && w.Value.Endpoint == Endpoint) is { Value: not null } taken)
+                return $"Member {taken.Key} listens at {Endpoint} already.";
+            wanted[Id] = new WantedMember(Endpoint, IsVoter);
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer)
+        {
+            writer.Write(Id.Value);
+            writer.Write(Endpoint);
+            writer.Write(IsVoter);
+        }
+    }
+
+    /// <summary>A member leaves.</summary>
+    public sealed record Remove(IReadOnlyDictionary<MemberId, string> Known, MemberId Id) : MembershipChange(Known)
+    {
+        protected override int Code => 2;
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        {
+            if (!wanted.Remove(Id))
+                return $"There is no member {Id}, only {string.Join(", ", wanted.Keys)}.";
+            // Nobody is to wait for one who no longer comes.
+            foreach (var (id, member) in wanted.Where(w => w.Value.Until?.Contains(Id) == true).ToList())
+                wanted[id] = member with { Until = member.Until!.Count == 1 ? null : [.. member.Until.Where(u => u != Id)] };
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer) => writer.Write(Id.Value);
+    }
+
+    /// <summary>From any set of voters to any other, in one joint change, once the new ones have caught up.</summary>
+    public sealed record Set(IReadOnlyDictionary<MemberId, string> Known, IReadOnlyDictionary<MemberId, string> Voters) : MembershipChange(Known)
+    {
+        protected override int Code => 3;
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        {
+            if (Voters.Count == 0)
+                return "Nobody would vote any more.";
+            foreach (var (id, endpoint) in Voters)
+            {
+                if (wanted.TryGetValue(id, out var known) && known.Endpoint != endpoint)
+                    return $"Member {id} is at {known.Endpoint} already, not at {endpoint}. Remove it first, or give the new one another id.";
+            }
+            if (Voters.Values.Distinct(StringComparer.Ordinal).Count() != Voters.Count)
+                return "Two members would listen at the same endpoint.";
+            var news = Voters.Keys.Where(id => !wanted.TryGetValue(id, out var known) || !known.IsVoter).Order().ToList();
+            foreach (var (id, member) in wanted.Where(w => !Voters.ContainsKey(w.Key)).ToList())
+            {
+                if (news.Count > 0 && member.IsVoter)
+                    wanted[id] = member with { Until = news };
+                else
+                    wanted.Remove(id);
+            }
+            foreach (var (id, endpoint) in Voters)
+                wanted[id] = new WantedMember(endpoint, true);
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer) => WriteEndpoints(ref writer, Voters);
+    }
+
+    /// <summary>One goes when the other votes, with the same change.</summary>
+    public sealed record Replace(IReadOnlyDictionary<MemberId, string> Known, MemberId Old, MemberId New, string Endpoint) : MembershipChange(Known)
+    {
+        protected override int Code => 4;
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        {
+            if (!wanted.TryGetValue(Old, out var old))
+                return $"There is no member {Old}, only {string.Join(", ", wanted.Keys)}.";
+            if (Old == New)
+                return $"Member {Old} cannot replace itself. A member that lost its disk is replaced without being asked: start it with an empty directory.";
+            if (new Add(Known, New, Endpoint, IsVoter: true).ApplyTo(wanted) is { } refusal)
+                return refusal;
+            wanted[Old] = old with { Until = [New] };
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer)
+        {
+            writer.Write(Old.Value);
+            writer.Write(New.Value);
+            writer.Write(Endpoint);
+        }
+    }
+
+    protected abstract int Code { get; }
+
+    /// <summary>Changes what is wanted.</summary>
+    /// <returns>Why not; what is wanted may then have changed already, and is to be dropped. Null if it has.</returns>
+    public abstract string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted);
+
+    public ReadOnlyMemory<byte> Encode()
+    {
+        var output = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(3);
+        writer.Write(Code);
+        WriteEndpoints(ref writer, Known);
+        var fields = new ArrayBufferWriter<byte>();
+        var inner = new MessagePackWriter(fields);
+        WriteFields(ref inner);
+        inner.Flush();
+        writer.Write(fields.WrittenSpan);
+        writer.Flush();
+        return output.WrittenMemory;
+    }
+
+    public static MembershipChange Decode(ref MessagePackReader reader)
+    {
+        reader.ReadArrayHeader(3);
+        var code = reader.ReadInt32();
+        var known = ReadEndpoints(ref reader);
+        var fields = new MessagePackReader(reader.ReadBytesMemory());
+        return code switch
+        {
+            1 => new Add(known, new MemberId(fields.ReadInt32()), fields.ReadRequiredString(), fields.ReadBoolean()),
+            2 => new Remove(known, new MemberId(fields.ReadInt32())),
+            3 => new Set(known, ReadEndpoints(ref fields)),
+            4 => new Replace(known, new MemberId(fields.ReadInt32()), new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
+            _ => throw new InvariantBrokenException($"A change of the membership has kind {code}, which this version does not know."),
+        };
+    }
+
+    protected abstract void WriteFields(ref MessagePackWriter writer);
+
+    private static void WriteEndpoints(ref MessagePackWriter writer, IReadOnlyDictionary<MemberId, string> endpoints)
+    {
+        writer.WriteArrayHeader(endpoints.Count);
+        foreach (var (id, endpoint) in endpoints.OrderBy(e => e.Key))
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(id.Value);
+            writer.Write(endpoint);
+        }
+    }
+
+    private static SortedDictionary<MemberId, string> ReadEndpoints(ref MessagePackReader reader)
+    {
+        var endpoints = new SortedDictionary<MemberId, string>();
+        for (var count = reader.ReadArrayHeader(); count > 0; count--)
+        {
+            reader.ReadArrayHeader(2);
+            endpoints[new MemberId(reader.ReadInt32())] = reader.ReadRequiredString();
+        }
+        return endpoints;
+    }
+}

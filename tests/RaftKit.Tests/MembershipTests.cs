@@ -1,0 +1,79 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using HouseTests;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using RaftKit.Node.Members;
+using RaftKit.Znodes;
+using Xunit;
+
+namespace RaftKit.Tests;
+
+/// <summary>Members that come and go, as hosts over real sockets and disks.</summary>
+public sealed class MembershipTests : IDisposable
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
+    private readonly TemporaryFolder _folder = new();
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{FreePort()}");
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task One_member_grows_into_three_with_its_data_kept_and_then_does_without_the_first()
+    {
+        using var one = Build(1, 1);
+        await one.StartAsync().WaitAsync(Patience);
+        await one.Services.GetRequiredService<IZnodeSession>().CreateAsync("/kept", "here"u8.ToArray()).WaitAsync(Patience);
+        var membership = one.Services.GetRequiredService<IQuorumMembership>();
+
+        // One is added before it is started, the other after: both knew only the first.
+        var second = membership.AddAsync(2, _endpoints[2]);
+        using var two = Build(2, 1, 2);
+        await two.StartAsync().WaitAsync(Patience);
+        Assert.Equal([1, 2], Voters(await second.WaitAsync(Patience)));
+        using var three = Build(3, 1, 3);
+        await three.StartAsync().WaitAsync(Patience);
+        Assert.Equal([1, 2, 3], Voters(await membership.AddAsync(3, _endpoints[3]).WaitAsync(Patience)));
+
+        Assert.Equal([2, 3], Voters(await two.Services.GetRequiredService<IQuorumMembership>().RemoveAsync(1).WaitAsync(Patience)));
+        await one.StopAsync().WaitAsync(Patience);
+        var session = three.Services.GetRequiredService<IZnodeSession>();
+        await session.SyncAsync().WaitAsync(Patience);
+        Assert.Equal("here", Encoding.UTF8.GetString((await session.GetAsync("/kept").WaitAsync(Patience))!.Data.Span));
+        await session.CreateAsync("/after").WaitAsync(Patience);
+
+        // Over a restart, too: it is configured with a member that is none any more, and finds the other by what it knows.
+        await three.StopAsync().WaitAsync(Patience);
+        using var again = Build(3, 1, 3);
+        await again.StartAsync().WaitAsync(Patience);
+        await again.Services.GetRequiredService<IZnodeSession>().CreateAsync("/again").WaitAsync(Patience);
+        Assert.Equal([2, 3], Voters(again.Services.GetRequiredService<IQuorumMembership>().Current!));
+        await two.StopAsync().WaitAsync(Patience);
+        await again.StopAsync().WaitAsync(Patience);
+    }
+
+    private static IEnumerable<int> Voters(QuorumMembers members) => members.Members.Where(m => m.IsVoter).Select(m => m.Id);
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    private IHost Build(int member, params int[] known)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = _folder.Path });
+        builder.Services.AddRaftKit(o =>
+        {
+            o.Member = member;
+            foreach (var id in known)
+                o.Members[id.ToString(CultureInfo.InvariantCulture)] = _endpoints[id];
+            o.DataDirectory = $"member-{member}";
+        });
+        return builder.Build();
+    }
+}
