@@ -82,6 +82,16 @@ internal sealed partial class NodeLoop
         _forwardRefused = refused.Refusal != ForwardRefusal.Gap;
     }
 
+    /// <summary>Once a term: what is appended in it is committed, or goes with the leadership. A refusal (a handover under way) is tried again.</summary>
+    private void MintClusterId(RaftCore core)
+    {
+        if (ClusterId == Guid.Empty && _mintedIn != core.Term
+            && core.Propose(Applier.MintClusterId(_formation.NewClusterId()), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended)
+        {
+            _mintedIn = core.Term;
+        }
+    }
+
     /// <summary>A forward may be dropped on the way without anybody hearing of it.</summary>
     private void ResendWhatMayBeLost()
     {

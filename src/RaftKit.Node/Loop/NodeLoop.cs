@@ -527,16 +527,6 @@ internal sealed partial class NodeLoop : ILoopServices
         _stashed.Clear();
     }
 
-    /// <summary>Once a term: what is appended in it is committed, or goes with the leadership. A refusal (a handover under way) is tried again.</summary>
-    private void MintClusterId(RaftCore core)
-    {
-        if (ClusterId == Guid.Empty && _mintedIn != core.Term
-            && core.Propose(Applier.MintClusterId(_formation.NewClusterId()), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended)
-        {
-            _mintedIn = core.Term;
-        }
-    }
-
     private void NoteClusterId()
     {
         if (_storage.Identity is { } identity && identity.ClusterId == Guid.Empty && _applier.ClusterId != Guid.Empty)
