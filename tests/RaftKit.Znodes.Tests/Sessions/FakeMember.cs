@@ -57,6 +57,8 @@ internal sealed class FakeMember : ILoopServices, INodeInbox
 
     public MemberId Self { get; }
 
+    public IReadOnlyDictionary<MemberId, string> ConfiguredEndpoints { get; } = new Dictionary<MemberId, string>();
+
     public HostProcess HostProcess => new("machine", 1, Self.Value, Boot);
 
     public int Incarnation => 1;
