@@ -24,6 +24,7 @@ internal sealed class SafetyChecker
     private readonly HashSet<MemberIncarnation> _rolledBack = [];
     private readonly Dictionary<MemberIncarnation, DurableLog> _beforeDamage = [];
     private readonly Dictionary<(int Process, MemberId From), Told> _told = [];
+    private readonly Dictionary<(int Process, ulong Token), LogIndex> _reads = [];
 
     public SafetyChecker(SimulatedWorld world)
     {
@@ -237,7 +238,10 @@ internal sealed class SafetyChecker
             // An older term's entry on a majority can still be overwritten (Raft 5.4.2, figure 8).
             Require(last == core.Term || mirror.Role != RaftRole.Leader || mirror.Term != core.Term, 9,
                 $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of the older term {last} by counting");
-            RequireMajority(core.Membership, voter => HoldsDurably(voter, core.Commit, last), 9,
+            // A membership that was appended in this very turn may have come after the count.
+            var isSynced = (MemberIncarnation voter) => HoldsDurably(voter, core.Commit, last);
+            var governing = core.MembershipIndex != mirror.MembershipIndex && HasMajority(mirror.Membership, isSynced) ? mirror.Membership : core.Membership;
+            RequireMajority(governing, isSynced, 9,
                 $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of term {last}, which is not synced on a majority");
         }
     }
@@ -287,6 +291,13 @@ internal sealed class SafetyChecker
                 // A vote for itself.
                 Promise(self, raft.Term);
                 break;
+            case ReadIndexRequest request:
+                // It may be asked again: the read began when it was asked first.
+                _reads.TryAdd((run.Process.Number, request.Token), Committed);
+                break;
+            case ReadIndexReply { Refused: false } reply when _world[to].Run is { } asker && _reads.TryGetValue((asker.Process.Number, reply.Token), out var began):
+                Require(reply.Index >= began, 15, $"member {self} answers a read of member {to} with index {reply.Index}, though {began} was committed before it began");
+                break;
             case HeartbeatReply { ReadToken: > 0 }:
                 // The word that no newer term was heard of.
                 Require(!_rolledBack.Contains(self), 17, $"member {self} has an old copy of its disk, and confirms a leader in term {raft.Term}");
@@ -328,6 +339,10 @@ internal sealed class SafetyChecker
         var mirror = _mirrors[voter.Id];
         return mirror.Incarnation == voter.Incarnation && mirror.Durable.Holds(index, term);
     }
+
+    private static bool HasMajority(Membership membership, Func<MemberIncarnation, bool> counts) =>
+        membership.Voters.Count(counts) > membership.Voters.Count / 2
+        && (!membership.IsJoint || membership.Outgoing.Count(counts) > membership.Outgoing.Count / 2);
 
     private void RequireMajority(Membership membership, Func<MemberIncarnation, bool> counts, int invariant, FormattableString what)
     {
