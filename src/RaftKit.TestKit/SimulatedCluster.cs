@@ -64,7 +64,7 @@ public sealed class SimulatedCluster
             Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = 256 << 10, FirstSegmentBytes = 64 << 10, PrepareBytes = 16 << 10 },
         })
         {
-            Application = (run, member) => new SimulatedZnodes(_world!, run, member, oracle, _ => { }, options.StateMachines?.Invoke(member.Id) ?? []),
+            Application = (run, member) => new SimulatedZnodes(_world!, run, member, oracle, (_, _) => { }, options.StateMachines?.Invoke(member.Id) ?? []),
         };
         oracle = new TreeOracle(_world);
         _checker = new SafetyChecker(_world);

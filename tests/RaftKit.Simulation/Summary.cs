@@ -42,6 +42,8 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             yield return $"no snapshot was installed in {Results.Count} seeds";
         if (Results.Sum(r => r.GuestConnections) == 0)
             yield return $"no client connected through a member in {Results.Count} seeds";
+        if (Results.Sum(r => r.EventsFoundByJumps) == 0)
+            yield return $"no watch heard of a snapshot's jump in {Results.Count} seeds";
         if (Results.Select(r => r.Members).Distinct().Count() < 7)
             yield return $"not all ensembles of 1 to 7 were drawn in {Results.Count} seeds";
     }
@@ -61,6 +63,7 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             json.WriteNumber("leader_changes", Results.Sum(r => r.LeaderChanges));
             json.WriteNumber("sessions_expired", Results.Sum(r => r.SessionsExpired));
             json.WriteNumber("watch_events", Results.Sum(r => r.WatchEvents));
+            json.WriteNumber("watch_events_by_jumps", Results.Sum(r => r.EventsFoundByJumps));
             json.WriteNumber("recipe_leaders", Results.Sum(r => r.Elections));
             json.WriteNumber("guest_connections", Results.Sum(r => r.GuestConnections));
             json.WriteNumber("snapshots_installed", Results.Sum(r => r.SnapshotsInstalled));

@@ -20,6 +20,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>Every change, in the order of the log.</summary>
     public IReadOnlyList<TreeChange> Changes => _changes;
 
+    /// <summary>Every path that ever was.</summary>
+    public IEnumerable<string> Paths => _nodes.Keys;
+
     /// <summary>The last entry that anybody applied.</summary>
     public long Zxid { get; private set; }
 

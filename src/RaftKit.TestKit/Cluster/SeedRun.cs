@@ -93,6 +93,7 @@ internal sealed class SeedRun
             LeaderChanges = _checker.LeaderChanges,
             SessionsExpired = _oracle.SessionsExpired,
             WatchEvents = _workload.WatchEvents,
+            EventsFoundByJumps = _workload.EventsFoundByJumps,
             Elections = _workload.Elections,
             GuestConnections = _workload.GuestConnections,
             SnapshotsInstalled = SnapshotsInstalled,
@@ -186,13 +187,13 @@ internal sealed class SeedRun
         : $"member {m.Id} {(m.IsUp ? "has no identity" : "is down")}"));
 
     private SimulatedApplication NewApplication(SimulatedRun run, SimulatedMember member) =>
-        new SimulatedZnodes(_world, run, member, _oracle, zxid =>
+        new SimulatedZnodes(_world, run, member, _oracle, (from, to) =>
         {
             // A start reads its own snapshot back; only a leader's jumps over what was there.
             if (!run.HasStarted)
                 return;
             SnapshotsInstalled++;
-            _workload.Jumped(run.Process, zxid);
+            _workload.Jumped(run.Process, from, to);
         });
 
     private void MemberUp(SimulatedMember member, SimulatedRun run)
@@ -239,6 +240,9 @@ internal sealed record SeedResult
     public required long SessionsExpired { get; init; }
 
     public required long WatchEvents { get; init; }
+
+    /// <summary>Those of them that came of comparing the states before and after a snapshot.</summary>
+    public long EventsFoundByJumps { get; init; }
 
     public required long Elections { get; init; }
 

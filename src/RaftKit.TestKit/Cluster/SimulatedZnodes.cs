@@ -13,7 +13,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
 {
     private readonly ZnodeService _service;
 
-    public SimulatedZnodes(SimulatedWorld world, SimulatedRun run, SimulatedMember member, TreeOracle oracle, Action<long> jumped,
+    public SimulatedZnodes(SimulatedWorld world, SimulatedRun run, SimulatedMember member, TreeOracle oracle, Action<long, long> jumped,
         IReadOnlyList<IStateMachine>? others = null)
     {
         _service = new ZnodeService(
@@ -51,13 +51,14 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         public void Post(Action action) => process.After(TimeSpan.Zero, () => _context.Run(action));
     }
 
-    private sealed class Listener(MemberId member, ZnodeService service, TreeOracle oracle, Action<long> jumped) : IStateMachine, ISessionObserver
+    private sealed class Listener(MemberId member, ZnodeService service, TreeOracle oracle, Action<long, long> jumped) : IStateMachine, ISessionObserver
     {
         private readonly List<TreeChange> _changes = [];
         private readonly ISessionObserver _inner = service.Keeper;
         private Session? _opened;
         private Session? _ended;
         private SessionEnd _cause;
+        private long _before;
 
         public string Name => service.Machine.Name;
 
@@ -99,11 +100,15 @@ internal sealed class SimulatedZnodes : SimulatedApplication
 
         public void Checkpointed(Session session) => _inner.Checkpointed(session);
 
-        public void Restoring() => _inner.Restoring();
+        public void Restoring()
+        {
+            _before = service.Machine.Zxid;
+            _inner.Restoring();
+        }
 
         public void Restored(in CommandContext context)
         {
-            jumped(context.Zxid);
+            jumped(_before, context.Zxid);
             _inner.Restored(context);
             oracle.Restored(member, context.Zxid, service.Machine);
         }

@@ -14,12 +14,12 @@ internal sealed class Workload
 
     private readonly SimulatedWorld _world;
     private readonly SimulatedRandom _random;
-    private readonly Dictionary<int, List<WatchChecker>> _watches = [];
+    private readonly Dictionary<int, List<WatchTimeline>> _timelines = [];
+    private readonly List<WatchChecker> _watches = [];
     private readonly List<(SimulatedProcess Process, Leadership Leadership)> _leaderships = [];
     private readonly List<(SimulatedProcess Process, IZnodeSession Session)> _sessions = [];
     private readonly int _clientsPerProcess;
     private readonly bool _contend;
-    private long _lastJump;
     private long _highestToken;
     private int _clients;
 
@@ -42,6 +42,9 @@ internal sealed class Workload
     public bool Stopped { get; set; }
 
     public long WatchEvents { get; set; }
+
+    /// <summary>Events of watches that came of comparing the states before and after a snapshot.</summary>
+    public long EventsFoundByJumps => _watches.Sum(w => w.FoundByJumps);
 
     public long SessionsSeenExpired { get; set; }
 
@@ -109,24 +112,28 @@ internal sealed class Workload
             Run(process, () => Contend(process, sessions, random.Split("contender")));
     }
 
-    public WatchChecker NewWatch(SimulatedProcess process, string who, string path, WatchMode mode)
+    public WatchChecker NewWatch(SimulatedProcess process, string who, string path, WatchMode mode, bool isStream = false)
     {
-        if (!_watches.TryGetValue(process.Number, out var list))
-            _watches.Add(process.Number, list = []);
-        var checker = new WatchChecker(_world, Oracle, who, path, mode);
-        list.Add(checker);
+        var checker = new WatchChecker(_world, Oracle, who, NewTimeline(process, path, mode, isStream));
+        _watches.Add(checker);
         return checker;
     }
 
-    /// <summary>A snapshot replaced a member's state while it was up.</summary>
-    public void Jumped(SimulatedProcess process, long zxid)
+    public WatchTimeline NewTimeline(SimulatedProcess process, string path, WatchMode mode, bool isStream = false)
     {
-        _lastJump = Math.Max(_lastJump, zxid);
-        foreach (var watch in _watches.GetValueOrDefault(process.Number) ?? [])
-            watch.Jumped(zxid);
+        if (!_timelines.TryGetValue(process.Number, out var list))
+            _timelines.Add(process.Number, list = []);
+        var timeline = new WatchTimeline(Oracle, path, mode, isStream);
+        list.Add(timeline);
+        return timeline;
     }
 
-    public bool JumpedAfter(long zxid) => _lastJump > zxid;
+    /// <summary>A snapshot replaced a member's state while it was up.</summary>
+    public void Jumped(SimulatedProcess process, long from, long to)
+    {
+        foreach (var timeline in _timelines.GetValueOrDefault(process.Number) ?? [])
+            timeline.Jumped(from, to);
+    }
 
     private void Run(SimulatedProcess process, Func<Task> client) => process.Context.Run(() => _ = Guard(client));
 

@@ -327,7 +327,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
         if (_watching >= 8)
             return;
         _watching++;
-        var watch = new OneShot(workload, Who, path);
+        var watch = new OneShot(workload, Who, path, workload.NewTimeline(process, path, WatchMode.Data));
         Znode? read;
         try
         {
@@ -382,7 +382,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
     private async Task Stream()
     {
         var session = _session;
-        var checker = workload.NewWatch(process, $"{Who}, streaming /", "/", WatchMode.PersistentRecursive);
+        var checker = workload.NewWatch(process, $"{Who}, streaming /", "/", WatchMode.PersistentRecursive, isStream: true);
         _stream = checker;
         checker.Setting(sessions.View.Zxid);
         try
@@ -430,7 +430,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
 }
 
 /// <summary>A one-shot watch set by a read: it must hear the first change after what was read, once.</summary>
-internal sealed class OneShot(Workload workload, string who, string path)
+internal sealed class OneShot(Workload workload, string who, string path, WatchTimeline timeline)
 {
     private WatchEvent? _heard;
     private long _readAt = -1;
@@ -463,15 +463,14 @@ internal sealed class OneShot(Workload workload, string who, string path)
             return;
         if (heard.Zxid <= _readAt)
             workload.Violate(31, string.Create(CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}"));
-        if (workload.JumpedAfter(_readAt))
-            return;
-        foreach (var change in workload.Oracle.Changes)
+        for (var at = default(WatchTimeline.Place); timeline.TryNext(at, out var step) && step.From < heard.Zxid; at = step.Behind)
         {
-            if (change.Path == path && change.Zxid > _readAt && change.Zxid < heard.Zxid)
-            {
-                workload.Violate(30, $"{who} read {path} at {_readAt:x} and heard {heard}, but not {change} before it");
-                return;
-            }
+            if (step.From < _readAt || step.Events.Count == 0)
+                continue;
+            if (step.Events[0].Zxid < heard.Zxid)
+                workload.Violate(30, string.Create(CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}, but not {step.Events[0]} before it"));
+            return;
         }
+        workload.Violate(31, string.Create(CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}, and no such thing has happened"));
     }
 }
