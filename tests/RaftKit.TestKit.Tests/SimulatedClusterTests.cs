@@ -105,6 +105,7 @@ public sealed class SimulatedClusterTests
     [InlineData(113, "a session that was being closed still held its lease while another leader was granted")]
     [InlineData(7, "a member on an old copy of its disk, taken within its newest boot, voted again")]
     [InlineData(21, "an old copy from before the newest boot was started as that boot once more, and its proposals were taken for the former's")]
+    [InlineData(246, "a read that was told of its node's end let the next one ask, among those that were being told")]
     [InlineData(495, "a snapshot given up for a leader's was taken for it before it was restored")]
     public void Seeds_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
         Assert.True(new SeedRun(seed).Run() is { Violation: null }, bug);

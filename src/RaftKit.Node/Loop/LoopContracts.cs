@@ -173,7 +173,9 @@ internal abstract record NodeInput
     /// <summary>A message came over a link.</summary>
     public sealed record Received(long Link, MemberId From, PeerMessage Message, int Bytes = 0) : NodeInput
     {
-        public override InboxShare Share => Lanes.Of(Message) == Lane.Priority ? InboxShare.Urgent : InboxShare.Bulk;
+        // A verdict comes once a link, and a start whose disk has forgotten promises must not miss it.
+        public override InboxShare Share => Message is PeerMessage.StartJudged ? InboxShare.Owed
+            : Lanes.Of(Message) == Lane.Priority ? InboxShare.Urgent : InboxShare.Bulk;
 
         public override int Weight => Bytes;
     }

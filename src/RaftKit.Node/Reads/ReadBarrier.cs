@@ -72,17 +72,25 @@ internal sealed class ReadBarrier
         }
     }
 
+    /// <summary>Nobody is answered any more. Whoever is told may ask again at once (a session goes on with its next call), and is told again.</summary>
     public void FailAll(string reason)
     {
-        foreach (var readers in _asked.Values.Append(_waiting).Append(_refused).Concat(_granted.UnorderedItems.Select(i => i.Element)))
+        while (TakeAll() is { Count: > 0 } readers)
         {
             foreach (var reader in readers)
                 reader.Failed(reason);
         }
+    }
+
+    private List<IReadCallback> TakeAll()
+    {
+        List<IReadCallback> all =
+            [.. _asked.Values.Append(_waiting).Append(_refused).Concat(_granted.UnorderedItems.Select(i => i.Element)).SelectMany(readers => readers)];
         _asked.Clear();
         _granted.Clear();
         _refused.Clear();
         _waiting = [];
         _count = 0;
+        return all;
     }
 }

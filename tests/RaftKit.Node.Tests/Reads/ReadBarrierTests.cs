@@ -23,11 +23,27 @@ public sealed class ReadBarrierTests
         Assert.Equal(0, reads.Count);
     }
 
+    [Fact]
+    public void A_reader_that_is_told_of_the_end_and_asks_again_at_once_is_told_again()
+    {
+        var reads = new ReadBarrier();
+        var next = new Reader();
+        reads.Add(new Reader { Then = () => reads.Add(next) });
+        reads.Add(new Reader());
+
+        reads.FailAll("The end.");
+
+        Assert.Equal("The end.", next.Failure);
+        Assert.Equal(0, reads.Count);
+    }
+
     private sealed class Reader : IReadCallback
     {
         public bool IsAbandoned { get; init; }
 
         public string? Failure { get; private set; }
+
+        public Action? Then { get; init; }
 
         public void Ready() => Assert.Fail("Nobody granted it.");
 
@@ -35,6 +51,7 @@ public sealed class ReadBarrierTests
         {
             Assert.False(IsAbandoned, "It was told though it gave up long before.");
             Failure = reason;
+            Then?.Invoke();
         }
     }
 }
