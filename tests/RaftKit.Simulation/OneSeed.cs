@@ -45,7 +45,7 @@ internal static class Report
         output.WriteLine(
             $"seed {result.Seed}: {result.Members} members, {result.Events} events, {result.SimulatedTime.TotalSeconds:F1} s in {result.WallTime.TotalSeconds:F2} s ({result.CheckTime.TotalSeconds:F2} s of it checking the history), "
             + $"{result.WritesAcknowledged} writes, {result.LeaderChanges} leaders, {result.Elections} recipe leaders, {result.SessionsExpired} sessions expired, "
-            + $"{result.WatchEvents} watch events, {result.SnapshotsInstalled} snapshots installed{(result.HistoryUndecided ? ", history undecided" : "")}; "
+            + $"{result.WatchEvents} watch events, {result.SnapshotsInstalled} snapshots installed{(result.HistoryUndecided.Length > 0 ? $", history undecided ({result.HistoryUndecided})" : "")}; "
             + string.Join(", ", result.Faults.All.Where(f => f.Count > 0).Select(f => $"{f.Count} {f.Name}")));
     }
 }

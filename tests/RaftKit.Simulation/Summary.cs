@@ -14,7 +14,7 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
 
     private IReadOnlyList<SeedResult> Failed => [.. Results.Where(r => r.Violation is not null).OrderBy(r => r.Seed)];
 
-    private int Undecided => Results.Count(r => r.HistoryUndecided);
+    private int Undecided => Results.Count(r => r.HistoryUndecided.Length > 0);
 
     private FaultCounters Faults
     {
@@ -34,6 +34,9 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             yield return $"failing seeds: {string.Join(' ', Failed.Select(r => r.Seed))}";
         foreach (var result in Results.Where(r => r.Violation is null && r.Events < FewestEvents))
             yield return $"seed {result.Seed} delivered only {result.Events} events, fewer than {FewestEvents}";
+        // A history that is not decided proves nothing: few may be.
+        if (Undecided * 20 > Results.Count)
+            yield return $"{Undecided} of {Results.Count} histories were not decided: more than one in 20";
         if (!needsCoverage)
             yield break;
         foreach (var (name, count) in Faults.All.Where(f => f.Count == 0))

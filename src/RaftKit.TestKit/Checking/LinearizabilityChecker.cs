@@ -31,6 +31,21 @@ public static class LinearizabilityChecker
         return replay.Holds && !registers.Decided ? registers : replay;
     }
 
+    /// <summary>Runs both checks, where it is known when each session ended: nothing about that is left to be searched for.</summary>
+    internal static LinearizabilityResult Check(IReadOnlyList<HistoryOperation> history, IEnumerable<(long Session, long Zxid)> ends, long maxSteps)
+    {
+        var registers = CheckRegisters(history, maxSteps);
+        if (!registers.Holds)
+            return registers;
+        var replay = new ZxidReplay(
+            [
+                .. history.Where(o => o.Kind != HistoryKind.CloseSession),
+                .. ends.Select(e => new HistoryOperation { Kind = HistoryKind.CloseSession, Owner = e.Session, Zxid = e.Zxid, Status = HistoryStatus.Ok, Return = long.MaxValue }),
+            ],
+            maxSteps, endsAreKnown: true).Run();
+        return replay.Holds && !registers.Decided ? registers : replay;
+    }
+
     /// <summary>
     /// Searches, for each znode by itself (linearizability is local), an order that explains every result: Wing and Gong's search with Lowe's
     /// cache of states that were tried. An ephemeral may vanish at any time, because its session may expire.

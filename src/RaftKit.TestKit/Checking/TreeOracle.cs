@@ -28,6 +28,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
 
     public int SessionsExpired { get; private set; }
 
+    /// <summary>Which sessions the log ended, and where.</summary>
+    public IEnumerable<(long Session, long Zxid)> Ends => _sessions.Where(s => s.Value.Ended != 0).Select(s => (s.Key, s.Value.Ended));
+
     /// <summary>Hears of a session that the log ended, once.</summary>
     public Action<Session, SessionEnd>? Expired { get; set; }
 

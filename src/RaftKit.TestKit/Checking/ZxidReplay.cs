@@ -19,10 +19,18 @@ internal sealed class ZxidReplay
     private readonly long _maxSteps;
     private readonly IReadOnlyList<HistoryOperation> _history;
     private long _steps;
+    private readonly bool _endsAreKnown;
+    private readonly Dictionary<long, long> _ends = [];
     private bool _cut;
 
-    public ZxidReplay(IReadOnlyList<HistoryOperation> history, long maxSteps)
+    /// <param name="history">What clients did.</param>
+    /// <param name="maxSteps">How much to try.</param>
+    /// <param name="endsAreKnown">Every end of a session is in the history, with its zxid: none is to be guessed.</param>
+    public ZxidReplay(IReadOnlyList<HistoryOperation> history, long maxSteps, bool endsAreKnown = false)
     {
+        _endsAreKnown = endsAreKnown;
+        foreach (var end in endsAreKnown ? history.Where(o => o.Kind == HistoryKind.CloseSession) : [])
+            _ends.Add(end.Owner, end.Zxid);
         _history = history;
         _maxSteps = maxSteps;
         // Reads see the state after every write of their zxid.
@@ -110,14 +118,14 @@ internal sealed class ZxidReplay
         foreach (var ready in PlaceOverdue(before, operation))
         {
             if (ready.State.Apply(operation) is { } next)
-                yield return ready with { State = next };
+                yield return ready with { State = next, At = operation.Zxid };
         }
         foreach (var ready in PlaceOverdue(before, operation))
         {
             foreach (var placed in PlaceFloats(ready, operation, MaxFloatsAtOnce))
             {
                 if (placed.State.Apply(operation) is { } next)
-                    yield return placed with { State = next };
+                    yield return placed with { State = next, At = operation.Zxid };
             }
         }
     }
@@ -149,7 +157,7 @@ internal sealed class ZxidReplay
         _cut |= depth == 0;
         if (depth == 0 || ++_steps > _maxSteps)
             yield break;
-        if (CloseAllThatMustBe(before, operation) is { } closed)
+        if (!_endsAreKnown && CloseAllThatMustBe(before, operation) is { } closed)
         {
             yield return closed;
             foreach (var further in PlaceFloats(closed, operation, depth - 1))
@@ -170,7 +178,7 @@ internal sealed class ZxidReplay
         {
             if (++_steps > _maxSteps)
                 yield break;
-            if (before.UsedUnknown.Contains(i) || !Bears(_unknown[i], operation) || before.State.Apply(_unknown[i]) is not { } next
+            if (before.UsedUnknown.Contains(i) || !Bears(_unknown[i], operation) || ApplyUnknown(before, _unknown[i]) is not { } next
                 || next == before.State)
                 continue;
             var placed = before with { State = next, UsedUnknown = before.UsedUnknown.Add(i) };
@@ -179,6 +187,8 @@ internal sealed class ZxidReplay
                 yield return further;
         }
         // Sessions expire without any client's call.
+        if (_endsAreKnown)
+            yield break;
         foreach (var owner in before.State.Owners.ToArray())
         {
             if (!OwnsWhatBears(before.State, owner, operation))
@@ -188,6 +198,14 @@ internal sealed class ZxidReplay
             foreach (var further in PlaceFloats(placed, operation, depth - 1))
                 yield return further;
         }
+    }
+
+    // What a session did before it ended, and nobody saw: its ephemerals went with it, their part in the sequence did not.
+    private TreeModel? ApplyUnknown(Placed before, HistoryOperation unknown)
+    {
+        var after = before.State.Apply(unknown);
+        return unknown is { Kind: HistoryKind.Create, Owner: not 0 and var owner } && _ends.TryGetValue(owner, out var end) && end <= before.At
+            ? after?.Close(owner) : after;
     }
 
     // Children that a read does not list any more, and that were ephemeral: whatever else happened, their sessions are over.
@@ -226,7 +244,7 @@ internal sealed class ZxidReplay
 
     private static LinearizabilityResult Bad(string explanation) => new(false, true, explanation);
 
-    private sealed record Placed(TreeModel State, int FirstCertain, ImmutableHashSet<int> UsedCertain, ImmutableHashSet<int> UsedUnknown)
+    private sealed record Placed(TreeModel State, int FirstCertain, ImmutableHashSet<int> UsedCertain, ImmutableHashSet<int> UsedUnknown, long At = 0)
     {
         public Placed WithCertain(int index, TreeModel state)
         {

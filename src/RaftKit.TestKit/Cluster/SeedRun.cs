@@ -105,7 +105,7 @@ internal sealed class SeedRun
 
     private TimeSpan CheckTime { get; set; }
 
-    private bool HistoryUndecided { get; set; }
+    private string HistoryUndecided { get; set; } = "";
 
     private void Converge()
     {
@@ -135,11 +135,11 @@ internal sealed class SeedRun
         var history = _workload.Log.Finish();
         History = history;
         var checking = Stopwatch.StartNew();
-        var result = LinearizabilityChecker.Check(history, maxSteps: 100_000);
+        var result = LinearizabilityChecker.Check(history, _oracle.Ends, maxSteps: 200_000);
         CheckTime = checking.Elapsed;
         if (!result.Holds)
             _world.Violate($"linearizability: {result.Explanation}");
-        HistoryUndecided = !result.Decided;
+        HistoryUndecided = result.Decided ? "" : result.Explanation;
     }
 
     private bool Within(TimeSpan limit, Func<bool> condition) =>
@@ -230,8 +230,8 @@ internal sealed record SeedResult
     /// <summary>The part of the wall time that went into judging the history.</summary>
     public TimeSpan CheckTime { get; init; }
 
-    /// <summary>The history was not judged to its end within the steps allowed: it proves nothing.</summary>
-    public bool HistoryUndecided { get; init; }
+    /// <summary>Why the history was not judged to its end: it proves nothing then. Empty if it was.</summary>
+    public string HistoryUndecided { get; init; } = "";
 
     public required long WritesAcknowledged { get; init; }
 

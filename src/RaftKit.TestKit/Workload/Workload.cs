@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Proposals;
 using RaftKit.Recipes;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
@@ -20,6 +21,7 @@ internal sealed class Workload
     private readonly List<(SimulatedProcess Process, IZnodeSession Session)> _sessions = [];
     private readonly int _clientsPerProcess;
     private readonly bool _contend;
+    private readonly bool _sync;
     private long _highestToken;
     private int _clients;
 
@@ -32,6 +34,7 @@ internal sealed class Workload
         Log = new OperationLog(world.Scheduler, world.Trace);
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
+        _sync = _random.Split("syncs").Chance(0.5);
     }
 
     public TreeOracle Oracle { get; }
@@ -110,6 +113,8 @@ internal sealed class Workload
         }
         if (_contend)
             Run(process, () => Contend(process, sessions, random.Split("contender")));
+        if (_sync)
+            Run(process, () => Sync(process, sessions, random.Split("syncs")));
     }
 
     public WatchChecker NewWatch(SimulatedProcess process, string who, string path, WatchMode mode, bool isStream = false)
@@ -165,6 +170,30 @@ internal sealed class Workload
             await leadership.DisposeAsync();
             await Task.Delay(random.Between(TimeSpan.FromMilliseconds(5), TimeSpan.FromMilliseconds(300)), process.Time);
         }
+    }
+
+    // A client that only syncs: no write of its own ever keeps it from asking a leader that does not know yet that it was deposed.
+    private async Task Sync(SimulatedProcess process, IZnodeSessions sessions, SimulatedRandom random)
+    {
+        IZnodeSession? session = null;
+        while (!Stopped)
+        {
+            try
+            {
+                session = session is null or { State: SessionState.Expired } ? sessions.Open() : session;
+                var acknowledged = HighestAcknowledged;
+                var synced = await session.SyncAsync();
+                if (synced < acknowledged)
+                    Violate(15, $"a client of process {process.Number} synced up to {synced:x}, though {acknowledged:x} was acknowledged before");
+            }
+            catch (Exception refused) when (refused is NotAppliedException or OutcomeUnknownException or SessionExpiredException)
+            {
+                // It asks again.
+            }
+            await Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(30)), process.Time);
+        }
+        if (session is not null)
+            await session.DisposeAsync();
     }
 
     // A holder that is killed takes its leadership along; one that is paused must find it gone when it resumes.
