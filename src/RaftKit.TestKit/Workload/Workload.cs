@@ -100,7 +100,8 @@ internal sealed class Workload
         }
     }
 
-    public WatchChecker NewChecker(string who, string path, WatchMode mode) => new(_world, Oracle, who, path, mode);
+    /// <summary>A watch of a client that moves between members: no one member's snapshots bear on it.</summary>
+    public WatchChecker NewChecker(string who, string path, WatchMode mode) => new(_world, Oracle, who, new WatchTimeline(Oracle, path, mode));
 
     /// <summary>A process is up: its clients begin.</summary>
     public void Begin(SimulatedProcess process, IZnodeSessions sessions)
