@@ -68,11 +68,11 @@ public sealed class Leadership : IAsyncDisposable
     {
         var session = _contender.Session;
         var pace = new Pace(_time);
-        _watch = await PersistAsync(pace, () => session.WatchAsync(Path, WatchMode.Persistent, OnEntryEvent, cancellationToken), cancellationToken);
+        (_watch, var entry) = await PersistAsync(pace, () => WatchThenReadAsync(session, cancellationToken), cancellationToken);
         _expiry = session.Expired.UnsafeRegister(static self => ((Leadership)self!).Lose(), this);
 
         // An entry that went before the watch was set is not told of by it.
-        if (await PersistAsync(pace, () => session.ExistsAsync(Path, null, cancellationToken), cancellationToken) is null)
+        if (entry is null)
             Lose();
         if (!Lost.IsCancellationRequested)
             return true;
@@ -81,6 +81,23 @@ public sealed class Leadership : IAsyncDisposable
         _expiry.Unregister();
         await StopWatchingAsync();
         return false;
+    }
+
+    // Both at once, since a session keeps its calls in order: the read comes after the watch was set.
+    private async Task<(IAsyncDisposable Watch, ZnodeStat? Entry)> WatchThenReadAsync(IZnodeSession session, CancellationToken cancellationToken)
+    {
+        var watching = session.WatchAsync(Path, WatchMode.Persistent, OnEntryEvent, cancellationToken);
+        var reading = session.ExistsAsync(Path, null, cancellationToken);
+        var watch = await watching;
+        try
+        {
+            return (watch, await reading);
+        }
+        catch
+        {
+            await watch.DisposeAsync();
+            throw;
+        }
     }
 
     // A busy node must not cost an entry its turn when it is granted.

@@ -59,6 +59,24 @@ internal sealed partial record HostProcess(string MachineBootId, long PidNamespa
         }
     }
 
+    /// <summary>
+    /// Whether this process is on its way out, as seen from <paramref name="observer"/>: its first thread has ended. Strong evidence beside a port that refuses, but
+    /// no proof: a program may end its first thread and go on with others. A killed process with many threads and much memory stays like that for tens of milliseconds.
+    /// </summary>
+    public bool IsEnding(HostProcess observer)
+    {
+        if (MachineBootId.Length == 0 || MachineBootId != observer.MachineBootId || PidNamespace != observer.PidNamespace || Pid <= 0)
+            return false;
+        try
+        {
+            return ProcessStat.Read(Pid) is { State: 'Z' or 'X' or 'x' } stat && stat.StartTime == StartTime;
+        }
+        catch (Exception hidden) when (hidden is IOException or UnauthorizedAccessException or FormatException)
+        {
+            return false;
+        }
+    }
+
     private static bool TryParseNamespace(string link, out long inode)
     {
         inode = 0;

@@ -26,8 +26,9 @@ internal static class TransportRehearsal
         var gone = process with { StartTime = process.StartTime + 1 };
         var seen = new Inbox();
         var unseen = new Inbox();
-        await using var survivor = Make(seen);
-        await using var victim = Make(unseen);
+        using var loggers = new DeferredLoggers(UnheardLogger.Instance);
+        await using var survivor = Make(seen, loggers);
+        await using var victim = Make(unseen, loggers);
         survivor.Start();
         victim.Start();
         survivor.SetHello(new PeerHello(cluster, Survivor, 1, 1, survivor.Endpoint, process));
@@ -49,8 +50,8 @@ internal static class TransportRehearsal
         }
     }
 
-    private static TcpTransport Make(Inbox inbox) =>
-        new(new TcpTransportOptions { Listen = "127.0.0.1:0" }, inbox, TimeProvider.System, UnheardLogger.Instance);
+    private static TcpTransport Make(Inbox inbox, DeferredLoggers loggers) =>
+        new(new TcpTransportOptions { Listen = "127.0.0.1:0" }, inbox, TimeProvider.System, loggers.CreateLogger("RaftKit.Transport"));
 
     private sealed class Inbox : INodeInbox
     {

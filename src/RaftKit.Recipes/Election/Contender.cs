@@ -16,6 +16,8 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
 
     private string _prefix = "";
     private bool _uncertain;
+    private Znode? _created;
+    private Task _forgetting = Task.CompletedTask;
 
     public IZnodeSession Session => session;
 
@@ -71,6 +73,8 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
 
         // Nobody can come to stand before the first entry: later entries have greater numbers. It is granted until it is gone.
         var entry = Child(queue[0].Name);
+        if (_created is { } created && created.Path == entry)
+            return (entry, new FencingToken(created.Stat.CreatedZxid));
         return await session.ExistsAsync(entry, null, stop) is { } stat ? (entry, new FencingToken(stat.CreatedZxid)) : null;
     }
 
@@ -113,6 +117,7 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
         {
             var created = await session.CreateAsync(Child(_prefix), data, CreateMode.EphemeralSequential, stop);
             _uncertain = false; // See SettleAsync: an applied write settles every earlier one.
+            _created = created;
             if (!QueueEntry.TryParse(created.Path[(path.Length + 1)..], out _))
             {
                 await session.DeleteAsync(created.Path, -1, CancellationToken.None);
@@ -160,7 +165,9 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
 
     private async Task<List<QueueEntry>> ReadQueueAsync(CancellationToken stop)
     {
-        var children = await session.GetChildrenAsync(path, null, stop);
+        var reading = session.GetChildrenAsync(path, null, stop);
+        await Interlocked.Exchange(ref _forgetting, Task.CompletedTask);
+        var children = await reading;
         return children is null ? [] : QueueEntry.Queue(children.Names);
     }
 
@@ -168,10 +175,19 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
     {
         var changed = new TaskCompletionSource();
 
-        // Set first, then read: whatever changes after the read is heard. Disposed, so that an abandoned wait leaves no watch behind.
-        await using var watch = await session.WatchAsync(predecessor, WatchMode.Data, _ => changed.TrySetResult(), stop);
-        if (await session.ExistsAsync(predecessor, null, stop) is not null)
-            await changed.Task.WaitAsync(stop);
+        // Set first, then read: whatever changes after the read is heard.
+        var watch = await session.WatchAsync(predecessor, WatchMode.Data, _ => changed.TrySetResult(), stop);
+        try
+        {
+            if (await session.ExistsAsync(predecessor, null, stop) is not null)
+                await changed.Task.WaitAsync(stop);
+        }
+        finally
+        {
+            // So that an abandoned wait leaves no watch behind. Awaited with the next look at the queue: each call of a session waits for the writes that it made
+            // before, and at a failover every one counts.
+            _forgetting = watch.DisposeAsync().AsTask();
+        }
     }
 
     /// <returns>False if the quorum could not say so: look again.</returns>

@@ -22,7 +22,7 @@ internal sealed class ClusterMember : IClusterMember
     private readonly string _dataDirectory;
     private readonly IReadOnlyList<IStateMachine> _machines;
     private readonly TimeProvider _time;
-    private readonly ILoggerFactory _loggers;
+    private readonly DeferredLoggers _loggers;
     private readonly StartInbox _inbox = new();
     private readonly ZnodeService _znodes;
     private readonly QuorumMembership _membership;
@@ -37,11 +37,11 @@ internal sealed class ClusterMember : IClusterMember
         _dataDirectory = dataDirectory;
         _machines = machines;
         _time = time;
-        _loggers = loggers;
+        _loggers = new DeferredLoggers(loggers);
         _znodes = new ZnodeService(
             new ZnodeOptions { SessionTimeout = options.SessionTimeout },
             new ThreadPoolClientScheduler(static () => BootTimeClock.Now),
-            loggers.CreateLogger("RaftKit.Znodes"));
+            _loggers.CreateLogger("RaftKit.Znodes"));
         _znodes.Connect(_inbox);
         _membership = new QuorumMembership(_inbox, TaskCreationOptions.RunContinuationsAsynchronously);
     }
@@ -111,6 +111,7 @@ internal sealed class ClusterMember : IClusterMember
         if (_node is { } node)
             await node.DisposeAsync().ConfigureAwait(false);
         await _rehearsing.ConfigureAwait(false);
+        _loggers.Dispose();
     }
 
     private async Task RehearseAsync()

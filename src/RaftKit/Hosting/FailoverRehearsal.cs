@@ -38,9 +38,10 @@ internal static class FailoverRehearsal
     public static bool Run()
     {
         var services = new Dictionary<INodeInbox, ZnodeService>();
+        using var loggers = new DeferredLoggers(UnheardLogger.Instance);
         RehearsalEnsemble? ensemble = null;
         var scheduler = new Scheduler(() => ensemble!);
-        ensemble = new RehearsalEnsemble(3, inbox => Parts(services, inbox, scheduler), UnheardLogger.Instance);
+        ensemble = new RehearsalEnsemble(3, inbox => Parts(services, inbox, scheduler, loggers), loggers.CreateLogger("RaftKit.Node"));
 
         RehearsalMember? Leader() => ensemble.Members.FirstOrDefault(m => m.Loop.Status is { Role: RaftRole.Leader, Ready: true });
         if (!ensemble.RunUntil(() => Leader() is not null && ensemble.Members.All(m => m.Loop.Status.Ready), MostRounds))
@@ -63,9 +64,9 @@ internal static class FailoverRehearsal
         return ensemble.RunUntil(() => waits[1].IsCompletedSuccessfully && Leader() is not null, MostRounds) && waits[1].Result.IsHeld;
     }
 
-    private static RehearsalParts Parts(Dictionary<INodeInbox, ZnodeService> services, INodeInbox inbox, Scheduler scheduler)
+    private static RehearsalParts Parts(Dictionary<INodeInbox, ZnodeService> services, INodeInbox inbox, Scheduler scheduler, DeferredLoggers loggers)
     {
-        var znodes = new ZnodeService(new ZnodeOptions(), scheduler, UnheardLogger.Instance);
+        var znodes = new ZnodeService(new ZnodeOptions(), scheduler, loggers.CreateLogger("RaftKit.Znodes"));
         znodes.Connect(inbox);
         services.Add(inbox, znodes);
         return new RehearsalParts([znodes.Machine], [znodes.Keeper]);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RaftKit.Node.Liveness;
 using Xunit;
 
@@ -64,6 +65,34 @@ public sealed class DeathWatchTests
         child.Kill();
         Assert.Equal(DeathVerdict.Proven, watch.Observe(ProbeOutcome.Refused, Ms(30)));
         Assert.Equal(DeathVerdict.None, watch.Observe(ProbeOutcome.Refused, Ms(32)));
+    }
+
+    [Fact]
+    public void A_process_whose_first_thread_ended_is_believed_dead_with_the_first_refusal_and_not_proven()
+    {
+        // What a process killed with many threads and much memory looks like for tens of milliseconds; here for good, with python's help.
+        const string script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); print(flush=True); ctypes.CDLL(None).pthread_exit(None)";
+        using var process = Process.Start(new ProcessStartInfo("python3", ["-c", script]) { RedirectStandardOutput = true })!;
+        try
+        {
+            process.StandardOutput.ReadLine();
+            var asked = Stopwatch.StartNew();
+            while (ProcessStat.Read(process.Id) is not { State: 'Z' } && asked.Elapsed < TimeSpan.FromSeconds(20))
+                Thread.Yield();
+            var host = HostProcess.Current() with { Pid = process.Id, StartTime = ProcessStat.Read(process.Id)!.Value.StartTime };
+            var watch = new DeathWatch(host, HostProcess.Current(), TimeSpan.FromMilliseconds(20), TimeSpan.Zero);
+
+            Assert.Equal(DeathVerdict.None, watch.Observe(ProbeOutcome.Accepted, Ms(0)));
+            Assert.Equal(DeathVerdict.Believed, watch.Observe(ProbeOutcome.Refused, Ms(2)));
+            Assert.Equal(DeathVerdict.None, watch.Observe(ProbeOutcome.Refused, Ms(4)));
+            Assert.False(host.IsEnding(HostProcess.Current() with { MachineBootId = "another" }));
+            Assert.False((host with { StartTime = host.StartTime + 1 }).IsEnding(HostProcess.Current()));
+        }
+        finally
+        {
+            process.Kill();
+            process.WaitForExit();
+        }
     }
 
     [Fact]
