@@ -157,8 +157,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
         var link = new PeerLink(context.NextLink(), hello, said, told, connection, context, LinkEnded);
         context.Counters.CountLinkUp();
         TransportLog.LinkUp(context.Logger, link.Id, id, said.Incarnation, said.Boot);
-        link.Announce();
-        _link = link;
+        link.Announce(shown => _link = shown);
         return (link, replaced);
     }
 

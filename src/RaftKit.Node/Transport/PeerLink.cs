@@ -74,11 +74,14 @@ internal sealed class PeerLink
     /// <summary>Whether something was queued since the last flush. The loop's thread only.</summary>
     public bool IsDirty { get; set; }
 
-    /// <summary>Posts LinkUp; call it before the link is visible to anybody.</summary>
-    public void Announce()
+    /// <summary>Posts LinkUp, and lets the link be seen just before: what the loop answers to LinkUp goes over it already, and no end of it is posted earlier.</summary>
+    public void Announce(Action<PeerLink> show)
     {
         lock (_gate)
+        {
+            show(this);
             _context.Inbox.Post(new NodeInput.LinkUp(Id, Hello, Told));
+        }
     }
 
     /// <summary>Reads and writes until the link's end. Call it exactly once, whatever happened to the link meanwhile.</summary>
