@@ -64,8 +64,8 @@ public sealed class RaftKitOptions
 
     /// <summary>
     /// Whether this process plays a failover through in memory, once, right after its member has started. True by default. Code is compiled when it first runs;
-    /// without a rehearsal the first failover after a start waits for that, some 50 ms on an idle machine. It costs some tenths of a second of one
-    /// processor; a process that was compiled ahead of time skips it.
+    /// without a rehearsal the first failover after a start waits for that. It takes one processor for a while (two seconds on a busy machine);
+    /// a process that was compiled ahead of time skips it.
     /// </summary>
     public bool RehearseFailover { get; set; } = true;
 

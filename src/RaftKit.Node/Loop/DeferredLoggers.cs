@@ -18,8 +18,9 @@ internal sealed class DeferredLoggers : ILoggerFactory
     private readonly Channel<Entry> _entries = Channel.CreateBounded<Entry>(
         new BoundedChannelOptions(MostWaiting) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
     private readonly Thread _thread;
+    private readonly Lock _gate = new();
     private long _dropped;
-    private int _started;
+    private volatile bool _started;
 
     public DeferredLoggers(ILoggerFactory inner)
     {
@@ -35,7 +36,10 @@ internal sealed class DeferredLoggers : ILoggerFactory
     public void Dispose()
     {
         _entries.Writer.TryComplete();
-        if (Volatile.Read(ref _started) == 1 && Thread.CurrentThread != _thread)
+        bool started;
+        lock (_gate)
+            started = _started;
+        if (started && Thread.CurrentThread != _thread)
             _thread.Join();
     }
 
@@ -68,9 +72,20 @@ internal sealed class DeferredLoggers : ILoggerFactory
     {
         if (!_entries.Writer.TryWrite(entry))
             Interlocked.Increment(ref _dropped);
-        // With the first entry: a host that is built and never started has no thread.
-        else if (_started == 0 && Interlocked.Exchange(ref _started, 1) == 0)
+        else if (!_started)
+            Start();
+    }
+
+    // With the first entry: a host that is built and never started has no thread. Under the lock, so that nobody joins it before it runs.
+    private void Start()
+    {
+        lock (_gate)
+        {
+            if (_started)
+                return;
             _thread.Start();
+            _started = true;
+        }
     }
 
     private abstract class Entry(ILogger logger)

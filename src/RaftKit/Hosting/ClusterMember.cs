@@ -92,7 +92,7 @@ internal sealed class ClusterMember : IClusterMember
             return;
         await node.StopAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         await _watchingForEnd.ConfigureAwait(false);
-        await _rehearsing.ConfigureAwait(false);
+        await _rehearsing.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
     public async Task ReadBarrierAsync(CancellationToken cancellationToken)
