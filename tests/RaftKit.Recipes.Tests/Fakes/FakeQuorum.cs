@@ -11,7 +11,7 @@ internal sealed class FakeQuorum : IZnodeSessions
     private readonly Lock _lock = new();
     private readonly SortedDictionary<string, Node> _nodes = new(StringComparer.Ordinal) { ["/"] = new Node(0, 0, default) };
     private readonly Queue<Action> _events = new();
-    private readonly List<TaskCompletionSource> _held = [];
+    private readonly Queue<Task> _held = new();
     private bool _delivering;
     private bool _holding;
     private long _zxid = 1L << 48;
@@ -33,32 +33,48 @@ internal sealed class FakeQuorum : IZnodeSessions
     public IZnodeSession Open(TimeSpan? timeout = null) => OpenFake(timeout);
 
     /// <summary>No write is answered (or applied) until <see cref="Release"/>.</summary>
-    public void Hold() => _holding = true;
+    public void Hold()
+    {
+        lock (_lock)
+            _holding = true;
+    }
 
     public void Release()
     {
-        List<TaskCompletionSource> held;
-        lock (_lock)
+        while (true)
         {
-            _holding = false;
-            held = [.. _held];
-            _held.Clear();
-        }
+            Task next;
+            lock (_lock)
+            {
+                if (!_held.TryDequeue(out next!))
+                {
+                    _holding = false;
+                    return;
+                }
+            }
 
-        foreach (var one in held)
-            one.SetResult();
+            next.RunSynchronously();
+        }
     }
 
-    public Task Answering()
+    /// <summary>
+    /// Applies a write now, or behind those that are held. As a task that is run in its turn, not as a continuation of one: where xunit's synchronization
+    /// context runs a continuation is nobody's to say, and a later write could overtake it.
+    /// </summary>
+    public Task<T> ApplyAsync<T>(Func<T> write)
     {
+        var applied = new Task<T>(write);
         lock (_lock)
         {
-            if (!_holding)
-                return Task.CompletedTask;
-            var held = new TaskCompletionSource();
-            _held.Add(held);
-            return held.Task;
+            if (_holding)
+            {
+                _held.Enqueue(applied);
+                return applied;
+            }
         }
+
+        applied.RunSynchronously();
+        return applied;
     }
 
     public List<string> ChildrenOf(string path)

@@ -156,11 +156,13 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     private async Task<T> WriteAsync<T>(Func<T> write)
     {
         CheckAlive();
-        await quorum.Answering();
-        CheckAlive();
-        while (_later.TryDequeue(out var earlier))
-            earlier();
-        return write();
+        return await quorum.ApplyAsync(() =>
+        {
+            CheckAlive();
+            while (_later.TryDequeue(out var earlier))
+                earlier();
+            return write();
+        });
     }
 
     private Task? Refused(string call) => RefusesReads(call) ? Task.FromException(Refusal()) : null;
