@@ -97,8 +97,8 @@ internal sealed class Broker : BackgroundService
         yield return new Probe(session, _settings.Id, () => _member.Status, _gate, _progress).RunAsync;
         foreach (var partition in _settings.Cluster.PartitionsOf(_settings.Id))
         {
-            var preference = _settings.Cluster.Replicas(partition).Index().First(r => r.Item == _settings.Id).Index;
-            yield return new PartitionCandidate(session, partition, preference, _reports, _progress, _gate).RunAsync;
+            var replicas = _settings.Cluster.Replicas(partition);
+            yield return new PartitionCandidate(session, partition, _settings.Id, replicas, _reports, _progress, _gate).RunAsync;
         }
     }
 

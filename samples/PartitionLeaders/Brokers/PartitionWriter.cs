@@ -10,7 +10,7 @@ namespace PartitionLeaders.Brokers;
 /// each write is a multi that checks that its leader's znode is still there, and it sets the state only at the version that the leader saw last.
 /// </summary>
 internal sealed class PartitionWriter(
-    IZnodeSession session, int partition, Leadership leadership, ReportSink reports, ProgressLog progress, WriteGate gate)
+    IZnodeSession session, int partition, Leadership leadership, Task handOver, ReportSink reports, ProgressLog progress, WriteGate gate)
 {
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(2);
@@ -22,14 +22,14 @@ internal sealed class PartitionWriter(
     private PartitionState _state;
     private int _version;
 
-    /// <summary>Returns when leadership is lost; holds it without writing once the gate is closed.</summary>
+    /// <summary>Returns when leadership is lost or, between two writes, to be handed over; holds it without writing once the gate is closed.</summary>
     public async Task RunAsync(CancellationToken cancel)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel, leadership.Lost);
         try
         {
             var leads = await ThroughGateAsync(() => TakeOverAsync(stop.Token));
-            while (leads == true && leadership.IsHeld)
+            while (leads == true && leadership.IsHeld && !handOver.IsCompletedSuccessfully)
             {
                 await Task.Delay(Pace, stop.Token);
                 leads = await ThroughGateAsync(() => AppendAsync(stop.Token));

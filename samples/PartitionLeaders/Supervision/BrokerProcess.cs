@@ -39,7 +39,8 @@ internal sealed class BrokerProcess
     /// <summary>When it did not run, or ceased to.</summary>
     public List<(long From, long? To)> Outages { get; } = [];
 
-    public bool Healthy => Registered && !Frozen && !Exited;
+    // A process that was killed is gone from that moment, whenever its exit is noticed.
+    public bool Healthy => Registered && !Frozen && !Exited && !EndExpected;
 
     /// <summary>Starts a broker. Its reports, then its exit, come through the callbacks, from any thread, in order.</summary>
     public static BrokerProcess Start(
