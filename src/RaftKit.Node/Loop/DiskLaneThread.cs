@@ -57,6 +57,7 @@ internal sealed class DiskLaneThread : IDiskLane
             }
             // One of a group failed: what the others wrote was never synced either.
             var failure = _group.Select(j => j.Failure).FirstOrDefault(f => f is not null);
+            var entered = _inbox.TryEnter();
             foreach (var job in _group)
             {
                 if (failure is not null)
@@ -64,6 +65,8 @@ internal sealed class DiskLaneThread : IDiskLane
                 _inbox.Post(new Loop.NodeInput.DiskDone(job));
             }
             _group.Clear();
+            if (entered)
+                _inbox.Leave();
         }
     }
 

@@ -6,7 +6,7 @@ namespace RaftKit.Node.Loop;
 /// <summary>
 /// A replicated state machine. Every member applies the same commands in the same order, so it must be deterministic: its result and its
 /// state follow from the commands and their contexts alone (no clock, no randomness, no order of a hash table).
-/// All calls come from the node's loop, one at a time. An exception that escapes stops the node: applying never fails, a refusal is a result.
+/// All calls come from the node's loop, one at a time, in order, though not always on the same thread. An exception that escapes stops the node: applying never fails, a refusal is a result.
 /// <para>To add one to a running cluster: register it on every member, one restart after the other, and propose to it only then. A member that meets an
 /// entry of a machine that it lacks stops before it (<see cref="StateMachineMissingException"/>), and goes on from there when it is started with the machine. To remove one:
 /// there is no way yet; keep it registered, for snapshots hold its state.</para>

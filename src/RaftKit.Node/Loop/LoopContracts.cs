@@ -152,6 +152,18 @@ internal interface ILoopCall
 internal interface INodeInbox
 {
     void Post(NodeInput input);
+
+    /// <summary>
+    /// Where the loop sleeps, makes the calling thread the one that gives it its next turn: what anybody posts from now on waits for <see cref="Leave"/>,
+    /// which must follow soon, whatever happens in between. For threads of RaftKit's own only (a turn runs the application's state machines, which must not find
+    /// themselves inside a lock of the application), and under no lock. False: the loop is awake; just post.
+    /// </summary>
+    bool TryEnter() => false;
+
+    /// <summary>Gives the loop one turn with what was posted since <see cref="TryEnter"/>, on this thread.</summary>
+    void Leave()
+    {
+    }
 }
 
 /// <summary>One input to the loop.</summary>

@@ -3,8 +3,9 @@ using RaftKit.Consensus;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// The thread that gives a <see cref="NodeLoop"/> its turns: everything that was posted since the last one, and a tick when one is due. It blocks while
-/// there is nothing to do.
+/// Gives a <see cref="NodeLoop"/> its turns, one at a time: everything that was posted since the last one, and a tick when one is due. They run on a thread
+/// of its own, which blocks while there is nothing to do; or, while that sleeps, on another thread of this node that has something to post and time for one turn
+/// (a link's reader, the log's): waking a thread costs more than most turns do. Whatever is left after such a turn is the own thread's again.
 /// </summary>
 internal sealed class LoopThread : INodeInbox
 {
@@ -18,8 +19,13 @@ internal sealed class LoopThread : INodeInbox
     private InboxGauge _gauge;
     private NodeLoop? _loop;
     private Action<Exception?>? _ended;
+    private Exception? _escaped;
     private bool _closed;
-    private volatile bool _asleep;
+
+    // Whether somebody holds the right to give turns: this thread until it finds nothing to do, then whoever entered. Guarded by the gate, as what follows.
+    private bool _held = true;
+    private bool _asleep;
+    private bool _tickWaits;
 
     public LoopThread(string name, TimeSpan tickInterval, TimeProvider time, InboxLimits? limits = null)
     {
@@ -55,7 +61,7 @@ internal sealed class LoopThread : INodeInbox
             if (taken)
             {
                 _posted.Add(input);
-                if (!_asleep)
+                if (_held || !_asleep)
                     return;
                 _asleep = false;
             }
@@ -72,66 +78,120 @@ internal sealed class LoopThread : INodeInbox
             Refuse(input, busy);
     }
 
-    /// <summary>Waits for the thread to end, which it does when its loop has stopped.</summary>
-    public void Join() => _thread.Join();
-
-    private void Run()
+    /// <inheritdoc/>
+    public bool TryEnter()
     {
-        var loop = _loop!;
-        Exception? escaped = null;
+        lock (_gate)
+        {
+            if (_held || _posted.Count > 0)
+                return false;
+            return _held = true;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Leave()
+    {
+        lock (_gate)
+            TakePosted();
         try
         {
-            GiveTurns(loop);
+            if (_taken.Count > 0)
+                Turn(Now);
         }
         catch (Exception failure)
         {
-            // Thrown while the loop told others that it had failed (a logger, say). On a thread of its own this would end the host process.
-            escaped = failure;
+            _escaped = failure;
         }
-        Close();
-        _ended!(loop.Failure ?? escaped);
+
+        lock (_gate)
+        {
+            _held = false;
+            if (!_asleep || !(_posted.Count > 0 || HasWork || _tickWaits))
+                return;
+            _asleep = false;
+        }
+        _wake.Set();
     }
 
-    private void GiveTurns(NodeLoop loop)
+    /// <summary>Waits for the thread to end, which it does when its loop has stopped.</summary>
+    public void Join() => _thread.Join();
+
+    // Asked by whoever holds the turns.
+    private bool HasWork => _loop!.NeedsTurn || HasEnded;
+
+    private bool HasEnded => _loop!.IsStopped || _escaped is not null;
+
+    private void Run()
+    {
+        try
+        {
+            GiveTurns();
+        }
+        catch (Exception failure)
+        {
+            _escaped = failure;
+        }
+        Close();
+        // Something may have been thrown while the loop told others that it had failed (by a logger, say). It must not end the host process.
+        _ended!(_loop!.Failure ?? _escaped);
+    }
+
+    private void GiveTurns()
     {
         var due = BootTimeClock.Now + _tickInterval;
-        while (!loop.IsStopped)
+        while (true)
         {
-            Take(loop.NeedsTurn, due);
+            Take(due);
+            if (HasEnded)
+                return;
             var now = Now;
             AddTicks(now.Monotonic, ref due);
-            if (_taken.Count > 0 || loop.NeedsTurn)
-                loop.Turn(_taken, now);
-            _taken.Clear();
+            if (_taken.Count > 0 || _loop!.NeedsTurn)
+                Turn(now);
         }
+    }
+
+    private void Turn(LoopTime now)
+    {
+        _loop!.Turn(_taken, now);
+        _taken.Clear();
     }
 
     /// <summary>Takes what was posted; waits for something, or for the next tick, unless the loop has work left.</summary>
-    private void Take(bool workLeft, TimeSpan due)
+    private void Take(TimeSpan due)
     {
+        var holds = true;
+        var tickIsDue = false;
         while (true)
         {
             lock (_gate)
             {
-                if (_posted.Count > 0 || workLeft)
+                holds |= !_held;
+                if (holds && (_posted.Count > 0 || tickIsDue || HasWork))
                 {
-                    (_posted, _taken) = (_taken, _posted);
-                    _gauge.Clear();
+                    (_held, _asleep, _tickWaits) = (true, false, false);
+                    if (!HasEnded)
+                        TakePosted();
                     return;
                 }
-                _asleep = true;
+                if (holds)
+                    (_held, holds) = (false, false);
+                (_asleep, _tickWaits) = (true, tickIsDue);
             }
+            // A tick that is due while another thread is in a turn: that thread wakes this one.
             var left = due - BootTimeClock.Now;
-            if (left <= TimeSpan.Zero)
-            {
-                _asleep = false;
-                workLeft = true;
-            }
-            else if (!_wake.WaitOne((int)Math.Ceiling(left.TotalMilliseconds)))
-            {
-                workLeft = true;
-            }
+            if (tickIsDue)
+                _wake.WaitOne();
+            else
+                tickIsDue = left <= TimeSpan.Zero || !_wake.WaitOne((int)Math.Ceiling(left.TotalMilliseconds));
         }
+    }
+
+    private void TakePosted()
+    {
+        (_posted, _taken) = (_taken, _posted);
+        _gauge.Clear();
     }
 
     /// <summary>

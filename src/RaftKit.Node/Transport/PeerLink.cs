@@ -187,10 +187,20 @@ internal sealed class PeerLink
     {
         var frames = 0;
         var all = buffer.Length;
-        while (FrameReader.TryTake(ref buffer, _context.Options.MaxFrameBytes, out var body))
+        // The loop would wait for whatever is decoded meanwhile.
+        var entered = all <= BatchBytes && _context.Inbox.TryEnter();
+        try
         {
-            frames++;
-            DeliverFrame(body);
+            while (FrameReader.TryTake(ref buffer, _context.Options.MaxFrameBytes, out var body))
+            {
+                frames++;
+                DeliverFrame(body);
+            }
+        }
+        finally
+        {
+            if (entered)
+                _context.Inbox.Leave();
         }
         if (frames > 0)
             _context.Counters.CountReceived(frames, all - buffer.Length);

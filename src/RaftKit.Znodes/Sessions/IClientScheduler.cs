@@ -10,6 +10,12 @@ internal interface IClientScheduler
     void Post(Action action);
 
     /// <summary>
+    /// Runs what completes tasks and queues callbacks. Where tasks are completed so that their continuations run elsewhere, no user's code is in it, and it may
+    /// run inside this call, on the loop: one thread less to wake on the way of each answer.
+    /// </summary>
+    void Relay(Action action) => Post(action);
+
+    /// <summary>
     /// How tasks are completed. In production a continuation must not run inside the pump that completes it: one that blocks would hold up
     /// every later completion of its session.
     /// </summary>

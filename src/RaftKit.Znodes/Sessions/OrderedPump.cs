@@ -1,10 +1,10 @@
 namespace RaftKit.Znodes.Sessions;
 
-/// <summary>Hands items over in order, one at a time, on the scheduler; all that wait at once. Any thread may add.</summary>
+/// <summary>Hands items over in order, one at a time, where it is told to; all that wait at once. Any thread may add.</summary>
 internal sealed class OrderedPump<T>
 {
     private readonly Lock _lock = new();
-    private readonly IClientScheduler _scheduler;
+    private readonly Action<Action> _schedule;
     private readonly Action<T> _handle;
     private readonly Action _drain;
     private readonly int _capacity;
@@ -13,12 +13,12 @@ internal sealed class OrderedPump<T>
     private bool _running;
     private int _count;
 
-    /// <param name="scheduler">Where items are handed over.</param>
+    /// <param name="schedule">Runs what hands items over, then or later.</param>
     /// <param name="capacity">How many may wait.</param>
     /// <param name="handle">Takes an item; throws nothing.</param>
-    public OrderedPump(IClientScheduler scheduler, int capacity, Action<T> handle)
+    public OrderedPump(Action<Action> schedule, int capacity, Action<T> handle)
     {
-        _scheduler = scheduler;
+        _schedule = schedule;
         _capacity = capacity;
         _handle = handle;
         _drain = Drain;
@@ -37,7 +37,7 @@ internal sealed class OrderedPump<T>
                 return true;
             _running = true;
         }
-        _scheduler.Post(_drain);
+        _schedule(_drain);
         return true;
     }
 

@@ -103,8 +103,22 @@ internal abstract class SessionCall<T> : SessionCall
 
     protected override void Deliver(Exception? failure)
     {
-        _cancellation.Dispose();
+        // Not Dispose: that waits for a cancellation which is under way.
+        _cancellation.Unregister();
+        if (_activity is null)
+            Complete(failure);
+        else
+            Session.Scheduler.Post(() => EndActivity(failure)); // Whoever listens to activities is told in it.
+    }
+
+    private void EndActivity(Exception? failure)
+    {
         _activity.End(failure);
+        Complete(failure);
+    }
+
+    private void Complete(Exception? failure)
+    {
         if (failure is null)
             _completion.TrySetResult(_result);
         else

@@ -16,13 +16,13 @@ internal sealed class SessionOutbox
     /// <param name="scheduler">Where users' code runs.</param>
     /// <param name="logger">Told of callbacks that throw.</param>
     /// <param name="capacity">How many events may wait for their callbacks.</param>
-    /// <param name="overflowed">Called, off the loop, when more wait: the session can no longer keep its promise to miss nothing.</param>
+    /// <param name="overflowed">Called when more wait: the session can no longer keep its promise to miss nothing.</param>
     public SessionOutbox(IClientScheduler scheduler, ILogger logger, int capacity, Action overflowed)
     {
         _logger = logger;
         _overflowed = overflowed;
-        _outbox = new OrderedPump<Item>(scheduler, int.MaxValue, Deliver);
-        _callbacks = new OrderedPump<Item>(scheduler, capacity, Call);
+        _outbox = new OrderedPump<Item>(scheduler.Relay, int.MaxValue, Deliver);
+        _callbacks = new OrderedPump<Item>(scheduler.Post, capacity, Call);
     }
 
     public void Complete(ICompletion completion) => _outbox.TryAdd(new Item(completion, null, default));
@@ -55,6 +55,6 @@ internal sealed class SessionOutbox
 /// <summary>Something that a user waits for.</summary>
 internal interface ICompletion
 {
-    /// <summary>Off the loop, in the session's order.</summary>
+    /// <summary>In the session's order, on any thread. No user's code may run in it: see <see cref="IClientScheduler.Relay"/>.</summary>
     void Deliver();
 }

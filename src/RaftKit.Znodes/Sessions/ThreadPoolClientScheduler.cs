@@ -8,4 +8,6 @@ internal sealed class ThreadPoolClientScheduler(Func<TimeSpan> monotonic) : ICli
     public TimeSpan Monotonic => monotonic();
 
     public void Post(Action action) => ThreadPool.UnsafeQueueUserWorkItem(static run => run(), action, preferLocal: false);
+
+    public void Relay(Action action) => action();
 }

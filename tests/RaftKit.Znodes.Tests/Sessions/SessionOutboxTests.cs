@@ -71,7 +71,7 @@ public sealed class SessionOutboxTests
     {
         var seen = new List<(int Thread, int Number)>();
         var done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var pump = new OrderedPump<(int Thread, int Number)>(new ThreadPoolClientScheduler(() => TimeSpan.Zero), int.MaxValue, item =>
+        var pump = new OrderedPump<(int Thread, int Number)>(new ThreadPoolClientScheduler(() => TimeSpan.Zero).Post, int.MaxValue, item =>
         {
             seen.Add(item);
             if (seen.Count == 40_000)
