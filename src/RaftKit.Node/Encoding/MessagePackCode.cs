@@ -78,4 +78,8 @@ internal enum MessagePackType : byte
 }
 
 /// <summary>The bytes are not the MessagePack that was expected: cut short, of another type, out of range. Nothing was taken on their word.</summary>
-internal sealed class MessagePackSerializationException(string message, Exception? inner = null) : Exception(message, inner);
+internal sealed class MessagePackSerializationException(string message, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>Where in its file, when whoever threw it knows.</summary>
+    public long? Offset { get; init; }
+}

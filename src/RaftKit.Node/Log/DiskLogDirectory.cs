@@ -6,7 +6,7 @@ namespace RaftKit.Node.Log;
 /// <summary>A real directory. Created if it is missing, its name made durable in its parent.</summary>
 internal sealed class DiskLogDirectory : ILogDirectory
 {
-    private const string LockName = "lock";
+    public const string LockName = "lock";
     private const int ZeroBlock = 1 << 18;
     private static readonly byte[] Zeros = new byte[ZeroBlock];
 
@@ -37,6 +37,8 @@ internal sealed class DiskLogDirectory : ILogDirectory
             while (!NativeFile.TryLock(file, path))
             {
                 var holder = ReadHolder(file);
+                if (waited.Elapsed > LockGrace && NativeFile.TryLock(file, path, shared: true))
+                    throw new DirectoryInUseException($"{_path} is being verified. Start this node again when that is done.");
                 if (holder == Environment.ProcessId || waited.Elapsed > LockGrace)
                     throw new DirectoryInUseException(
                         $"{_path} is held by another node (process {(holder == 0 ? "unknown" : holder)}). Stop it, or give this node a directory of its own.");
@@ -56,10 +58,12 @@ internal sealed class DiskLogDirectory : ILogDirectory
         }
     }
 
-    public IReadOnlyList<string> List()
+    public IReadOnlyList<string> List() => ListFiles(_path);
+
+    public static IReadOnlyList<string> ListFiles(string path)
     {
         var names = new List<string>();
-        foreach (var file in Directory.EnumerateFiles(_path))
+        foreach (var file in Directory.EnumerateFiles(path))
         {
             // Not the lock's: whoever clears the directory would remove it, and a second process could then lock a new one.
             if (Path.GetFileName(file) is not LockName and var name)
@@ -96,7 +100,7 @@ internal sealed class DiskLogDirectory : ILogDirectory
 
     public void Sync() => NativeFile.SyncDirectory(_path);
 
-    private static int ReadHolder(SafeFileHandle file)
+    public static int ReadHolder(SafeFileHandle file)
     {
         Span<byte> text = stackalloc byte[16];
         var length = RandomAccess.Read(file, text, 0);

@@ -10,7 +10,7 @@ namespace RaftKit.Node.Log;
 /// </summary>
 internal static class IdentityFile
 {
-    private const string Name = "identity";
+    public const string Name = "identity";
     private const string AsideName = "identity.tmp";
     private const int FormatVersion = 1;
     private const int MostBytes = 1 << 16;
@@ -40,6 +40,10 @@ internal static class IdentityFile
             throw new LogCorruptException(
                 $"The identity in {directory.Location} cannot be read: {wrong.Message}. Nothing was changed. Without it nobody can tell whose votes "
                 + "this log holds: empty the directory and let the member join anew.");
+        }
+        catch (UnknownFormatException unknown)
+        {
+            throw unknown.In(directory.Location, Name);
         }
     }
 
@@ -119,10 +123,12 @@ internal static class IdentityFile
 
     private static DirectoryIdentity Decode(MessagePackReader reader)
     {
-        reader.ReadArrayHeader(8);
+        var fields = reader.ReadArrayHeader();
         var version = reader.ReadInt32();
         if (version != FormatVersion)
-            throw new MessagePackSerializationException($"format {version}, of which this version knows only {FormatVersion}");
+            throw new UnknownFormatException("identity format", version, FormatVersion);
+        if (fields != 8)
+            throw new MessagePackSerializationException($"an identity of {fields} fields, where this version knows 8");
         var member = new MemberId(reader.ReadInt32());
         var incarnation = reader.ReadInt32();
         var boot = reader.ReadInt64();

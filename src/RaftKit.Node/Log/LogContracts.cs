@@ -168,3 +168,30 @@ public sealed class LogFailedException(string message, Exception? inner = null) 
 
 /// <summary>What was durable before does not read back as it was written. Nothing was cut; the message says where.</summary>
 public sealed class LogCorruptException(string message) : IOException(message);
+
+/// <summary>
+/// The directory holds a format that this version of RaftKit does not know: it was written by a newer one. Nothing was changed: start the version that
+/// wrote it, or a newer one.
+/// </summary>
+public sealed class UnknownFormatException : IOException
+{
+    internal UnknownFormatException(string what, long found, long known, string where = "a file")
+        : base($"{where} is written in {what} {found}; this version of RaftKit knows {what} {known}. Nothing was changed. "
+            + "Start the version that wrote it, or a newer one.")
+    {
+        What = what;
+        FoundVersion = found;
+        KnownVersion = known;
+    }
+
+    /// <summary>What has the version, for example <c>log format</c>.</summary>
+    public string What { get; }
+
+    /// <summary>The version that was found.</summary>
+    public long FoundVersion { get; }
+
+    /// <summary>The newest version that this version of RaftKit knows.</summary>
+    public long KnownVersion { get; }
+
+    internal UnknownFormatException In(string location, string file) => new(What, FoundVersion, KnownVersion, $"{file} in {location}");
+}

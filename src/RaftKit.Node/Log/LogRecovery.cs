@@ -85,7 +85,12 @@ internal sealed class LogRecovery
                 low = LogIndex.Min(low, from);
                 State.Truncate(from);
             }
-            State.Entries.AddRange(batch.Entries);
+            foreach (var entry in batch.Entries)
+            {
+                if (entry.Index != State.Next)
+                    throw SegmentScan.Corrupt(_directory.Location, _files.Keys.Last(), 0, $"entry {entry.Index} stands where entry {State.Next} should");
+                State.Entries.Add(entry);
+            }
             boots.AddRange(batch.PeerBoots);
         }
         foreach (var boot in boots)
@@ -217,6 +222,10 @@ internal sealed class LogRecovery
         catch (MessagePackSerializationException wrong)
         {
             throw SegmentScan.Corrupt(_directory.Location, scan.Number, (long)batch.FirstPage * PageFormat.PageSize, wrong.Message);
+        }
+        catch (UnknownFormatException unknown)
+        {
+            throw unknown.In(_directory.Location, _files[scan.Number]);
         }
     }
 

@@ -14,6 +14,7 @@ internal static partial class NativeFile
     private const int WouldBlock = 11;
     private const int NoSpace = 28;
     private const int QuotaExceeded = 122;
+    private const int LockShared = 1;
     private const int LockExclusive = 2;
     private const int LockNonBlocking = 4;
     private const int CloseOnExec = 0x80000;
@@ -52,17 +53,17 @@ internal static partial class NativeFile
     /// Opens a file to lock. Not through .NET, which puts a shared flock of its own on everything it opens. Closed on exec, so that no
     /// child process inherits the lock.
     /// </summary>
-    public static SafeFileHandle OpenLockFile(string path)
+    public static SafeFileHandle OpenLockFile(string path, bool readOnly = false)
     {
         RequireLinux();
-        return OpenChecked(path, CloseOnExec | ReadWriteCreate);
+        return OpenChecked(path, readOnly ? CloseOnExec : CloseOnExec | ReadWriteCreate);
     }
 
-    /// <summary>Takes an exclusive flock; the kernel frees it when the process ends, however it ends. False: somebody has it.</summary>
-    public static bool TryLock(SafeFileHandle file, string path)
+    /// <summary>Takes a flock, exclusive or shared; the kernel frees it when the process ends, however it ends. False: somebody has it.</summary>
+    public static bool TryLock(SafeFileHandle file, string path, bool shared = false)
     {
         RequireLinux();
-        if (FLock(file, LockExclusive | LockNonBlocking) == 0)
+        if (FLock(file, (shared ? LockShared : LockExclusive) | LockNonBlocking) == 0)
             return true;
         var error = Marshal.GetLastPInvokeError();
         return error is WouldBlock or Interrupted ? false : throw Failed("flock", path, error);

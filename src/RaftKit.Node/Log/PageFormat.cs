@@ -22,7 +22,7 @@ internal static class PageFormat
     /// <summary>Where a sector's payload ends: before its second stamp.</summary>
     public const int SectorPayloadEnd = SectorSize - 1;
 
-    private const byte Version = 1;
+    public const byte Version = 1;
     private const int ChecksumOffset = 4;
 
     /// <summary>
@@ -87,6 +87,12 @@ internal static class PageFormat
             return PageState.Rotten;
         }
 
+        // The version and the checksum stand in the same places in every format: what else does, a newer one may have changed.
+        if (page[1] != Version)
+        {
+            problem = $"page format {page[1]}, of which this version knows only {Version}";
+            return PageState.UnknownFormat;
+        }
         header = new PageHeader(
             BinaryPrimitives.ReadInt64LittleEndian(page[8..]),
             BinaryPrimitives.ReadInt64LittleEndian(page[16..]),
@@ -95,12 +101,17 @@ internal static class PageFormat
             BinaryPrimitives.ReadInt32LittleEndian(page[36..]),
             BinaryPrimitives.ReadInt32LittleEndian(page[40..]),
             BinaryPrimitives.ReadUInt16LittleEndian(page[2..]));
-        problem =
-            page[1] != Version ? $"page format {page[1]}, of which this version knows only {Version}"
-            : header.Segment != segment || header.Page != pageNumber ? $"it was written for segment {header.Segment}, page {header.Page}: a misdirected write"
-            : header.Used > PayloadPerPage || header.PagesInBatch < 1 || (uint)header.PageInBatch >= (uint)header.PagesInBatch ? "its header contradicts itself"
-            : "";
-        return problem.Length == 0 ? PageState.Good : PageState.Rotten;
+        if (header.Segment != segment || header.Page != pageNumber)
+        {
+            problem = $"it was written for segment {header.Segment}, page {header.Page}: a misdirected write";
+            return PageState.Misdirected;
+        }
+        if (header.Used > PayloadPerPage || header.PagesInBatch < 1 || (uint)header.PageInBatch >= (uint)header.PagesInBatch)
+        {
+            problem = "its header contradicts itself";
+            return PageState.Rotten;
+        }
+        return PageState.Good;
     }
 
     /// <summary>Takes the payload out of a page: everything that is neither header nor stamp, used or not.</summary>
@@ -132,6 +143,12 @@ internal enum PageState
 
     /// <summary>Written, and not what was written.</summary>
     Rotten,
+
+    /// <summary>Whole, and written for another place: as bad as rot.</summary>
+    Misdirected,
+
+    /// <summary>Whole, and in a format that this version does not know.</summary>
+    UnknownFormat,
 }
 
 /// <summary>What a page says of itself.</summary>

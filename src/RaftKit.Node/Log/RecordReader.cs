@@ -19,6 +19,9 @@ internal static class RecordReader
         var reader = new MessagePackReader(body);
         var fields = reader.ReadArrayHeader();
         kind = (RecordKind)reader.ReadByte();
+        // A newer format may have other fields in its header; that it is newer is said first.
+        if (kind == RecordKind.SegmentHeader && new MessagePackReader(body[(int)reader.Consumed..]).ReadInt32() is var version and not RecordWriter.FormatVersion)
+            throw new UnknownFormatException("log format", version, RecordWriter.FormatVersion);
         var known = kind switch
         {
             RecordKind.SegmentHeader => 11,
@@ -27,7 +30,7 @@ internal static class RecordReader
             RecordKind.Truncate => 2,
             RecordKind.Reset => 6,
             RecordKind.PeerBoot => 4,
-            _ => throw new MessagePackSerializationException($"a record of kind {(int)kind}, which this version does not know"),
+            _ => throw new UnknownFormatException("record kind", (int)kind, (int)RecordKind.PeerBoot),
         };
         if (fields != known)
             throw new MessagePackSerializationException($"a {kind} record of {fields} fields, where this version knows {known}");
@@ -36,10 +39,8 @@ internal static class RecordReader
 
     public static SegmentHeader Header(ref MessagePackReader body)
     {
-        var version = body.ReadInt32();
-        if (version != RecordWriter.FormatVersion)
-            throw new MessagePackSerializationException($"log format {version}, of which this version knows only {RecordWriter.FormatVersion}");
-
+        // The format, which Open checked.
+        body.ReadInt32();
         var segment = body.ReadInt64();
         var pages = body.ReadInt32();
         var previous = new LogPosition(body.ReadInt64(), body.ReadInt32(), body.ReadInt64());
@@ -62,7 +63,7 @@ internal static class RecordReader
         var index = new LogIndex(body.ReadInt64());
         var kind = (EntryKind)body.ReadByte();
         if (kind is not (EntryKind.NoOp or EntryKind.Command or EntryKind.Membership))
-            throw new MessagePackSerializationException($"entry {index} is of kind {(int)kind}, which this version does not know");
+            throw new UnknownFormatException("entry kind", (int)kind, (int)EntryKind.Membership);
         return new Entry(term, index, kind, body.ReadInt64(), body.ReadBytesMemory());
     }
 

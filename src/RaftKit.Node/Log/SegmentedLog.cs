@@ -85,6 +85,7 @@ internal sealed class SegmentedLog : ILogStore
     /// <param name="recovered">What was found.</param>
     /// <param name="beforeChanges">Hears which whole batch is the last, once everything is read and before anything is written.</param>
     /// <exception cref="LogCorruptException">Something durable does not read back. Nothing was changed.</exception>
+    /// <exception cref="UnknownFormatException">A newer version wrote it. Nothing was changed.</exception>
     /// <exception cref="LogFailedException">The disk refused. What was durable still is.</exception>
     public static SegmentedLog Open(
         ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered, Action<long>? beforeChanges = null)
@@ -234,6 +235,7 @@ internal sealed class SegmentedLog : ILogStore
         _directory.Sync();
         foreach (var name in found.Leftovers)
             _directory.Delete(name);
+        snapshots.DeleteUnfinished();
 
         var after = (int)Math.Max(0, covered.Next - state.First);
         return new RecoveredLog(state.Term, state.Vote, snapshot, state.Entries[after..], state.Boots);

@@ -36,30 +36,56 @@ internal sealed class SnapshotFile : IDisposable
 
     /// <summary>Opens a snapshot and reads all of it once: whole, or refused.</summary>
     /// <exception cref="MessagePackSerializationException">What is wrong with it.</exception>
-    public static SnapshotFile Open(ILogFile file)
+    /// <exception cref="UnknownFormatException">A newer version wrote it.</exception>
+    public static SnapshotFile Open(ILogFile file, CancellationToken cancellationToken = default)
+    {
+        var version = ReadVersion(file);
+        SnapshotFile snapshot;
+        try
+        {
+            snapshot = OpenBody(file, cancellationToken);
+        }
+        catch (MessagePackSerializationException) when (version != FormatVersion)
+        {
+            throw new UnknownFormatException("snapshot format", version, FormatVersion);
+        }
+        // The head has no checksum of its own: where all that follows is whole in this format, it was this format's, and rotted.
+        return version == FormatVersion
+            ? snapshot
+            : throw Damaged(Head.Length - 1, $"its head speaks of format {version}, all that follows is format {FormatVersion}");
+    }
+
+    private static int ReadVersion(ILogFile file)
     {
         var head = new byte[Head.Length];
-        if (file.Read(0, head) != head.Length || !head.AsSpan().SequenceEqual(Head))
-            throw new MessagePackSerializationException("it does not begin as a snapshot of this format does");
+        if (file.Read(0, head) != head.Length || !head.AsSpan(0, head.Length - 1).SequenceEqual(Head.AsSpan(0, head.Length - 1)))
+            throw Damaged(0, "it does not begin as a snapshot does");
+        return head[^1];
+    }
 
+    private static SnapshotFile OpenBody(ILogFile file, CancellationToken cancellationToken)
+    {
         var length = file.Length;
         Span<byte> trailer = stackalloc byte[TrailerSize];
         if (length < Head.Length + TrailerSize || file.Read(length - TrailerSize, trailer) != TrailerSize || trailer[0] != MessagePackCode.UInt64)
-            throw new MessagePackSerializationException("its end is missing");
+            throw Damaged(length, "its end is missing");
         var footerAt = BinaryPrimitives.ReadInt64BigEndian(trailer[1..]);
         if (footerAt < Head.Length || footerAt > length - TrailerSize || length - TrailerSize - footerAt > 1 << 16)
-            throw new MessagePackSerializationException("its end does not say where its footer is");
+            throw Damaged(length - TrailerSize, "its end does not say where its footer is");
 
         var footer = new byte[length - TrailerSize - footerAt];
         if (file.Read(footerAt, footer) != footer.Length)
-            throw new MessagePackSerializationException("its footer is missing");
-        var mark = ReadFooter(footer);
-        if (mark.Length < 0 || footerAt != FooterOffset(mark.Length))
-            throw new MessagePackSerializationException($"its footer speaks of {mark.Length} bytes, which do not end at {footerAt}");
+            throw Damaged(footerAt, "its footer is missing");
+        var mark = ReadFooter(footer, footerAt);
+        if (mark.Length < 0 || mark.Length > length || footerAt != FooterOffset(mark.Length))
+            throw Damaged(footerAt, $"its footer speaks of {mark.Length} bytes, which do not end at {footerAt}");
 
         var snapshot = new SnapshotFile(file, mark);
         for (long at = 0; at < mark.Length; at += ChunkSize)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
             snapshot.Load(at / ChunkSize);
+        }
         return snapshot;
     }
 
@@ -135,17 +161,26 @@ internal sealed class SnapshotFile : IDisposable
         return head.WrittenSpan.ToArray();
     }
 
-    private static SnapshotMark ReadFooter(byte[] footer)
+    private static SnapshotMark ReadFooter(byte[] footer, long at)
     {
-        var reader = new MessagePackReader(footer);
-        reader.ReadArrayHeader(2);
-        var body = reader.ReadBytesMemory();
-        if (Crc32C.Of(body.Span) != reader.ReadUInt32() || !reader.End)
-            throw new MessagePackSerializationException("its footer's checksum does not match");
-        var fields = new MessagePackReader(body);
-        fields.ReadArrayHeader(5);
-        return RecordReader.Mark(ref fields);
+        try
+        {
+            var reader = new MessagePackReader(footer);
+            reader.ReadArrayHeader(2);
+            var body = reader.ReadBytesMemory();
+            if (Crc32C.Of(body.Span) != reader.ReadUInt32() || !reader.End)
+                throw Damaged(at, "its footer's checksum does not match");
+            var fields = new MessagePackReader(body);
+            fields.ReadArrayHeader(5);
+            return RecordReader.Mark(ref fields);
+        }
+        catch (MessagePackSerializationException wrong) when (wrong.Offset is null)
+        {
+            throw Damaged(at, wrong.Message);
+        }
     }
+
+    private static MessagePackSerializationException Damaged(long offset, string what) => new(what) { Offset = offset };
 
     /// <summary>The chunk's bytes, checked; the last one read is kept, so that reading on in small pieces checks each chunk once.</summary>
     private ReadOnlySpan<byte> Load(long chunk)
@@ -156,11 +191,11 @@ internal sealed class SnapshotFile : IDisposable
             _chunkAt = -1;
             var framed = _chunk.AsSpan(0, length + ChunkOverhead);
             if (_file.Read(ChunkOffset(chunk), framed) != framed.Length)
-                throw new MessagePackSerializationException($"chunk {chunk} is cut short");
+                throw Damaged(ChunkOffset(chunk), $"chunk {chunk} is cut short");
             if (framed[0] != MessagePackCode.MinFixArray + 2 || framed[1] != MessagePackCode.Bin32
                 || BinaryPrimitives.ReadInt32BigEndian(framed[2..]) != length || framed[6 + length] != MessagePackCode.UInt32
                 || BinaryPrimitives.ReadUInt32BigEndian(framed[(7 + length)..]) != Crc32C.Of(framed.Slice(6, length)))
-                throw new MessagePackSerializationException($"the checksum of chunk {chunk}, at offset {ChunkOffset(chunk)}, does not match");
+                throw Damaged(ChunkOffset(chunk), $"the checksum of chunk {chunk}, at offset {ChunkOffset(chunk)}, does not match");
             _chunkAt = chunk;
         }
         return _chunk.AsSpan(6, length);

@@ -35,16 +35,15 @@ internal sealed class SnapshotStore : IDisposable
     /// <summary>What was found to be corrupt when the store was opened; empty if nothing was. The log says whether the member can do without.</summary>
     public string Damage { get; private set; } = "";
 
-    /// <summary>Reads every snapshot whole, newest first, until one is; deletes what was never finished. Changes nothing else.</summary>
+    /// <summary>Reads every snapshot whole, newest first, until one is. Changes nothing.</summary>
+    /// <exception cref="UnknownFormatException">A newer version wrote the newest.</exception>
     public static SnapshotStore Open(ILogDirectory directory)
     {
         var store = new SnapshotStore(directory);
         var names = new List<string>();
         foreach (var name in directory.List())
         {
-            if (name.EndsWith(AsideSuffix, StringComparison.Ordinal))
-                directory.Delete(name);
-            else if (name.EndsWith(Suffix, StringComparison.Ordinal))
+            if (IsSnapshot(name))
                 names.Add(name);
         }
 
@@ -53,6 +52,17 @@ internal sealed class SnapshotStore : IDisposable
         for (var i = names.Count - 1; i >= 0 && store._newest is null; i--)
             store.TryLoad(names[i]);
         return store;
+    }
+
+    public static bool IsSnapshot(string name) => name.EndsWith(Suffix, StringComparison.Ordinal);
+
+    public static bool IsUnfinished(string name) => name.EndsWith(AsideSuffix, StringComparison.Ordinal);
+
+    /// <summary>Deletes what was never finished. Before the first <see cref="Begin(SnapshotMark)"/>, and only once the whole directory could be read.</summary>
+    public void DeleteUnfinished()
+    {
+        foreach (var name in _directory.List().Where(IsUnfinished))
+            _directory.Delete(name);
     }
 
     /// <summary>Begins a snapshot of the state after this entry.</summary>
@@ -144,7 +154,7 @@ internal sealed class SnapshotStore : IDisposable
 
     private static bool IsSame(SnapshotMark a, SnapshotMark b) => a.Index == b.Index && a.Term == b.Term && a.Length == b.Length;
 
-    private static string NameOf(SnapshotMark mark) =>
+    public static string NameOf(SnapshotMark mark) =>
         string.Create(CultureInfo.InvariantCulture, $"{mark.Index.Value:D19}-{mark.Term.Value:D19}{Suffix}");
 
     private SnapshotFrame ReadFrame(SnapshotMark mark, ref long offset)
@@ -195,6 +205,11 @@ internal sealed class SnapshotStore : IDisposable
         {
             file.Dispose();
             throw Corrupt(name, wrong);
+        }
+        catch (UnknownFormatException unknown)
+        {
+            file.Dispose();
+            throw unknown.In(_directory.Location, name);
         }
         catch
         {

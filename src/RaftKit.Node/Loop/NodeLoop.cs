@@ -102,6 +102,7 @@ internal sealed partial class NodeLoop : ILoopServices
     /// <exception cref="DirectoryInUseException">Another node holds the directory.</exception>
     /// <exception cref="DirectoryMismatchException">The directory belongs to another member or cluster.</exception>
     /// <exception cref="LogCorruptException">What was durable does not read back.</exception>
+    /// <exception cref="UnknownFormatException">A newer version wrote the directory.</exception>
     public void Start(LoopTime now)
     {
         Now = now;

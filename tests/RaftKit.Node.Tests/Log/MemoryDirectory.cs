@@ -203,8 +203,9 @@ internal sealed class MemoryDirectory(Random random) : ILogDirectory
 
         public void LoseWhatAFailedSyncLost()
         {
-            foreach (var (at, old) in _lost)
-                old.CopyTo(Bytes.AsSpan((int)at));
+            // A power cut may have taken the file's end, and such a sector with it.
+            foreach (var (at, old) in _lost.Where(lost => lost.Key < Bytes.Length))
+                old.AsSpan(0, (int)Math.Min(old.Length, Bytes.Length - at)).CopyTo(Bytes.AsSpan((int)at));
             _lost.Clear();
         }
 

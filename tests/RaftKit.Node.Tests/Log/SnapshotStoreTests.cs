@@ -117,6 +117,8 @@ public sealed class SnapshotStoreTests
         Assert.Single(_disk.Files);
 
         using var again = SnapshotStore.Open(_disk);
+        Assert.Single(_disk.Files);
+        again.DeleteUnfinished();
 
         Assert.Null(again.Newest);
         Assert.Empty(_disk.Files);
