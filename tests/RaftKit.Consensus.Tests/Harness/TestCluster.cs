@@ -59,7 +59,7 @@ internal sealed class TestCluster
 
     public void Send(Message message)
     {
-        if (Passes(message))
+        if (Passes(message) && IsBetweenLives(message))
             Network.Add(message);
     }
 
@@ -77,7 +77,7 @@ internal sealed class TestCluster
     {
         var message = Network[at];
         Network.RemoveAt(at);
-        if (_members.TryGetValue(message.To.Value, out var member))
+        if (IsBetweenLives(message) && _members.TryGetValue(message.To.Value, out var member))
             member.Turn(core => core.Step(message));
     }
 
@@ -110,6 +110,17 @@ internal sealed class TestCluster
         Assert.Equal(RaftRole.Leader, this[id].Core.Role);
     }
 
+    // Messages name members, not lives. As a node's links do, this network lets nothing pass between two members when one's newest membership names another
+    // life of the other one, or when one was rolled back.
+    private bool IsBetweenLives(Message message)
+    {
+        if (!_members.TryGetValue(message.From.Value, out var from) || !_members.TryGetValue(message.To.Value, out var to))
+            return true;
+        return !from.IsRolledBack && !to.IsRolledBack && Knows(from, to) && Knows(to, from);
+
+        static bool Knows(TestMember one, TestMember other) => one.Core.Membership.IncarnationOf(other.Id) is not { } named || named.Incarnation == other.Life;
+    }
+
     public ReadOnlyMemory<byte> Command(string text) => System.Text.Encoding.UTF8.GetBytes(text);
 
     public ProposeOutcome Propose(int id, string text) => Propose(id, text, out _);
@@ -118,7 +129,7 @@ internal sealed class TestCluster
     {
         ProposeOutcome outcome = default;
         LogIndex at = default;
-        this[id].Turn(core => outcome = core.Propose(Command(text), 0, out at));
+        this[id].Turn(core => outcome = core.Propose(Command(text), this[id].Now, out at));
         index = at;
         return outcome;
     }

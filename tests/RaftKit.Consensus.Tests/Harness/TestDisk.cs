@@ -71,6 +71,22 @@ internal sealed class TestDisk : IEntryReader
         Writes.Clear();
     }
 
+    /// <summary>A disk that holds this already, however it came to.</summary>
+    public static TestDisk Holding(Term term, MemberId vote, IEnumerable<Entry> log)
+    {
+        var disk = new TestDisk { Term = term, Vote = vote };
+        disk._log.AddRange(log);
+        return disk;
+    }
+
+    /// <summary>What is durable now, as a backup of the disk would keep it.</summary>
+    public TestDisk Copy()
+    {
+        var copy = new TestDisk { Term = Term, Vote = Vote, Snapshot = Snapshot, SnapshotState = [.. SnapshotState] };
+        copy._log.AddRange(_log);
+        return copy;
+    }
+
     public RestoredState Restore(Membership initial)
     {
         Membership membership = Snapshot?.Membership ?? initial;

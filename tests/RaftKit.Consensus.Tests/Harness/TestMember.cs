@@ -8,10 +8,12 @@ internal sealed class TestMember
 {
     private readonly TestCluster _cluster;
     private readonly Func<RaftCoreOptions, RaftCoreOptions> _configure;
-    private readonly Membership _initial;
+    private Membership _initial;
     private uint _boot;
     private SnapshotMark? _incoming;
     private byte[] _received = [];
+    private SnapshotChunk? _toInstall;
+    private TestDisk? _copy;
 
     public TestMember(TestCluster cluster, MemberId id, Membership initial, Func<RaftCoreOptions, RaftCoreOptions> configure)
     {
@@ -30,6 +32,21 @@ internal sealed class TestMember
     /// <summary>Writes stay on their way until it is released.</summary>
     public bool DiskHeld { get; set; }
 
+    /// <summary>A snapshot that has arrived stays aside until <see cref="FinishInstall"/>.</summary>
+    public bool InstallHeld { get; set; }
+
+    /// <summary>The next chunk of a snapshot arrives with bytes that are not those that were sent.</summary>
+    public bool DamagesNextChunk { get; set; }
+
+    /// <summary>This member's wall clock, in milliseconds.</summary>
+    public long Now { get; set; }
+
+    /// <summary>Counts the lives of this member: another one begins with an empty disk.</summary>
+    public int Life { get; private set; } = 1;
+
+    /// <summary>It started from an old copy of its disk, and its peers know better: no link to it is let up (promise 4).</summary>
+    public bool IsRolledBack { get; private set; }
+
     /// <summary>The commands applied, in order: the state.</summary>
     public List<string> State { get; } = [];
 
@@ -44,7 +61,7 @@ internal sealed class TestMember
         State.Clear();
         State.AddRange(Disk.SnapshotState);
         Reads.Clear();
-        (_incoming, _received) = (null, []);
+        (_incoming, _received, _toInstall) = (null, [], null);
         var options = _configure(new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Boot = _boot });
         Core = new RaftCore(options, Disk.Restore(_initial), Disk);
         _cluster.Restarted(this);
@@ -57,8 +74,29 @@ internal sealed class TestMember
         DiskHeld = false;
     }
 
-    /// <summary>A member whose disk is empty: another life.</summary>
-    public void Wipe() => Disk = new TestDisk();
+    /// <summary>The disk is empty: with the next start another life begins, which no membership names yet.</summary>
+    public void Wipe()
+    {
+        Crash();
+        (Disk, _initial, IsRolledBack) = (new TestDisk(), Membership.Empty, false);
+        Life++;
+    }
+
+    /// <summary>Starts anew with what this disk holds.</summary>
+    public void StartFrom(TestDisk disk)
+    {
+        Disk = disk;
+        Start();
+    }
+
+    public void CopyDisk() => _copy = Disk.Copy();
+
+    /// <summary>The disk is as it was when it was copied.</summary>
+    public void RollBack()
+    {
+        Crash();
+        (Disk, IsRolledBack) = (_copy!.Copy(), true);
+    }
 
     /// <summary>One turn of the loop: the inputs, then what they lead to.</summary>
     public void Turn(Action<RaftCore> inputs)
@@ -194,10 +232,33 @@ internal sealed class TestMember
         if (_incoming != chunk.Snapshot || chunk.Offset == 0)
             (_incoming, _received) = (chunk.Snapshot, []);
         Assert.Equal(_received.Length, chunk.Offset);
+        if (DamagesNextChunk)
+        {
+            DamagesNextChunk = false;
+            Core.SnapshotChunkWritten(chunk.From, chunk.Term, chunk.Snapshot.Index, _received.Length);
+            return;
+        }
         _received = [.. _received, .. chunk.Data.Span];
         Core.SnapshotChunkWritten(chunk.From, chunk.Term, chunk.Snapshot.Index, _received.Length);
-        if (!chunk.IsLast)
+        if (chunk.IsLast && InstallHeld)
+            _toInstall = chunk;
+        else if (chunk.IsLast)
+            Install(chunk);
+    }
+
+    /// <summary>The state machines took over the snapshot that was kept aside.</summary>
+    public void FinishInstall()
+    {
+        InstallHeld = false;
+        if (!IsUp || _toInstall is not { } chunk)
             return;
+        _toInstall = null;
+        Install(chunk);
+        Turn(_ => { });
+    }
+
+    private void Install(SnapshotChunk chunk)
+    {
         // Everything handed to the disk before is written first, as the log's queue would.
         while (Disk.Writes.Count > 0)
             CompleteOneWrite();

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using static RaftKit.Consensus.Tests.Harness.MessageWords;
 
 namespace RaftKit.Consensus.Tests.Harness;
 
@@ -9,6 +10,7 @@ namespace RaftKit.Consensus.Tests.Harness;
 internal sealed class Transcript
 {
     private readonly List<(string Kind, int From, int To)> _drops = [];
+    private readonly Dictionary<string, Message> _caught = [];
     private ulong _seed = 1;
     private Func<RaftCoreOptions, RaftCoreOptions> _configure = o => o;
     private List<HashSet<int>> _groups = [];
@@ -16,25 +18,36 @@ internal sealed class Transcript
 
     private TestCluster Cluster => _cluster ?? throw new FormatException("'members' comes first");
 
+    /// <summary>What a file directs: its lines without comments and empty ones, each with its number, words one space apart.</summary>
+    public static IEnumerable<(int Line, string Directive)> Directives(string file) => File.ReadLines(file)
+        .Select((raw, at) => (at + 1, string.Join(' ', WithoutComment(raw).Split(' ', StringSplitOptions.RemoveEmptyEntries))))
+        .Where(d => d.Item2.Length > 0);
+
     public static void Play(string file)
     {
         var transcript = new Transcript();
-        int line = 0;
-        foreach (string raw in File.ReadLines(file))
+        foreach (var (line, directive) in Directives(file))
         {
-            line++;
-            string text = raw.Split('#')[0].Trim();
-            if (text.Length == 0)
-                continue;
             try
             {
-                transcript.Do(text.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+                transcript.Do(directive.Split(' '));
             }
             catch (Exception e)
             {
-                throw new TranscriptException($"{Path.GetFileName(file)}:{line}: {text}\n  {e.Message}\n  {transcript.Describe()}", e);
+                throw new TranscriptException($"{Path.GetFileName(file)}:{line}: {directive}\n  {e.Message}\n  {transcript.Describe()}", e);
             }
         }
+        // Whatever the story was, logs that agree on an index and its term agree before it (Raft 5.3).
+        transcript.Cluster.CheckLogs();
+    }
+
+    // A comment starts a line or follows a space: 3#2 is the second life of member 3.
+    private static string WithoutComment(string raw)
+    {
+        if (raw.StartsWith('#'))
+            return "";
+        int at = raw.IndexOf(" #", StringComparison.Ordinal);
+        return at < 0 ? raw : raw[..at];
     }
 
     private void Do(string[] words)
@@ -46,53 +59,42 @@ internal sealed class Transcript
             case "option": SetOption(rest[0], int.Parse(rest[1])); break;
             case "members": Form(rest); break;
             case "add": Cluster.Add(Id(rest[0]), isJoining: true); break;
+            case "given": Given(rest); break;
             case "partition": Partition(rest); break;
             case "heal": _groups = []; _drops.Clear(); break;
             case "drop": _drops.Add((rest[0], Id(rest[1]), Id(rest[2]))); break;
-            case "lose": Cluster.Network.RemoveAll(m => IsKind(m, rest[0]) && (rest.Length == 1 || (m.From.Value == Id(rest[1]) && m.To.Value == Id(rest[2])))); break;
-            case "deliver": Deliver(rest); break;
+            case "lose": Cluster.Network.RemoveAll(m => rest.Length == 1 ? IsKind(m, rest[0]) : Is(m, rest)); break;
+            case "deliver" when rest.Length == 0: Cluster.Deliver(); break;
+            case "deliver": Cluster.DeliverOne(Oldest(rest)); break;
+            case "deliver-newest": Cluster.DeliverOne(Newest(rest)); break;
+            case "duplicate": Cluster.Network.Add(Cluster.Network[Oldest(rest)]); break;
+            case "catch": Catch(rest[0], Oldest(rest[1..])); break;
+            case "replay": Cluster.Network.Add(_caught[rest[0]]); break;
             case "tick": Tick(rest); break;
+            case "clock": Member(rest[0]).Now = long.Parse(rest[1]); break;
             case "elect": Cluster.Elect(Id(rest[0])); break;
-            case "propose": Expect(rest.Length > 2 ? rest[2] : "appended", Name(Cluster.Propose(Id(rest[0]), rest[1]))); break;
+            case "propose": Expect(rest.Length > 2 ? rest[2] : "appended", Observation.Name(Cluster.Propose(Id(rest[0]), rest[1]))); break;
+            case "batch": Batch(rest); break;
             case "reconfigure": Reconfigure(rest); break;
             case "crash": Member(rest[0]).Crash(rest.Length > 1 ? int.Parse(rest[1]) : 0); break;
             case "restart": Member(rest[0]).Start(); break;
+            case "wipe": Member(rest[0]).Wipe(); Forget(Id(rest[0])); break;
+            case "copy-disk": Member(rest[0]).CopyDisk(); break;
+            case "roll-back": Member(rest[0]).RollBack(); Forget(Id(rest[0])); break;
             case "hold-disk": Member(rest[0]).DiskHeld = true; break;
             case "release-disk": Member(rest[0]).DiskHeld = false; Member(rest[0]).CompleteWrites(); break;
             case "persist": Member(rest[0]).CompleteOneWrite(); break;
+            case "hold-install": Member(rest[0]).InstallHeld = true; break;
+            case "install": Member(rest[0]).FinishInstall(); break;
+            case "damage-chunk": Member(rest[0]).DamagesNextChunk = true; break;
+            case "trim": Member(rest[0]).Turn(c => c.TrimMemory(long.Parse(rest[1]))); break;
             case "died": Died(rest); break;
             case "unreachable": Member(rest[0]).Turn(c => c.PeerUnreachable(new MemberId(Id(rest[1])))); break;
             case "transfer": Transfer(rest); break;
-            case "read": Member(rest[0]).Turn(c => c.ReadIndex(ulong.Parse(rest[1]))); break;
+            case "read": Read(rest); break;
             case "snapshot": Member(rest[0]).TakeSnapshot(rest.Length > 2 ? long.Parse(rest[2]) : 0); break;
-            case "expect": Expect(rest); break;
+            case "expect": var (said, actual) = Observation.Of(Cluster, rest); Expect(said, actual); break;
             default: throw new FormatException($"there is no directive '{words[0]}'");
-        }
-    }
-
-    private void Expect(string[] words)
-    {
-        switch (words[0])
-        {
-            case "leader" when words.Length >= 2:
-                Expect(words[1], string.Join(' ', Cluster.Members.Where(m => m.IsUp && m.Core.Role == RaftRole.Leader).Select(m => m.Id)));
-                if (words.Length > 3)
-                    Expect(words[3], $"{Member(words[1]).Core.Term}");
-                break;
-            case "no-leader": Expect("", string.Join(' ', Cluster.Members.Where(m => m.IsUp && m.Core.Role == RaftRole.Leader).Select(m => m.Id))); break;
-            case "role": Expect(words[2], Name(Member(words[1]).Core.Role)); break;
-            case "follows": Expect(words[2], $"{Member(words[1]).Core.Leader}"); break;
-            case "term": Expect(words[2], $"{Member(words[1]).Core.Term}"); break;
-            case "vote": Expect(words[2], $"{Member(words[1]).Core.Vote}"); break;
-            case "commit": Expect(words[2], $"{Member(words[1]).Core.Commit}"); break;
-            case "durable": Expect(words[2], $"{Member(words[1]).Core.Durable}"); break;
-            case "first": Expect(words[2], $"{Member(words[1]).Core.FirstIndex}"); break;
-            case "log": Expect(string.Join(' ', words[2..]), LogOf(Member(words[1]).Core)); break;
-            case "state": Expect(string.Join(' ', words[2..]), string.Join(' ', Member(words[1]).State)); break;
-            case "members": Expect(string.Join(' ', words[2..]), Describe(Member(words[1]).Core.Membership)); break;
-            case "read": Expect(words[3], ReadOf(Member(words[1]), ulong.Parse(words[2]))); break;
-            case "sent": Expect(words[4], $"{Cluster.Network.Count(m => IsKind(m, words[1]) && m.From.Value == Id(words[2]) && m.To.Value == Id(words[3]))}"); break;
-            default: throw new FormatException($"nothing is known about 'expect {words[0]}'");
         }
     }
 
@@ -103,8 +105,11 @@ internal sealed class Transcript
         {
             "append-bytes" => o => before(o) with { MaxAppendBytes = value },
             "inflight" => o => before(o) with { MaxInflightMessages = value },
+            "inflight-bytes" => o => before(o) with { MaxInflightBytes = value },
             "chunk-bytes" => o => before(o) with { SnapshotChunkBytes = value },
             "uncommitted-bytes" => o => before(o) with { MaxUncommittedBytes = value },
+            "election-ticks" => o => before(o) with { ElectionTicks = value },
+            "heartbeat-ticks" => o => before(o) with { HeartbeatTicks = value },
             _ => throw new FormatException($"there is no option '{name}'"),
         };
     }
@@ -117,6 +122,22 @@ internal sealed class Transcript
         };
     }
 
+    private void Given(string[] words)
+    {
+        int log = Array.IndexOf(words, "log");
+        string[] head = log < 0 ? words : words[..log];
+        int term = Array.IndexOf(head, "term"), vote = Array.IndexOf(head, "vote");
+        Member(words[0]).StartFrom(TestDisk.Holding(
+            new Term(term < 0 ? 0 : long.Parse(head[term + 1])), new MemberId(vote < 0 ? 0 : Id(head[vote + 1])), log < 0 ? [] : words[(log + 1)..].Select(GivenEntry)));
+    }
+
+    // Equal index and term, equal command: as logs are (Raft 5.3).
+    private Entry GivenEntry(string word)
+    {
+        string[] parts = word.Split(':');
+        return new Entry(new Term(long.Parse(parts[1])), new LogIndex(long.Parse(parts[0])), EntryKind.Command, 0, Cluster.Command(word));
+    }
+
     private void Partition(string[] words)
     {
         _groups = [.. string.Join(' ', words).Split('|').Select(g => g.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(Id).ToHashSet())];
@@ -126,24 +147,27 @@ internal sealed class Transcript
     // A member may stand in several groups: it bridges them.
     private bool Reaches(int from, int to) => _groups.Count == 0 || _groups.Any(g => g.Contains(from) && g.Contains(to));
 
-    private void Deliver(string[] words)
+    private int Oldest(string[] words) => Found(Cluster.Network.FindIndex(m => Is(m, words)), words);
+
+    private int Newest(string[] words) => Found(Cluster.Network.FindLastIndex(m => Is(m, words)), words);
+
+    private static int Found(int at, string[] words) =>
+        at >= 0 ? at : throw new FormatException($"no {words[0]} from {words[1]} to {words[2]} is in flight");
+
+    private void Catch(string name, int at)
     {
-        if (words.Length == 0)
-        {
-            Cluster.Deliver();
-            return;
-        }
-        int at = Cluster.Network.FindIndex(m => IsKind(m, words[0]) && m.From.Value == Id(words[1]) && m.To.Value == Id(words[2]));
-        if (at < 0)
-            throw new FormatException($"no {words[0]} from {words[1]} to {words[2]} is in flight");
-        Cluster.DeliverOne(at);
+        _caught[name] = Cluster.Network[at];
+        Cluster.Network.RemoveAt(at);
     }
+
+    // Links end with the life that had them.
+    private void Forget(int id) => Cluster.Network.RemoveAll(m => m.From.Value == id || m.To.Value == id);
 
     private void Tick(string[] words)
     {
         if (words[0] == "all")
         {
-            Cluster.TickAll(words[1] == "election" ? 2 * new RaftCoreOptions { Self = default, Seed = 0 }.ElectionTicks : int.Parse(words[1]));
+            Cluster.TickAll(words[1] == "election" ? 2 * Cluster.Members.First().Core.Options.ElectionTicks : int.Parse(words[1]));
             return;
         }
         var member = Member(words[0]);
@@ -158,21 +182,39 @@ internal sealed class Transcript
             member.Turn(c => c.Tick());
     }
 
+    private void Batch(string[] words) => Member(words[0]).Turn(core =>
+    {
+        foreach (string text in words[1..])
+            Expect("appended", Observation.Name(core.Propose(Cluster.Command(text), Member(words[0]).Now, out _)));
+    });
+
+    private void Read(string[] words) => Member(words[0]).Turn(core =>
+    {
+        foreach (string token in words[1..])
+            core.ReadIndex(ulong.Parse(token));
+    });
+
     private void Reconfigure(string[] words)
     {
-        var lists = new Dictionary<string, List<int>> { ["voters"] = [], ["learners"] = [], ["outgoing"] = [] };
-        List<int> list = [];
+        var lists = new Dictionary<string, List<MemberIncarnation>> { ["voters"] = [], ["learners"] = [], ["outgoing"] = [] };
+        List<MemberIncarnation> list = [];
         string expected = "appended";
         foreach (string word in words[1..])
         {
             if (lists.TryGetValue(word, out var named))
                 list = named;
-            else if (int.TryParse(word, out int id))
-                list.Add(id);
+            else if (char.IsDigit(word[0]))
+                list.Add(Life(word));
             else
                 expected = word;
         }
-        Expect(expected, Name(Cluster.Reconfigure(Id(words[0]), TestCluster.Config(lists["voters"], lists["learners"], lists["outgoing"]))));
+        Expect(expected, Observation.Name(Cluster.Reconfigure(Id(words[0]), new Membership(lists["voters"], lists["learners"], lists["outgoing"]))));
+    }
+
+    private static MemberIncarnation Life(string word)
+    {
+        string[] parts = word.Split('#');
+        return new MemberIncarnation(new MemberId(Id(parts[0])), parts.Length > 1 ? int.Parse(parts[1]) : 1);
     }
 
     private void Died(string[] words)
@@ -201,59 +243,11 @@ internal sealed class Transcript
 
     private static int Id(string word) => int.Parse(word);
 
-    private static bool IsKind(Message message, string kind) => kind == "any" || kind == message switch
-    {
-        VoteRequest { PreVote: true } => "prevote",
-        VoteRequest => "vote",
-        VoteReply { PreVote: true } => "prevote-reply",
-        VoteReply => "vote-reply",
-        AppendRequest => "append",
-        AppendReply => "append-reply",
-        Heartbeat => "heartbeat",
-        HeartbeatReply => "heartbeat-reply",
-        SnapshotChunk => "chunk",
-        SnapshotReply => "chunk-reply",
-        ReadIndexRequest => "read",
-        ReadIndexReply => "read-reply",
-        TimeoutNow => "timeout-now",
-        _ => "",
-    };
-
-    private static string ReadOf(TestMember member, ulong token)
-    {
-        foreach (var grant in member.Reads)
-        {
-            if (grant.Token == token)
-                return grant.Refused ? "refused" : $"{grant.Index}";
-        }
-        return "waiting";
-    }
-
-    private static string LogOf(RaftCore core)
-    {
-        List<string> entries = [];
-        for (var index = core.FirstIndex; index <= core.LastIndex; index = index.Next)
-            entries.Add($"{index}:{core.Log.TermAt(index)}");
-        return string.Join(' ', entries);
-    }
-
-    private static string Describe(Membership m)
-    {
-        string text = $"voters {Ids(m.Voters)}";
-        if (m.Learners.Count > 0)
-            text += $" learners {Ids(m.Learners)}";
-        return m.IsJoint ? text + $" outgoing {Ids(m.Outgoing)}" : text;
-
-        static string Ids(IReadOnlyList<MemberIncarnation> list) => string.Join(' ', list.Select(x => x.Id));
-    }
-
-    // NotLeader becomes not-leader.
-    private static string Name<T>(T value)
-        where T : struct, Enum =>
-        string.Concat($"{value}".Select((c, i) => char.IsUpper(c) ? (i > 0 ? "-" : "") + char.ToLowerInvariant(c) : $"{c}"));
+    private static bool Is(Message message, string[] words) =>
+        IsKind(message, words[0]) && message.From.Value == Id(words[1]) && message.To.Value == Id(words[2]);
 
     private string Describe() => _cluster is null ? "" : string.Join("\n  ", Cluster.Members.Select(m =>
-        $"member {m.Id}: {(m.IsUp ? Name(m.Core.Role) : "down")} term {m.Core.Term} vote {m.Core.Vote} follows {m.Core.Leader} commit {m.Core.Commit} log {LogOf(m.Core)}"))
+        $"member {m.Id}: {(m.IsUp ? Observation.Name(m.Core.Role) : "down")} term {m.Core.Term} vote {m.Core.Vote} follows {m.Core.Leader} commit {m.Core.Commit} log {Observation.LogOf(m.Core)}"))
         + $"\n  in flight: {string.Join("; ", Cluster.Network.Take(12).Select(TestCluster.Describe))}";
 }
 
