@@ -12,6 +12,8 @@ internal static class LogChild
 {
     public static int Main(string[] arguments)
     {
+        if (arguments is ["golden", var folder])
+            return GoldenDirectories.WriteAll(folder);
         try
         {
             var disk = new DiskLogDirectory(arguments[0]);
