@@ -20,7 +20,7 @@ internal sealed class SnapshotReceiver(RaftCore core)
     public void Receive(SnapshotChunk chunk)
     {
         var mark = chunk.Snapshot;
-        if (chunk.Offset < 0 || chunk.Offset + chunk.Data.Length > mark.Length || mark.Term > chunk.Term)
+        if (chunk.Offset < 0 || chunk.Offset > mark.Length - chunk.Data.Length || mark.Term > chunk.Term)
             return;
         if (core.Covers(mark))
         {
