@@ -128,7 +128,9 @@ internal sealed class Transcript
         string[] head = log < 0 ? words : words[..log];
         int term = Array.IndexOf(head, "term"), vote = Array.IndexOf(head, "vote");
         Member(words[0]).StartFrom(TestDisk.Holding(
-            new Term(term < 0 ? 0 : long.Parse(head[term + 1])), new MemberId(vote < 0 ? 0 : Id(head[vote + 1])), log < 0 ? [] : words[(log + 1)..].Select(GivenEntry)));
+            new Term(term < 0 ? 0 : long.Parse(head[term + 1])),
+            new MemberId(vote < 0 ? 0 : Id(head[vote + 1])),
+            log < 0 ? [] : words[(log + 1)..].Select(GivenEntry)));
     }
 
     // Equal index and term, equal command: as logs are (Raft 5.3).
@@ -247,7 +249,8 @@ internal sealed class Transcript
         IsKind(message, words[0]) && message.From.Value == Id(words[1]) && message.To.Value == Id(words[2]);
 
     private string Describe() => _cluster is null ? "" : string.Join("\n  ", Cluster.Members.Select(m =>
-        $"member {m.Id}: {(m.IsUp ? Observation.Name(m.Core.Role) : "down")} term {m.Core.Term} vote {m.Core.Vote} follows {m.Core.Leader} commit {m.Core.Commit} log {Observation.LogOf(m.Core)}"))
+        $"member {m.Id}: {(m.IsUp ? Observation.Name(m.Core.Role) : "down")} term {m.Core.Term} vote {m.Core.Vote} follows {m.Core.Leader} "
+        + $"commit {m.Core.Commit} log {Observation.LogOf(m.Core)}"))
         + $"\n  in flight: {string.Join("; ", Cluster.Network.Take(12).Select(TestCluster.Describe))}";
 }
 

@@ -10,7 +10,8 @@ public sealed class Figure2Tests
     public void A_first_start_knows_no_term_no_vote_no_entry_and_no_commit()
     {
         var core = new Solo().Core;
-        Assert.Equal((Term.Zero, MemberId.None, LogIndex.Zero, LogIndex.Zero, LogIndex.Zero), (core.Term, core.Vote, core.LastIndex, core.Commit, core.Applied));
+        Assert.Equal((Term.Zero, MemberId.None), (core.Term, core.Vote));
+        Assert.Equal((LogIndex.Zero, LogIndex.Zero, LogIndex.Zero), (core.LastIndex, core.Commit, core.Applied));
         Assert.Equal(new LogIndex(1), core.FirstIndex);
     }
 
@@ -111,7 +112,9 @@ public sealed class Figure2Tests
     {
         var solo = new Solo(term: 4, log: [Entry(1, 1), Entry(2, 3), Entry(3, 3)]);
         solo.Turn(core => core.BecomeCandidate(transfer: false));
-        Assert.All(solo.Held.Cast<VoteRequest>(), v => Assert.Equal((5L, 3L, 3L, 1), (v.Term.Value, v.LastIndex.Value, v.LastTerm.Value, v.From.Value)));
+        Assert.All(
+            solo.Held.Cast<VoteRequest>(),
+            v => Assert.Equal((5L, 3L, 3L, 1), (v.Term.Value, v.LastIndex.Value, v.LastTerm.Value, v.From.Value)));
         Assert.Equal(2, solo.Held.Count);
     }
 
@@ -251,7 +254,7 @@ public sealed class Figure2Tests
     public void An_election_timeout_holds_several_heartbeats_so_that_a_lost_one_elects_nobody()
     {
         var options = new RaftCoreOptions { Self = Id(1), Seed = 1 };
-        Assert.True(options.ElectionTicks >= 5 * options.HeartbeatTicks, $"{options.HeartbeatTicks} ticks a heartbeat, {options.ElectionTicks} an election timeout");
+        Assert.InRange(options.ElectionTicks, 5 * options.HeartbeatTicks, int.MaxValue);
         Assert.True(options.EvidenceJitterTicks < options.HeartbeatTicks);
     }
 

@@ -89,7 +89,10 @@ public sealed class MembershipTests
     public void A_restart_finds_the_newest_membership_of_the_log()
     {
         Entry[] log = [Entry(1, 1), Change(2, 1, [1, 2, 3, 4]), Entry(3, 1)];
-        var restored = new RestoredState(new Term(1), MemberId.None, TestCluster.Config([1, 2, 3, 4]), new LogIndex(2), null, log) { Initial = TestCluster.Config([1, 2, 3]) };
+        var restored = new RestoredState(new Term(1), MemberId.None, TestCluster.Config([1, 2, 3, 4]), new LogIndex(2), null, log)
+        {
+            Initial = TestCluster.Config([1, 2, 3]),
+        };
         var core = new RaftCore(new RaftCoreOptions { Self = Id(1), Seed = 1 }, restored, new Solo());
         Assert.Equal(TestCluster.Config([1, 2, 3, 4]), core.Membership);
         // Cut, that of before holds: the one that the cluster was formed with.
