@@ -10,10 +10,13 @@ internal sealed record Arguments
           --seeds A..B [--json] [--stop-at-first] [--jobs N]   run seeds A to B; exit code 1 if any fails
           --seed N [--trace] [--hash] [--json] [--history F]   run one seed; --trace prints every event, F gets what clients saw
           --list-mutants                                       known bugs, as patches of the product's code
-          --mutant NAME --seeds A..B [--json]                  apply one to a copy, and run seeds until it is caught
+          --mutant NAME [--seeds A..B] [--json]                apply one to a copy, and run seeds (1..1000) until it is caught
+          --mutants [--seeds A..B] [--json]                    all of them, a line each
         """;
 
-    public (ulong From, ulong To) Seeds { get; init; } = (1, 100);
+    private (ulong From, ulong To)? _seeds;
+
+    public (ulong From, ulong To) Seeds => _seeds ?? (AllMutants || Mutant is not null ? (1UL, 1000UL) : (1UL, 100UL));
 
     public ulong? Seed { get; init; }
 
@@ -30,6 +33,8 @@ internal sealed record Arguments
     public bool ListMutants { get; init; }
 
     public string? Mutant { get; init; }
+
+    public bool AllMutants { get; init; }
 
     public int Jobs { get; init; } = Environment.ProcessorCount;
 
@@ -58,6 +63,9 @@ internal sealed record Arguments
                 case "--list-mutants":
                     wanted = wanted with { ListMutants = true };
                     break;
+                case "--mutants":
+                    wanted = wanted with { AllMutants = true };
+                    break;
                 case "--seed" when ulong.TryParse(value, CultureInfo.InvariantCulture, out var seed):
                     wanted = wanted with { Seed = seed };
                     i++;
@@ -77,7 +85,7 @@ internal sealed record Arguments
                 case "--seeds" when value.Split("..") is [var first, var last]
                     && ulong.TryParse(first, CultureInfo.InvariantCulture, out var from)
                     && ulong.TryParse(last, CultureInfo.InvariantCulture, out var to) && from <= to:
-                    wanted = wanted with { Seeds = (from, to) };
+                    wanted = wanted with { _seeds = (from, to) };
                     i++;
                     break;
                 default:

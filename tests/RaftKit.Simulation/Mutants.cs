@@ -20,88 +20,96 @@ internal static class Mutants
         return 0;
     }
 
+    /// <summary>Puts one bug back, and runs seeds until one fails.</summary>
     public static int Run(string name, (ulong From, ulong To) seeds, bool json)
     {
-        var patch = Path.Combine(Folder, name + ".patch");
-        if (!File.Exists(patch))
+        if (!File.Exists(PatchOf(name)))
             return Arguments.Refuse($"There is no mutant {name}; --list-mutants names them.");
-        var copy = Directory.CreateTempSubdirectory("raftkit-mutant-").FullName;
+        using var copy = new ScratchCopy(Root);
+        return Report(Try(copy, name, seeds), json) ? 0 : 1;
+    }
+
+    /// <summary>All of them, one after the other, a line each: the table in README.md.</summary>
+    public static int RunAll((ulong From, ulong To) seeds, bool json)
+    {
+        using var copy = new ScratchCopy(Root);
+        var verdicts = new List<Verdict>();
+        foreach (var patch in Directory.GetFiles(Folder, "*.patch").Order(StringComparer.Ordinal))
+        {
+            verdicts.Add(Try(copy, Path.GetFileNameWithoutExtension(patch), seeds));
+            Report(verdicts[^1], json);
+        }
+
+        var caught = verdicts.Where(v => v.Caught).ToList();
+        Console.Error.WriteLine(
+            $"{caught.Count} of {verdicts.Count} mutants were caught, by {caught.Select(v => v.Invariant).Distinct().Count()} different checks.");
+        return caught.Count == verdicts.Count ? 0 : 1;
+    }
+
+    private static Verdict Try(ScratchCopy copy, string name, (ulong From, ulong To) seeds)
+    {
+        var patch = PatchOf(name);
+        if (copy.Command("git", ["apply", "--whitespace=nowarn", patch]) is { Code: not 0 } refused)
+            return new(name, $"The patch of mutant {name} no longer applies: bring it up to date.\n{refused.Output}");
         try
         {
-            CopyCode(copy);
-            if (Command(copy, "git", ["apply", "--whitespace=nowarn", patch]) is { Code: not 0 } refused)
-                return Fail($"The patch of mutant {name} no longer applies: bring it up to date.\n{refused.Output}");
-            var project = Path.Combine(copy, "tests", "RaftKit.Simulation");
-            if (Command(copy, "dotnet", ["build", project, "-c", "Release", "-v", "q", "-nologo"]) is { Code: not 0 } broken)
-                return Fail($"Mutant {name} does not build.\n{broken.Output}");
-            var run = Command(
-                copy, "dotnet", [Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Simulation.dll"), "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json"]);
-            return Judge(name, run.Output, json);
+            var project = Path.Combine(copy.Folder, "tests", "RaftKit.Simulation");
+            if (copy.Command("dotnet", ["build", project, "-c", "Release", "-v", "q", "-nologo"]) is { Code: not 0 } broken)
+                return new(name, $"Mutant {name} does not build.\n{broken.Output}");
+            var run = copy.Command(
+                "dotnet",
+                [Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Simulation.dll"), "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json"]);
+            return Judge(name, run.Output);
         }
         finally
         {
-            Directory.Delete(copy, recursive: true);
+            copy.Command("git", ["apply", "--whitespace=nowarn", "--reverse", patch]);
         }
     }
 
-    private static int Judge(string name, string output, bool json)
+    private static Verdict Judge(string name, string output)
     {
         var lines = output.Split('\n');
         var violation = lines.FirstOrDefault(l => l.StartsWith("seed ", StringComparison.Ordinal) && l.Contains(" ms: ", StringComparison.Ordinal));
         var summary = lines.LastOrDefault(l => l.StartsWith('{'));
         if (violation is null || summary is null)
-            return Fail($"Mutant {name} was not caught.\n{summary ?? output}");
+            return new(name, $"Mutant {name} was not caught.\n{summary ?? output}");
         using var parsed = JsonDocument.Parse(summary);
-        var run = parsed.RootElement.GetProperty("seeds").GetInt32();
         var what = violation[(violation.IndexOf(" ms: ", StringComparison.Ordinal) + 5)..];
-        var caughtBy = what[..Math.Min(what.Length, what.IndexOf(':', StringComparison.Ordinal) is > 0 and var colon ? colon : what.Length)];
-        Console.WriteLine(json
-            ? $$"""{"mutant":{{Quote(name)}},"caught":true,"seeds_to_catch":{{run}},"invariant":{{Quote(caughtBy)}},"violation":{{Quote(what)}}}"""
-            : $"{name} was caught within {run} seeds: {violation}");
-        return 0;
+        return new(name, what) { Caught = true, Seeds = parsed.RootElement.GetProperty("seeds").GetInt32(), Invariant = CheckOf(what) };
     }
+
+    // The number of the invariant in shared/specs/reliability.md, or the name of another check. What the code itself asserts has no number.
+    private static string CheckOf(string violation)
+    {
+        if (violation.StartsWith("invariant ", StringComparison.Ordinal))
+            return violation["invariant ".Length..violation.IndexOf(':', StringComparison.Ordinal)];
+        foreach (var check in new[] { "liveness", "linearizability" })
+        {
+            if (violation.StartsWith(check, StringComparison.Ordinal))
+                return check;
+        }
+
+        return violation.Contains("could not start", StringComparison.Ordinal) ? "recovery" : "own";
+    }
+
+    private static bool Report(Verdict verdict, bool json)
+    {
+        if (!verdict.Caught)
+            Console.Error.WriteLine(verdict.Said);
+        else if (json)
+            Console.WriteLine($$"""{"mutant":{{Quote(verdict.Name)}},"seeds_to_catch":{{verdict.Seeds}},"invariant":{{Quote(verdict.Invariant)}},"violation":{{Quote(verdict.Said)}}}""");
+        else
+            Console.WriteLine($"{verdict.Name} was caught within {verdict.Seeds} seeds: {verdict.Said}");
+        return verdict.Caught;
+    }
+
+    private static string PatchOf(string name) => Path.Combine(Folder, name + ".patch");
 
     private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text)}\"";
 
-    private static int Fail(string why)
-    {
-        Console.Error.WriteLine(why);
-        return 1;
-    }
-
     private static string Field(string patch, string name) =>
         File.ReadLines(patch).FirstOrDefault(l => l.StartsWith(name + ": ", StringComparison.Ordinal))?[(name.Length + 2)..] ?? "?";
-
-    private static void CopyCode(string copy)
-    {
-        foreach (var file in Directory.GetFiles(Root).Where(f => Path.GetExtension(f) is ".props" or ".json" or ".txt" || Path.GetFileName(f) == ".editorconfig"))
-            File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
-        CopyFolder(Path.Combine(Root, "src"), Path.Combine(copy, "src"));
-        Directory.CreateDirectory(Path.Combine(copy, "tests"));
-        File.Copy(Path.Combine(Root, "tests", "Directory.Build.props"), Path.Combine(copy, "tests", "Directory.Build.props"));
-        CopyFolder(Path.Combine(Root, "tests", "RaftKit.Simulation"), Path.Combine(copy, "tests", "RaftKit.Simulation"));
-    }
-
-    private static void CopyFolder(string from, string to)
-    {
-        Directory.CreateDirectory(to);
-        foreach (var file in Directory.GetFiles(from))
-            File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
-        foreach (var folder in Directory.GetDirectories(from).Where(f => Path.GetFileName(f) is not "bin" and not "obj"))
-            CopyFolder(folder, Path.Combine(to, Path.GetFileName(folder)));
-    }
-
-    private static (int Code, string Output) Command(string folder, string program, string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments)
-        {
-            WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true,
-        })!;
-        var errors = process.StandardError.ReadToEndAsync();
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, errors.Result + output);
-    }
 
     private static string FindRoot()
     {
@@ -111,5 +119,15 @@ internal static class Mutants
                 return folder.FullName;
         }
         throw new InvalidOperationException("Mutants are made from a clone of the repository, and this does not run in one.");
+    }
+
+    /// <summary>What came of a mutant: what it broke, or why it was not caught.</summary>
+    private sealed record Verdict(string Name, string Said)
+    {
+        public bool Caught { get; init; }
+
+        public int Seeds { get; init; }
+
+        public string Invariant { get; init; } = "";
     }
 }

@@ -152,6 +152,23 @@ public sealed class LinearizabilityTests
     }
 
     [Fact]
+    public void A_version_tells_how_many_writes_of_unknown_outcome_were_applied_before_it()
+    {
+        HistoryOperation[] history =
+        [
+            Create("/r", "a", 0, 10, zxid: 1),
+            .. Enumerable.Range(1, 12).Select(i => Set("/r", $"lost {i}", 10 + i, 11 + i) with { Status = HistoryStatus.Info, Version = null, ExpectedVersion = -1 }),
+            Set("/r", "b", 40, 50) with { Version = 9, Zxid = 20, ExpectedVersion = -1 },
+        ];
+        var few = LinearizabilityChecker.ReplayByZxid(history, maxSteps: 1_000);
+        Assert.True(few.Holds && few.Decided, few.Explanation);
+
+        // Thirteen versions cannot have come of twelve writes.
+        var many = LinearizabilityChecker.ReplayByZxid([.. history[..^1], history[^1] with { Version = 14 }], maxSteps: 1_000);
+        Assert.False(many.Holds && many.Decided);
+    }
+
+    [Fact]
     public void Sequence_numbers_count_every_child_that_was_ever_created()
     {
         HistoryOperation[] history =

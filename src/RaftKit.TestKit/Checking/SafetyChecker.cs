@@ -97,6 +97,13 @@ internal sealed class SafetyChecker
             || (told.Index > then.Last && told.Index <= now.Last) || (now.TermAt(told.Index) is { } term && !then.Holds(told.Index, term));
     }
 
+    /// <summary>Whether a member is in the newest committed membership, or in one that may come after it.</summary>
+    public bool MayCount(MemberId member)
+    {
+        var committed = _mirrors.Values.Select(m => m.MembershipIndex).Where(i => i <= Committed).DefaultIfEmpty().Max();
+        return _mirrors.Values.Any(m => m.MembershipIndex >= committed && m.Membership.IncarnationOf(member) is not null);
+    }
+
     public void AfterTurn(SimulatedMember member, SimulatedRun run, IReadOnlyList<NodeInput> inputs)
     {
         foreach (var input in inputs)

@@ -16,6 +16,7 @@ internal sealed class ZxidReplay
     // By the time of their call: those that surely took effect, and those that may have.
     private readonly List<HistoryOperation> _certain;
     private readonly List<HistoryOperation> _unknown;
+    private readonly HashSet<(string? Path, string? Data)> _seen;
     private readonly long _maxSteps;
     private readonly IReadOnlyList<HistoryOperation> _history;
     private long _steps;
@@ -33,6 +34,7 @@ internal sealed class ZxidReplay
             _ends.Add(end.Owner, end.Zxid);
         _history = history;
         _maxSteps = maxSteps;
+        _seen = [.. history.Where(o => o is { Kind: HistoryKind.Get, Status: HistoryStatus.Ok }).Select(o => (o.Path, o.Out))];
         // Reads see the state after every write of their zxid.
         _ordered = [.. history.Where(IsPlaced).OrderBy(o => o.Zxid).ThenBy(o => o.IsRead).ThenBy(o => o.Call)];
         _certain = [.. history.Where(o => !IsPlaced(o) && !o.IsRead && o.Status == HistoryStatus.Ok).OrderBy(o => o.Call)];
@@ -122,6 +124,11 @@ internal sealed class ZxidReplay
         }
         foreach (var ready in PlaceOverdue(before, operation))
         {
+            if (PlaceMissingSets(ready, operation) is { } placed && placed.State.Apply(operation) is { } next)
+                yield return placed with { State = next, At = operation.Zxid };
+        }
+        foreach (var ready in PlaceOverdue(before, operation))
+        {
             foreach (var placed in PlaceFloats(ready, operation, MaxFloatsAtOnce))
             {
                 if (placed.State.Apply(operation) is { } next)
@@ -149,6 +156,41 @@ internal sealed class ZxidReplay
             foreach (var placed in PlaceOverdue(ready.WithCertain(overdue, next), operation))
                 yield return placed;
         }
+    }
+
+    /// <summary>
+    /// A version tells how many writes came in between. Those of unknown outcome that nobody read are as good as one another, so the ones called first are
+    /// taken: a search through all of their orders is what made histories undecidable.
+    /// </summary>
+    private Placed? PlaceMissingSets(Placed before, HistoryOperation operation)
+    {
+        if (operation is not { Kind: HistoryKind.Set or HistoryKind.Get, Path: { } path, Version: { } version, Error: null }
+            || before.State.Find(path) is not { } now)
+            return null;
+        var missing = version - now.Version - (operation.Kind == HistoryKind.Set ? 1 : 0);
+        var chosen = new List<int>();
+        int? last = null;
+        for (var i = 0; i < _unknown.Count && _unknown[i].Call <= operation.Return; i++)
+        {
+            if (before.UsedUnknown.Contains(i) || _unknown[i] is not { Kind: HistoryKind.Set, ExpectedVersion: -1 } set || set.Path != path)
+                continue;
+            if (operation.Kind == HistoryKind.Get && set.In == operation.Out)
+                last ??= i;
+            else if (chosen.Count < missing && !_seen.Contains((path, set.In)))
+                chosen.Add(i);
+        }
+        if (last is { } read)
+            chosen = [.. chosen.Take(missing - 1), read];
+        if (missing <= 0 || chosen.Count != missing)
+            return null;
+        var state = before.State;
+        foreach (var i in chosen)
+        {
+            if (++_steps > _maxSteps || state.Apply(_unknown[i]) is not { } next)
+                return null;
+            state = next;
+        }
+        return before with { State = state, UsedUnknown = before.UsedUnknown.Union(chosen) };
     }
 
     private IEnumerable<Placed> PlaceFloats(Placed before, HistoryOperation operation, int depth)

@@ -21,12 +21,21 @@ internal sealed class FaultCounters
     public long Misdirected;
     public long LostWrite;
 
+    /// <summary>Changes of the membership that came to their end, by what was asked for.</summary>
+    private readonly SortedDictionary<string, long> _changes = new(StringComparer.Ordinal)
+    {
+        ["add"] = 0, ["addlearner"] = 0, ["remove"] = 0, ["removeleader"] = 0, ["replace"] = 0, ["set"] = 0,
+    };
+
+    public void Changed(string kind) => _changes[kind]++;
+
     /// <summary>Each counter with its name in the summary line.</summary>
     public IEnumerable<(string Name, long Count)> All =>
     [
         ("drop", Drop), ("delay", Delay), ("duplicate", Duplicate), ("reorder", Reorder), ("partition", Partition), ("kill", Kill),
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
+        .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
     ];
 
     public void Add(FaultCounters other)
@@ -48,5 +57,7 @@ internal sealed class FaultCounters
         BitFlip += other.BitFlip;
         Misdirected += other.Misdirected;
         LostWrite += other.LostWrite;
+        foreach (var (kind, count) in other._changes)
+            _changes[kind] += count;
     }
 }

@@ -64,7 +64,7 @@ internal sealed class FaultPlan
                 if (run.Process.IsPaused)
                     run.Process.Resume();
             }
-            else
+            else if (member.WasStarted)
             {
                 member.Start();
             }
@@ -90,7 +90,7 @@ internal sealed class FaultPlan
             : _random.Between(TimeSpan.FromMilliseconds(30), TimeSpan.FromSeconds(3));
         _world.Scheduler.After(after, () =>
         {
-            if (!member.IsUp)
+            if (!member.IsUp && !member.IsRetired)
                 member.Start();
         });
     }
@@ -216,7 +216,7 @@ internal sealed class FaultPlan
     {
         foreach (var member in _world.Members)
         {
-            if (!member.IsUp && !power)
+            if (!member.WasStarted || (!member.IsUp && !power))
                 continue;
             Count(power);
             if (power)

@@ -9,6 +9,9 @@ internal sealed class SeedRun
 {
     private const long FewestEvents = 1200;
 
+    // A change that was asked for last may have to wait for a newcomer to catch up, and for one that was given up to be taken back.
+    private static readonly TimeSpan Reconfiguring = TimeSpan.FromSeconds(60);
+
     private readonly ulong _seed;
     private readonly SimulatedWorld _world;
     private readonly SafetyChecker _checker;
@@ -16,6 +19,7 @@ internal sealed class SeedRun
     private readonly Workload _workload;
     private readonly FaultPlan _faults;
     private readonly DamagePlan _damage;
+    private readonly ChurnPlan? _churn;
     private readonly TimeSpan _trouble;
 
     public SeedRun(ulong seed, TextWriter? trace = null)
@@ -24,11 +28,15 @@ internal sealed class SeedRun
         var random = new SimulatedRandom(seed).Split("layout");
         // Small messages and chunks, so that entries of two terms travel apart (figure 8) and snapshots arrive in pieces.
         var sizes = new SimulatedRandom(seed).Split("sizes");
+        var churn = new SimulatedRandom(seed).Split("churns");
         _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
+        var founders = random.Pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
+        var churns = churn.Chance(0.3);
         _world = new SimulatedWorld(new SimulatedWorldOptions
         {
             Seed = seed,
-            Members = random.Pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]),
+            Members = churns ? Math.Max(founders, churn.Between(3, 7)) : founders,
+            Founders = founders,
             SameMachine = random.Chance(0.6),
             Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = random.Between(64, 256) << 10, FirstSegmentBytes = random.Between(16, 64) << 10, PrepareBytes = 16 << 10 },
             SnapshotEveryEntries = random.Chance(0.7) ? random.Between(20, 400) : 100_000,
@@ -47,12 +55,13 @@ internal sealed class SeedRun
         _workload = new Workload(_world, _oracle);
         _faults = new FaultPlan(_world);
         _damage = new DamagePlan(_world, _checker, _faults);
+        _churn = churns ? new ChurnPlan(_world, _checker, _faults) : null;
         _world.MemberUp = MemberUp;
         _world.StoppedAtIo = _faults.StoppedAtIo;
         _world.Ended = _damage.Ended;
         _world.AfterTurn = _checker.AfterTurn;
         _workload.BeginGuests();
-        foreach (var member in _world.Members)
+        foreach (var member in _world.Members.Take(founders))
         {
             _world.Scheduler.After(random.Between(TimeSpan.Zero, TimeSpan.FromMilliseconds(300)), () =>
             {
@@ -72,7 +81,11 @@ internal sealed class SeedRun
         var clock = Stopwatch.StartNew();
         // A young cluster forms in peace: what happens to one that is not formed yet is drawn by one seed in three.
         _world.Scheduler.After(_world.Random.Split("begin").Chance(0.3) ? TimeSpan.Zero : TimeSpan.FromSeconds(1), _faults.Begin);
-        _damage.Begin();
+        // Not both: a wipe beside a removal may leave fewer than any quorum needs.
+        if (_churn is null)
+            _damage.Begin();
+        else
+            _churn.Begin();
         _world.RunUntil(_trouble);
         if (_world.Violation is null)
             Converge();
@@ -111,7 +124,7 @@ internal sealed class SeedRun
     {
         _faults.Heal();
         var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Members.Max(m => m.TickSkew);
-        if (!Within(10 * electionTimeout, () => HasOneLeader))
+        if (!Within(_churn is null ? 10 * electionTimeout : Reconfiguring, () => HasOneLeader))
         {
             _world.Violate($"liveness: no leader within 10 election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after all faults ended: {Describe()}");
             return;
@@ -121,6 +134,16 @@ internal sealed class SeedRun
         {
             _world.Violate($"liveness: no write was acknowledged within 10 s after all faults ended: {Describe()}");
             return;
+        }
+        if (_churn is not null)
+        {
+            _churn.ReplaceOutdated();
+            if (!Within(Reconfiguring, () => _churn.IsSettled))
+            {
+                _world.Violate($"liveness: the members were not those wanted within {Reconfiguring.TotalSeconds:0} s after all faults ended: {Describe()}");
+                return;
+            }
+            _churn.SwitchOffStrangers();
         }
         // Two lonely members make few events in the time of others.
         Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
@@ -150,7 +173,7 @@ internal sealed class SeedRun
         get
         {
             var leaders = 0;
-            var newest = _world.Members.Max(m => m.Loop?.Core?.Term ?? Term.Zero);
+            var newest = _world.Members.Where(m => _checker.MayCount(m.Id)).Select(m => m.Loop?.Core?.Term ?? Term.Zero).DefaultIfEmpty().Max();
             foreach (var member in _world.Members)
             {
                 if (member.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: true } core && core.Term == newest)
@@ -165,7 +188,7 @@ internal sealed class SeedRun
         get
         {
             var applied = LogIndex.Zero;
-            foreach (var member in _world.Members)
+            foreach (var member in Expected)
             {
                 if (member.Loop?.Core is not { } core || core.Applied < _checker.Committed || core.Commit != core.LastIndex)
                     return false;
@@ -176,6 +199,9 @@ internal sealed class SeedRun
             return true;
         }
     }
+
+    // Where members come and go, those who are up in the end: strangers were switched off.
+    private IEnumerable<SimulatedMember> Expected => _churn is null ? _world.Members : _world.Members.Where(m => m.IsUp);
 
     // One seed in four has so little room that busy members refuse calls and drop what peers send.
     private static InboxLimits Inbox(SimulatedRandom random) => random.Chance(0.75)

@@ -46,6 +46,9 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     /// <summary>What happened to its disk that it, or others, must notice; until it is replaced.</summary>
     public DiskDamage Damage { get; set; }
 
+    /// <summary>Switched off for good.</summary>
+    public bool IsRetired { get; set; }
+
     /// <summary>A stop in order was asked for.</summary>
     public bool IsStopping { get; set; }
 

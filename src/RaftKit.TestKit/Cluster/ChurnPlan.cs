@@ -1,0 +1,155 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Members;
+using RaftKit.Node.Proposals;
+
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// Members come and go while everything else happens: added, as learners first or only, removed, the leader too, replaced, any set changed for any other. It asks
+/// whoever is up, as an operator would, gives up on what takes too long, and sets a new machine up for whoever comes back.
+/// </summary>
+internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+
+    private readonly SimulatedRandom _random = world.Random.Split("churn");
+    private Task<QuorumMembers>? _asked;
+    private TimeSpan _askedAt;
+
+    public void Begin() => Next();
+
+    /// <summary>
+    /// Whoever is no member any more is switched off, as its operator would do: it serves nobody, and what it knew last is old.
+    /// </summary>
+    public void SwitchOffStrangers()
+    {
+        var members = Newest()?.Members.Select(m => m.Id).ToHashSet();
+        foreach (var member in world.Members.Where(m => m.IsUp && members?.Contains(m.Id.Value) == false))
+        {
+            if (member.Run!.Process.IsPaused)
+                member.Run.Process.Resume();
+            member.Kill();
+            member.IsRetired = true;
+        }
+    }
+
+    /// <summary>The members are those that are wanted.</summary>
+    public bool IsSettled => Newest() is { IsChanging: false };
+
+    /// <summary>
+    /// Sets up anew whoever was removed and added again while its old disk was in it: the quorum waits for its next incarnation, and refuses the old one for good.
+    /// </summary>
+    public void ReplaceOutdated()
+    {
+        foreach (var known in Newest()?.Members ?? [])
+        {
+            var member = world[new MemberId(known.Id)];
+            if (member.Loop is { Incarnation: > 0 and var incarnation } && incarnation < known.Incarnation)
+                SetUp(member, member.Seeds);
+        }
+    }
+
+    private void Next() => world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(1.5)), () =>
+    {
+        if (faults.IsHealed)
+            return;
+        ReplaceOutdated();
+        // Now and then a second change is asked for while the first is under way.
+        if (!faults.IsHeld && (_asked is not { IsCompleted: false } || world.Scheduler.Now - _askedAt > Patience || _random.Chance(0.1)))
+            Change();
+        Next();
+    });
+
+    private void Change()
+    {
+        var up = world.Members.Where(m => m.Run is { HasStarted: true, Process.IsPaused: false } && Door(m).Current is { } known && known.Members.Any(k => k.Id == m.Id.Value)).ToList();
+        if (up.Count == 0)
+            return;
+        var asker = _random.Pick(up);
+        var door = Door(asker);
+        var members = door.Current!.Members.Select(m => world[new MemberId(m.Id)]).ToList();
+        var outside = world.Members.Except(members).ToList();
+        var kind = _random.NextDouble();
+        if (kind < 0.4 && outside.Count > 0)
+        {
+            var joining = Enter(_random.Pick(outside), asker);
+            var voter = _random.Chance(0.8);
+            Ask(asker, voter ? "add" : "addlearner", $"asks to add {joining.Id}{(voter ? "" : " as a learner")}", () => door.AddAsync(joining.Id.Value, Endpoint(joining), voter));
+        }
+        else if (kind < 0.7 && members.Count > 1)
+        {
+            var leaving = _random.Pick(members);
+            var leads = leaving.Loop?.Core?.Role == RaftRole.Leader;
+            Ask(asker, leads ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () => door.RemoveAsync(leaving.Id.Value));
+        }
+        else if (kind < 0.85 && outside.Count > 0)
+        {
+            var (leaving, joining) = (_random.Pick(members), Enter(_random.Pick(outside), asker));
+            Ask(asker, "replace", $"asks to replace {leaving.Id} by {joining.Id}", () => door.ReplaceAsync(leaving.Id.Value, joining.Id.Value, Endpoint(joining)));
+        }
+        else
+        {
+            var wanted = world.Members.Where(_ => _random.Chance(0.5)).ToList();
+            if (wanted.Count == 0)
+                return;
+            foreach (var joining in wanted.Except(members))
+                Enter(joining, asker);
+            Ask(asker, "set", $"asks for the members {string.Join(' ', wanted.Select(m => m.Id))}", () => door.SetAsync(wanted.ToDictionary(m => m.Id.Value, Endpoint)));
+        }
+    }
+
+    private void Ask(SimulatedMember asker, string kind, string what, Func<Task<QuorumMembers>> change)
+    {
+        world.Trace.Event(asker.Id, what);
+        asker.Run!.Process.Context.Run(() => Watch(change(), kind));
+    }
+
+    private void Watch(Task<QuorumMembers> asked, string kind)
+    {
+        (_asked, _askedAt) = (asked, world.Scheduler.Now);
+        _ = CountAsync();
+
+        async Task CountAsync()
+        {
+            try
+            {
+                await asked;
+                world.Faults.Changed(kind);
+            }
+            catch (Exception e) when (e is MembershipChangeRefusedException or NotAppliedException or OutcomeUnknownException)
+            {
+                // Refused, taken back by a later one, or nobody could tell.
+            }
+        }
+    }
+
+    // A machine that served before is set up anew: what its disk holds is of a member that was removed.
+    private SimulatedMember Enter(SimulatedMember member, SimulatedMember seed)
+    {
+        if (checker.MayCount(member.Id))
+            return member;
+        SetUp(member, [seed.Id]);
+        return member;
+    }
+
+    private void SetUp(SimulatedMember member, IReadOnlyList<MemberId>? seeds)
+    {
+        if (member.IsUp)
+            member.Kill();
+        if (member.WasStarted)
+        {
+            world.Trace.Event(member.Id, "is set up anew");
+            member.Disk.Wipe();
+            member.Damage = DiskDamage.None;
+            checker.Wiped(member);
+        }
+        member.Seeds = seeds;
+        member.Start();
+    }
+
+    private QuorumMembers? Newest() => world.Members.Where(m => m.Loop?.Core is not null).MaxBy(m => m.Loop!.Core!.Applied) is { } newest ? Door(newest).Current : null;
+
+    private static IQuorumMembership Door(SimulatedMember member) => ((SimulatedZnodes)member.Run!.Application).Membership;
+
+    private static string Endpoint(SimulatedMember member) => $"member-{member.Id}:1";
+}
