@@ -47,6 +47,10 @@ internal static class RecordReader
         var nextIndex = new LogIndex(body.ReadInt64());
         var term = new Term(body.ReadInt64());
         var vote = new MemberId(body.ReadInt32());
+        // Whoever follows the segments back goes to older ones only, and ends.
+        if (pages < 1 || previous.Segment < 0 || previous.Segment >= segment || previous.EndPage < 0 || previous.Batch < 0 || nextIndex < new LogIndex(1))
+            throw new MessagePackSerializationException(
+                $"a header of segment {segment} with {pages} pages, after page {previous.EndPage} of segment {previous.Segment}, before entry {nextIndex}");
         var boots = new PeerBoot[body.ReadArrayHeader()];
         for (var i = 0; i < boots.Length; i++)
         {

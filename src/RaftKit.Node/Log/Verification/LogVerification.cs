@@ -184,7 +184,7 @@ internal sealed class LogVerification(ILogDirectory directory, CancellationToken
             if (!_files.ContainsKey(previous.Segment) || Scan(previous.Segment, previous.EndPage) is not { } before)
                 break;
             var ends = before.Scan.Batches.Count == 0 ? 0 : before.Scan.Batches[^1].Number;
-            before.IsBroken = before.Scan.EndPage != previous.EndPage || ends != previous.Batch;
+            before.IsBroken = before.Scan.EndPage != previous.EndPage || before.Scan.Batches.Count == 0 || ends != previous.Batch;
             if (before.IsBroken && before.Damage.Found.Count == 0)
                 before.Damage.Add(LogProblemKind.LostWrite, before.Scan.EndPage, $"{before.Scan.Break ?? "its batches end"}, but batch {previous.Batch} was durable");
             if (before.Scan.Batches.Count == 0)
