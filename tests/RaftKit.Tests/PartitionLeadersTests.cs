@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using RaftKit.TestKit;
 using Xunit;
@@ -8,8 +7,6 @@ namespace RaftKit.Tests;
 /// <summary>Runs the sample as its users do: as a process that starts, kills and freezes processes.</summary>
 public sealed class PartitionLeadersTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
-
     [Fact]
     public async Task Nothing_is_lost_while_brokers_are_killed_and_frozen()
     {
@@ -96,41 +93,7 @@ public sealed class PartitionLeadersTests
         Assert.True(result.Holds, result.Explanation);
     }
 
-    private static JsonElement Summary(SampleRun run) => JsonDocument.Parse(run.Output[^1]).RootElement;
+    private static JsonElement Summary(ProgramRun run) => JsonDocument.Parse(run.Output[^1]).RootElement;
 
-    private static async Task<SampleRun> RunAsync(params string[] flags)
-    {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(SampleAssembly());
-        foreach (var flag in flags)
-            start.ArgumentList.Add(flag);
-        using var process = Process.Start(start)!;
-        using var limit = new CancellationTokenSource(Patience);
-        try
-        {
-            var output = process.StandardOutput.ReadToEndAsync(limit.Token);
-            var errors = process.StandardError.ReadToEndAsync(limit.Token);
-            await process.WaitForExitAsync(limit.Token);
-            return new(process.ExitCode, (await output).Split('\n', StringSplitOptions.RemoveEmptyEntries), await errors);
-        }
-        finally
-        {
-            if (!process.HasExited)
-                process.Kill(entireProcessTree: true);
-        }
-    }
-
-    // Built beside this test by the project's reference: the same configuration and framework.
-    private static string SampleAssembly()
-    {
-        var output = new DirectoryInfo(AppContext.BaseDirectory);
-        var (framework, configuration) = (output.Name, output.Parent!.Name);
-        var root = output.Parent!.Parent!.Parent!.Parent!.Parent!;
-        return Path.Combine(root.FullName, "samples", "PartitionLeaders", "bin", configuration, framework, "PartitionLeaders.dll");
-    }
-
-    private sealed record SampleRun(int ExitCode, string[] Output, string Errors)
-    {
-        public override string ToString() => $"exit code {ExitCode}; {Errors}; {string.Join('\n', Output.TakeLast(20))}";
-    }
+    private static Task<ProgramRun> RunAsync(params string[] flags) => ProgramRun.OfAsync(Path.Combine("samples", "PartitionLeaders"), flags);
 }

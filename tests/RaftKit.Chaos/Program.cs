@@ -1,0 +1,36 @@
+using System.CommandLine;
+using RaftKit.Chaos;
+
+var members = new Option<int>("--members") { Description = "How many member processes.", DefaultValueFactory = _ => 5 };
+var runFor = new Option<double>("--run-for") { Description = "Seconds of faults.", DefaultValueFactory = _ => 120 };
+var seed = new Option<int>("--seed") { Description = "Draws which faults strike whom, and when.", DefaultValueFactory = _ => 1 };
+var history = new Option<string?>("--history") { Description = "Keeps what clients did and were told, one JSON object a line.", HelpName = "FILE" };
+var json = new Option<bool>("--json") { Description = "One JSON object a line, the summary last." };
+members.Validators.Add(flag =>
+{
+    if (flag.GetValueOrDefault<int>() is < 3 or > 7)
+        flag.AddError("--members must be 3 to 7: faults strike fewer than half of them at a time.");
+});
+runFor.Validators.Add(flag =>
+{
+    if (flag.GetValueOrDefault<double>() is not (>= 10 and <= 86_400))
+        flag.AddError("--run-for must be 10 to 86400 seconds.");
+});
+
+var command = new RootCommand(
+    "Real member processes under real faults, with clients whose history is checked. Exits with 0 if nothing was lost and the history is linearizable, "
+    + "1 if not, 2 for bad flags or where something that it needs is missing.") { members, runFor, seed, history, json };
+command.SetAction((flags, _) => new ChaosRun(new ChaosOptions
+{
+    Members = flags.GetValue(members),
+    RunFor = TimeSpan.FromSeconds(flags.GetValue(runFor)),
+    Seed = flags.GetValue(seed),
+    History = flags.GetValue(history),
+    Json = flags.GetValue(json),
+}).RunAsync());
+var parsed = command.Parse(args);
+if (parsed.Errors.Count == 0)
+    return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
+foreach (var error in parsed.Errors)
+    await Console.Error.WriteLineAsync(error.Message);
+return ChaosRun.CannotRun;

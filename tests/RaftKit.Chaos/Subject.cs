@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using System.Text.Json;
+
+namespace RaftKit.Chaos;
+
+/// <summary>One member's process, as the sample tells of it.</summary>
+internal sealed record MemberProcess(int Id, int Pid, bool TakesPart, bool Leads);
+
+/// <summary>
+/// What the faults strike: the sample PartitionLeaders as its users run it, whose brokers embed the members. It restarts those that die, keeps books of what was
+/// acknowledged outside of the quorum, and records what its history clients do. Nothing is killed by itself here.
+/// </summary>
+internal sealed class Subject : IDisposable
+{
+    private readonly Process _process;
+    private readonly Lock _lock = new();
+    private readonly Dictionary<int, MemberProcess> _members = [];
+    private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Task _listening;
+    private readonly Task<string> _errors;
+
+    public Subject(ChaosOptions options, string history)
+    {
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        string[] flags =
+        [
+            Assembly(), "--json", "--brokers", $"{options.Members}", "--partitions", "8", "--run-for", FormattableString.Invariant($"{options.RunFor.TotalSeconds:0}"),
+            "--kill-every", "0", "--freeze-every", "0", "--history", history,
+        ];
+        foreach (var flag in flags)
+            start.ArgumentList.Add(flag);
+        _process = Process.Start(start)!;
+        _errors = _process.StandardError.ReadToEndAsync();
+        _listening = ListenAsync();
+    }
+
+    /// <summary>Every member takes part: faults may begin. Fails if it ended before.</summary>
+    public Task Ready => _ready.Task;
+
+    /// <summary>The last line, once it has ended; null if there was none.</summary>
+    public JsonElement? Summary { get; private set; }
+
+    public IReadOnlyList<MemberProcess> Members
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _members.Values.OrderBy(m => m.Id)];
+        }
+    }
+
+    public MemberProcess? Find(int id)
+    {
+        lock (_lock)
+            return _members.GetValueOrDefault(id);
+    }
+
+    /// <summary>Waits for its end.</summary>
+    /// <returns>Its exit code, and what it wrote to its errors.</returns>
+    public async Task<(int Code, string Errors)> EndAsync()
+    {
+        await _listening;
+        await _process.WaitForExitAsync();
+        return (_process.ExitCode, await _errors);
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited)
+            _process.Kill(entireProcessTree: true);
+        _process.Dispose();
+    }
+
+    private async Task ListenAsync()
+    {
+        while (await _process.StandardOutput.ReadLineAsync() is { } line)
+            Hear(JsonDocument.Parse(line).RootElement);
+        _ready.TrySetException(new InvalidOperationException("The sample ended before all of its members took part."));
+    }
+
+    private void Hear(JsonElement said)
+    {
+        switch (said.GetProperty("event").GetString())
+        {
+            case "started":
+                Set(said, takesPart: false);
+                break;
+            case "member":
+                Set(said, takesPart: true);
+                break;
+            case "exit":
+                lock (_lock)
+                    _members.Remove(said.GetProperty("id").GetInt32());
+                break;
+            case "ready":
+                _ready.TrySetResult();
+                break;
+            case "summary":
+                Summary = said;
+                break;
+        }
+    }
+
+    private void Set(JsonElement said, bool takesPart)
+    {
+        var (id, pid) = (said.GetProperty("id").GetInt32(), said.GetProperty("pid").GetInt32());
+        lock (_lock)
+            _members[id] = new MemberProcess(id, pid, takesPart, takesPart && said.GetProperty("leader").GetBoolean());
+    }
+
+    // Built beside this command by the project's reference: the same configuration and framework.
+    private static string Assembly()
+    {
+        var output = new DirectoryInfo(AppContext.BaseDirectory);
+        var root = output.Parent!.Parent!.Parent!.Parent!.Parent!.FullName;
+        return Path.Combine(root, "samples", "PartitionLeaders", "bin", output.Parent.Name, output.Name, "PartitionLeaders.dll");
+    }
+}

@@ -1,0 +1,35 @@
+using System.Diagnostics;
+
+namespace RaftKit.Tests;
+
+/// <summary>A run of one of the repository's programs, as its users run it.</summary>
+internal sealed record ProgramRun(int ExitCode, string[] Output, string Errors)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+
+    /// <summary>Runs the program of a project to its end.</summary>
+    /// <param name="project">Its folder, from the repository's root. Built beside this test by a project reference: the same configuration and framework.</param>
+    /// <param name="flags">Its command line.</param>
+    public static async Task<ProgramRun> OfAsync(string project, params string[] flags)
+    {
+        var output = new DirectoryInfo(AppContext.BaseDirectory);
+        var root = output.Parent!.Parent!.Parent!.Parent!.Parent!.FullName;
+        var assembly = Path.Combine(root, project, "bin", output.Parent.Name, output.Name, Path.GetFileName(project) + ".dll");
+        using var process = Process.Start(new ProcessStartInfo("dotnet", [assembly, .. flags]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var limit = new CancellationTokenSource(Patience);
+        try
+        {
+            var written = process.StandardOutput.ReadToEndAsync(limit.Token);
+            var errors = process.StandardError.ReadToEndAsync(limit.Token);
+            await process.WaitForExitAsync(limit.Token);
+            return new(process.ExitCode, (await written).Split('\n', StringSplitOptions.RemoveEmptyEntries), await errors);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill(entireProcessTree: true);
+        }
+    }
+
+    public override string ToString() => $"exit code {ExitCode}; {Errors}; {string.Join('\n', Output.TakeLast(20))}";
+}
