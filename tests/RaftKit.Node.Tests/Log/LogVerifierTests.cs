@@ -209,24 +209,6 @@ public sealed class LogVerifierTests
     }
 
     [Fact]
-    public void Its_memory_does_not_grow_with_the_log()
-    {
-        using var directory = new TemporaryDirectory();
-        var disk = new DiskLogDirectory(directory.Path);
-        using (var log = SegmentedLog.Open(disk, new SegmentedLogOptions { SegmentBytes = 1 << 20, FirstSegmentBytes = 1 << 20 }, out _))
-        {
-            for (var index = 1; index <= 16 * 200; index += 16)
-                log.Write(Batch(1, 1, [.. Enumerable.Range(index, 16).Select(i => Entry(i, 1, new string('x', 5000)))]));
-            log.Sync();
-        }
-
-        var most = 0L;
-        var report = LogVerifier.Verify(new Watched(new ReadOnlyLogDirectory(directory.Path), () => most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true))), default);
-        Assert.Equal(3200, report.Entries);
-        Assert.InRange(most - GC.GetTotalMemory(forceFullCollection: true), 0, 4 << 20);
-    }
-
-    [Fact]
     public void It_agrees_with_a_start_wherever_a_byte_is_wrong()
     {
         Fill(9);
@@ -312,31 +294,5 @@ public sealed class LogVerifierTests
     {
         var report = LogVerifier.Verify(_disk, default);
         return report with { Problems = [.. report.Problems.Where(problem => problem.Kind != LogProblemKind.MissingIdentity)] };
-    }
-
-    /// <summary>Says when a file is opened.</summary>
-    private sealed class Watched(ILogDirectory inner, Action opened) : ILogDirectory
-    {
-        public string Location => inner.Location;
-
-        public IDisposable Lock() => inner.Lock();
-
-        public IReadOnlyList<string> List() => inner.List();
-
-        public bool Exists(string name) => inner.Exists(name);
-
-        public ILogFile Create(string name, long length) => inner.Create(name, length);
-
-        public ILogFile Open(string name)
-        {
-            opened();
-            return inner.Open(name);
-        }
-
-        public void Rename(string from, string to) => inner.Rename(from, to);
-
-        public void Delete(string name) => inner.Delete(name);
-
-        public void Sync() => inner.Sync();
     }
 }
