@@ -16,8 +16,11 @@ internal sealed class PreCandidateRole(RaftCore core) : Role(core)
         // Answers may take longer than it takes to ask again, so grants add up; but only for an election timeout, since they age.
         if (_tallyTicks >= Core.Options.ElectionTicks)
             (_votes, _tallyTicks) = (new VoteTally(), 0);
-        _votes.Grant(Core.Self);
         Core.Clock.AskAgainSoon();
+        // Its own vote is promised as well.
+        if (Core.Promise.Holds)
+            return;
+        _votes.Grant(Core.Self);
         if (_votes.IsWon(Core.Membership))
             Core.BecomeCandidate(transfer: false);
         else

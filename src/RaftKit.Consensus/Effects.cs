@@ -65,4 +65,5 @@ internal sealed record SnapshotSend(MemberId To, Term Term, SnapshotMark Snapsho
 /// <param name="Token">The token given to <see cref="RaftCore.ReadIndex"/>.</param>
 /// <param name="Index">A read is linearizable once this is applied. Zero when refused.</param>
 /// <param name="Refused">Nothing can be told (no leader, the leader changed, or it has not committed in its term): ask again.</param>
-internal readonly record struct ReadGrant(ulong Token, LogIndex Index, bool Refused);
+/// <param name="ByLease">The leader's lease proves it. If this member leads, it must check, after it took its answer, that the lease still holds.</param>
+internal readonly record struct ReadGrant(ulong Token, LogIndex Index, bool Refused, bool ByLease = false);

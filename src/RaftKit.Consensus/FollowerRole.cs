@@ -58,12 +58,12 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         Core.Clock.Restart();
     }
 
-    public override void ReadIndex(ulong token)
+    public override void ReadIndex(ulong token, bool byLease)
     {
         if (Core.Leader.IsNone)
-            base.ReadIndex(token);
+            base.ReadIndex(token, byLease);
         else
-            Core.RemoteReads.Ask(token);
+            Core.RemoteReads.Ask(token, byLease);
     }
 
     public override void PeerUnreachable(MemberId member)
@@ -112,7 +112,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         {
             Core.Effects.Messages.Add(new HeartbeatReply
             {
-                From = Core.Self, To = heartbeat.From, Term = Core.Term, ReadToken = heartbeat.ReadToken,
+                From = Core.Self, To = heartbeat.From, Term = Core.Term, ReadToken = heartbeat.ReadToken, Promised = Core.Promise.Give(heartbeat.Promise),
             });
         }
     }

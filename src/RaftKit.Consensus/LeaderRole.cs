@@ -9,6 +9,7 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
     // Feeding a peer and counting its answers are two files, one role: see Replicator.
     private readonly Replicator _peers = new(core);
     private readonly Handover _handover = new(core);
+    private readonly LeaderLease _lease = new(core);
     private LogIndex _firstOfTerm;
     private int _sinceBeat;
     private bool _beatDue;
@@ -21,6 +22,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
     public LogIndex MatchOf(MemberId member) => _peers.Find(member)?.Match ?? LogIndex.Zero;
 
     public bool HasCommittedInTerm => Core.Commit >= _firstOfTerm;
+
+    public TimeSpan LeaseEnd => HasCommittedInTerm ? _lease.EndsAt(_peers) : TimeSpan.MinValue;
 
     /// <summary>Commits nothing of earlier terms by counting, so the term opens with an entry of its own (Raft 5.4.2, 8).</summary>
     public void Enter()
@@ -95,12 +98,14 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
             : ProposeOutcome.MembershipNotAdjacent;
     }
 
-    public override void ReadIndex(ulong token)
+    public override void ReadIndex(ulong token, bool byLease)
     {
-        if (HasCommittedInTerm)
+        if (byLease && Core.Time < LeaseEnd)
+            Core.Effects.Reads.Add(new ReadGrant(token, Core.Commit, Refused: false, ByLease: true));
+        else if (HasCommittedInTerm)
             Core.Reads.Ask(Core.Self, token, Core.Commit);
         else
-            base.ReadIndex(token);
+            base.ReadIndex(token, byLease);
     }
 
     /// <summary>Its own disk counts like any other member's: once the fsync returned, overlapped with replication.</summary>
@@ -112,7 +117,11 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
     {
         if (to.IsNone)
             to = _peers.BestSuccessor();
-        return to != Core.Self && Core.Membership.IsVoter(to) && _peers.Find(to) is not null && _handover.To(to);
+        if (to == Core.Self || !Core.Membership.IsVoter(to) || _peers.Find(to) is null)
+            return false;
+        // From here on the target may be told, and be elected in spite of all promises.
+        _lease.End();
+        return _handover.To(to);
     }
 
     public void SnapshotTaken(SnapshotMark snapshot) => _peers.RestartTransfers(snapshot);
@@ -125,6 +134,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
         if (_handover.IsDue(_peers, _beatDue))
             Send(new TimeoutNow { From = Core.Self, To = _handover.Target, Term = Core.Term });
         ulong round = _beatDue || Core.Reads.HasFresh ? Core.Reads.Start() : 0;
+        if (round != 0)
+            _lease.RoundBegan(round);
         _peers.Feed(_beatDue, round);
         if (round != 0)
             ConfirmReads();
@@ -156,6 +167,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
                 if (reply.ReadToken <= Core.Reads.Newest && reply.ReadToken > peer.ConfirmedRound)
                 {
                     peer.ConfirmedRound = reply.ReadToken;
+                    if (reply.Promised && _lease.Began(reply.ReadToken).Ticks is var began && began > peer.PromisedSince)
+                        peer.PromisedSince = began;
                     ConfirmReads();
                 }
                 peer.AnsweredRound(reply.ReadToken);
@@ -187,7 +200,10 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
 
     private void Read(ReadIndexRequest request)
     {
-        if (HasCommittedInTerm)
+        // The clock was read after the request arrived: whatever was acknowledged before it was made is committed here, if the lease held then.
+        if (request.ByLease && Core.Time < LeaseEnd)
+            Send(ReplyTo(request.From, request.Token, Core.Commit, refused: false, byLease: true));
+        else if (HasCommittedInTerm)
             Core.Reads.Ask(request.From, request.Token, Core.Commit);
         else
             RefuseRead(request);
@@ -217,11 +233,13 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
             Core.Effects.Reads.Add(new ReadGrant(read.Token, index, refused));
             return;
         }
-        Send(new ReadIndexReply
-        {
-            From = Core.Self, To = read.From, Term = Core.Term, Token = read.Token, Refused = refused, Index = index,
-        });
+        Send(ReplyTo(read.From, read.Token, index, refused, byLease: false));
     }
+
+    private ReadIndexReply ReplyTo(MemberId to, ulong token, LogIndex index, bool refused, bool byLease) => new()
+    {
+        From = Core.Self, To = to, Term = Core.Term, Token = token, Refused = refused, Index = index, ByLease = byLease,
+    };
 
     /// <summary>Its removal is committed: nobody needs it any more (Raft 6). The best successor may start at once.</summary>
     private void Retire()

@@ -70,18 +70,27 @@ internal sealed class Heartbeat : Message
 
     /// <summary>The round that the reply confirms; 0 for none. Unique within the leader's life (etcd 20418).</summary>
     public ulong ReadToken { get; init; }
+
+    /// <summary>For how long the receiver is asked to let nobody else lead; zero: it is not asked.</summary>
+    public TimeSpan Promise { get; init; }
 }
 
 /// <summary>Answers a <see cref="Heartbeat"/>.</summary>
 internal sealed class HeartbeatReply : Message
 {
     public ulong ReadToken { get; init; }
+
+    /// <summary>The sender lets nobody else lead for as long as it was asked to, from now on.</summary>
+    public bool Promised { get; init; }
 }
 
 /// <summary>A follower asks the leader for a read index (thesis 6.4).</summary>
 internal sealed class ReadIndexRequest : Message
 {
     public required ulong Token { get; init; }
+
+    /// <summary>The leader may answer by its lease, without a round of heartbeats.</summary>
+    public bool ByLease { get; init; }
 }
 
 /// <summary>Answers a <see cref="ReadIndexRequest"/>; refused when the sender cannot tell (it does not lead, or has not committed in its term).</summary>
@@ -92,6 +101,9 @@ internal sealed class ReadIndexReply : Message
     public required bool Refused { get; init; }
 
     public LogIndex Index { get; init; }
+
+    /// <summary>The leader's lease proves it, and no round of heartbeats.</summary>
+    public bool ByLease { get; init; }
 }
 
 /// <summary>A piece of a snapshot (Raft 7). The node fills the bytes; the core only decides when, to whom and from which offset.</summary>

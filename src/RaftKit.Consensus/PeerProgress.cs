@@ -40,6 +40,9 @@ internal sealed class PeerProgress(MemberIncarnation who, LogIndex next, RaftCor
     /// <summary>The newest heartbeat round that it answered.</summary>
     public ulong ConfirmedRound { get; set; }
 
+    /// <summary>When the newest round began, on the owner's clock in ticks, upon which it promised to let nobody else lead; 0 if it never did.</summary>
+    public long PromisedSince { get; set; }
+
     /// <summary>The round of the newest regular heartbeat; 0 once it is answered.</summary>
     public ulong AwaitedBeat { get; set; }
 

@@ -13,6 +13,11 @@ internal sealed partial class RaftCore
 
     internal ElectionClock Clock { get; }
 
+    /// <summary>The owner's clock, as of this turn.</summary>
+    internal TimeSpan Time { get; private set; }
+
+    internal VoterPromise Promise { get; }
+
     internal ReadRounds Reads { get; } = new();
 
     internal RemoteReads RemoteReads { get; }
@@ -170,6 +175,12 @@ internal sealed partial class RaftCore
         if (isNewer && !request.Transfer && IsLoyal)
         {
             // Not even its term is taken over: a member that was cut off must not depose a leader that works (thesis 4.2.3).
+            Refuse(request);
+            return;
+        }
+        if (Promise.Holds && !request.Transfer)
+        {
+            // A leader may be answering reads by the lease that this member is part of. One that hands over has ended its own before.
             Refuse(request);
             return;
         }

@@ -20,6 +20,7 @@ internal sealed partial class RaftCore
         Commit = Applied = SnapshotIndex;
         Ledger = new PersistLedger(Term, Vote, LastIndex);
         Clock = new ElectionClock(options, new SeededRandom(options.Seed, Self, options.Boot));
+        Promise = new VoterPromise(this);
         RemoteReads = new RemoteReads(this);
         Snapshots = new SnapshotReceiver(this);
         _role = new FollowerRole(this);
@@ -81,6 +82,22 @@ internal sealed partial class RaftCore
 
     /// <summary>Whether the log holds exactly this entry, or starts right after it.</summary>
     public bool Holds(LogIndex index, Term term) => Log.Holds(index, term);
+
+    /// <summary>
+    /// Until when, on the owner's clock, nobody else can lead or commit anything; <see cref="TimeSpan.MinValue"/> while that is not known. To be held against a reading of that
+    /// clock that was taken <em>after</em> whatever rests on it: then a pause in between shows.
+    /// </summary>
+    public TimeSpan LeaseEnd => _role is LeaderRole leader ? leader.LeaseEnd : TimeSpan.MinValue;
+
+    /// <summary>
+    /// What the owner's clock shows: one that never stops, not even while the machine sleeps, and runs true within <see cref="RaftCoreOptions.ClockDrift"/>. Only leases look at
+    /// it. Read after the inputs that follow were taken, so that nothing happens before it was received.
+    /// </summary>
+    public void TimeIs(TimeSpan now)
+    {
+        Invariant.Holds(now >= Time, $"the clock went back from {Time} to {now}");
+        Time = now;
+    }
 
     /// <summary>One tick of this member's time passed.</summary>
     public void Tick() => _role.Tick();
@@ -165,7 +182,8 @@ internal sealed partial class RaftCore
 
     /// <summary>Asks for a read index; the answer comes in <see cref="Effects.Reads"/>, here or through the leader.</summary>
     /// <param name="token">Unique within this member's life.</param>
-    public void ReadIndex(ulong token) => _role.ReadIndex(token);
+    /// <param name="byLease">The leader's lease is proof enough, where it holds.</param>
+    public void ReadIndex(ulong token, bool byLease = false) => _role.ReadIndex(token, byLease);
 
     /// <summary>There is evidence that the member's process died: clears this member's contact with it, if it led (DESIGN promise 6).</summary>
     public void PeerDied(MemberId member) => _role.PeerDied(member);

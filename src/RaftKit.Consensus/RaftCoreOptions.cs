@@ -34,6 +34,21 @@ internal sealed record RaftCoreOptions
 
     /// <summary>The most bytes asked for in one snapshot chunk.</summary>
     public int SnapshotChunkBytes { get; init; } = 1 << 20;
+
+    /// <summary>
+    /// For how long, by its own clock, a voter that answered the leader's heartbeat lets nobody else lead. As a leader it asks for this much, as a voter it gives at most this
+    /// much. Zero: leases are off.
+    /// </summary>
+    public TimeSpan VoterPromise { get; init; }
+
+    /// <summary>How much any member's clock may run faster or slower than true time, as a fraction of it.</summary>
+    public double ClockDrift { get; init; } = 0.01;
+
+    /// <summary>Until when, on the owner's clock, what earlier starts of this member promised may still hold.</summary>
+    public TimeSpan PromisedUntil { get; init; } = TimeSpan.MinValue;
+
+    /// <summary>How long a lease lasts by the leader's clock: even if that is the slowest there may be, and the voters' the fastest, it ends before their promises.</summary>
+    public TimeSpan LeaseLength => VoterPromise * ((1 - ClockDrift) / (1 + ClockDrift));
 }
 
 /// <summary>What a member knows when it starts, read from its disk.</summary>

@@ -1,25 +1,32 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Read indexes that this member asked of the leader. All reads of one turn share one request. The number on the wire carries the boot
+/// Read indexes that this member asked of the leader. All reads of one turn share one request (one for those that a lease may answer, one for those it may not). The number on the wire carries the boot
 /// number: an answer that a former life of this member asked for must not answer this one's read.
 /// </summary>
 internal sealed class RemoteReads(RaftCore core)
 {
     private readonly List<ulong> _fresh = [];
+    private readonly List<ulong> _freshByLease = [];
     private readonly List<Batch> _asked = [];
     private uint _count;
 
-    public void Ask(ulong token) => _fresh.Add(token);
+    public void Ask(ulong token, bool byLease) => (byLease ? _freshByLease : _fresh).Add(token);
 
     public void EndTurn()
     {
-        if (_fresh.Count == 0)
+        Send(_fresh, byLease: false);
+        Send(_freshByLease, byLease: true);
+    }
+
+    private void Send(List<ulong> fresh, bool byLease)
+    {
+        if (fresh.Count == 0)
             return;
         ulong token = ((ulong)core.Options.Boot << 32) | ++_count;
-        _asked.Add(new Batch(token, [.. _fresh]));
-        _fresh.Clear();
-        core.Effects.Messages.Add(new ReadIndexRequest { From = core.Self, To = core.Leader, Term = core.Term, Token = token });
+        _asked.Add(new Batch(token, [.. fresh]));
+        fresh.Clear();
+        core.Effects.Messages.Add(new ReadIndexRequest { From = core.Self, To = core.Leader, Term = core.Term, Token = token, ByLease = byLease });
     }
 
     public void Answer(ReadIndexReply reply)
@@ -28,7 +35,7 @@ internal sealed class RemoteReads(RaftCore core)
         if (at < 0)
             return;
         foreach (ulong token in _asked[at].Reads)
-            core.Effects.Reads.Add(new ReadGrant(token, reply.Refused ? LogIndex.Zero : reply.Index, reply.Refused));
+            core.Effects.Reads.Add(new ReadGrant(token, reply.Refused ? LogIndex.Zero : reply.Index, reply.Refused, reply.ByLease));
         _asked.RemoveAt(at);
     }
 
@@ -49,8 +56,10 @@ internal sealed class RemoteReads(RaftCore core)
         foreach (var batch in _asked)
             Refuse(batch.Reads);
         Refuse(_fresh);
+        Refuse(_freshByLease);
         _asked.Clear();
         _fresh.Clear();
+        _freshByLease.Clear();
     }
 
     private void Refuse(IReadOnlyList<ulong> tokens)

@@ -102,6 +102,9 @@ internal sealed class Replicator(RaftCore core)
 
     public long QuorumRound() => Quorum.Reached(core.Membership, new Rounds(this, core));
 
+    /// <summary>Since when a quorum lets nobody else lead; 0 if it never promised.</summary>
+    public long QuorumPromised() => Quorum.Reached(core.Membership, new Promises(this, core));
+
     public bool QuorumIsHeard() => Quorum.Reached(core.Membership, new Heard(this, core)) == 1;
 
     /// <summary>The voter that is most caught up among those that were heard; nobody if there is none.</summary>
@@ -183,7 +186,10 @@ internal sealed class Replicator(RaftCore core)
         // Never above what is known to match there: the rest of its log may conflict (Raft 5.3).
         LogIndex commit = LogIndex.Min(core.Commit, peer.Match);
         peer.ToldCommit = LogIndex.Max(peer.ToldCommit, commit);
-        core.Effects.Messages.Add(new Heartbeat { From = core.Self, To = peer.Id, Term = core.Term, Commit = commit, ReadToken = round });
+        core.Effects.Messages.Add(new Heartbeat
+        {
+            From = core.Self, To = peer.Id, Term = core.Term, Commit = commit, ReadToken = round, Promise = round == 0 ? TimeSpan.Zero : core.Options.VoterPromise,
+        });
     }
 
     private bool IsHeard(PeerProgress peer) => peer.SilentTicks < core.Options.ElectionTicks;
@@ -208,6 +214,11 @@ internal sealed class Replicator(RaftCore core)
     private readonly struct Rounds(Replicator peers, RaftCore core) : IMemberValues
     {
         public long Of(MemberId member) => member == core.Self ? long.MaxValue : (long)(peers.Find(member)?.ConfirmedRound ?? 0);
+    }
+
+    private readonly struct Promises(Replicator peers, RaftCore core) : IMemberValues
+    {
+        public long Of(MemberId member) => member == core.Self ? long.MaxValue : peers.Find(member)?.PromisedSince ?? 0;
     }
 
     private readonly struct Heard(Replicator peers, RaftCore core) : IMemberValues

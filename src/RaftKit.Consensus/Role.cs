@@ -29,7 +29,7 @@ internal abstract class Role(RaftCore core)
     {
     }
 
-    public virtual void ReadIndex(ulong token) => core.Effects.Reads.Add(new ReadGrant(token, LogIndex.Zero, Refused: true));
+    public virtual void ReadIndex(ulong token, bool byLease) => core.Effects.Reads.Add(new ReadGrant(token, LogIndex.Zero, Refused: true));
 
     /// <summary>The link to the member broke or came back.</summary>
     public virtual void PeerUnreachable(MemberId member)

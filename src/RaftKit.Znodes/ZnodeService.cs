@@ -30,7 +30,7 @@ internal sealed class ZnodeService
     /// <summary>Sessions of clients that are connected through this member.</summary>
     public GuestSessions Guests { get; }
 
-    public IZnodeView View => Machine.Tree.View;
+    public IZnodeView View => Sessions.View;
 
     public SessionCounters Counters => Keeper.Counters;
 

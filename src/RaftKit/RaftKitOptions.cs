@@ -40,6 +40,21 @@ public sealed class RaftKitOptions
     public TimeSpan ElectionTimeout { get; set; } = TimeSpan.FromMilliseconds(200);
 
     /// <summary>
+    /// For how long a member that answers the leader's heartbeat lets nobody else lead, so that the leader can answer reads with
+    /// <see cref="RaftKit.Node.Reads.ReadConsistency.LinearizableByLease"/> without asking a quorum. Zero by default: off. Otherwise at least 2 heartbeats and at most the election
+    /// timeout; the same on all members (one with less gives no promise to a leader that asks for more). The price: after the leader's death nobody else is elected before the
+    /// promises ran out, and a member that restarts waits as long before it votes.
+    /// </summary>
+    public TimeSpan LeaderLease { get; set; }
+
+    /// <summary>
+    /// How much the clock of any member may run faster or slower than true time, as a fraction of it; what leader leases and bounded staleness allow for. 0.01 by default (1 %),
+    /// at most 0.5. The clock is CLOCK_BOOTTIME, which counts on while a machine is suspended. A hypervisor that stops a guest together with its clock, and does not set that
+    /// clock on when the guest resumes, keeps no such bound: leave <see cref="LeaderLease"/> off there.
+    /// </summary>
+    public double ClockDrift { get; set; } = 0.01;
+
+    /// <summary>
     /// How long the quorum waits for a silent session before it expires it and removes its ephemerals, unless the session asks for another time. 6 seconds by
     /// default; at least 4 election timeouts, so that a failover costs nobody a session.
     /// </summary>

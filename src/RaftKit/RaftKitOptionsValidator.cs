@@ -72,6 +72,15 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
                 $"({Text(options.ElectionTimeout)}): a failover would expire sessions. Give at least {Text(4 * options.ElectionTimeout)}.");
         }
 
+        if (options.LeaderLease != TimeSpan.Zero && (options.LeaderLease < 2 * options.HeartbeatInterval || options.LeaderLease > options.ElectionTimeout))
+        {
+            errors.Add($"{section}:LeaderLease is {Text(options.LeaderLease)}. Give 0 for none, or at least 2 times {section}:HeartbeatInterval, " +
+                $"{Text(2 * options.HeartbeatInterval)}, so that it does not run out between two heartbeats, and at most {section}:ElectionTimeout, {Text(options.ElectionTimeout)}.");
+        }
+
+        if (!(options.ClockDrift >= 0 && options.ClockDrift <= 0.5))
+            errors.Add($"{section}:ClockDrift is {options.ClockDrift.ToString(CultureInfo.InvariantCulture)}. Give a fraction from 0 to 0.5, such as 0.01 for clocks that run true within 1 %.");
+
         if (options.SessionTimeout > TimeSpan.FromHours(1))
             errors.Add($"{section}:SessionTimeout is {Text(options.SessionTimeout)}. Give at most 1 hour.");
         if (options.StopPatience < TimeSpan.Zero || options.StopPatience > TimeSpan.FromMinutes(10))

@@ -45,6 +45,10 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             yield return $"no snapshot was installed in {Results.Count} seeds";
         if (Results.Sum(r => r.GuestConnections) == 0)
             yield return $"no client connected through a member in {Results.Count} seeds";
+        if (Results.Sum(r => r.ReadsByLease) == 0)
+            yield return $"no read rested on a lease in {Results.Count} seeds";
+        if (Results.Sum(r => r.ReadsBehind) == 0 || Results.Sum(r => r.ReadsTooStale) == 0)
+            yield return $"no read of bounded staleness was answered, or none was refused, in {Results.Count} seeds";
         if (Results.Sum(r => r.EventsFoundByJumps) == 0)
             yield return $"no watch heard of a snapshot's jump in {Results.Count} seeds";
         if (Results.Select(r => r.Members).Distinct().Count() < 7)
@@ -69,6 +73,9 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             json.WriteNumber("watch_events_by_jumps", Results.Sum(r => r.EventsFoundByJumps));
             json.WriteNumber("recipe_leaders", Results.Sum(r => r.Elections));
             json.WriteNumber("guest_connections", Results.Sum(r => r.GuestConnections));
+            json.WriteNumber("reads_by_lease", Results.Sum(r => r.ReadsByLease));
+            json.WriteNumber("reads_behind", Results.Sum(r => r.ReadsBehind));
+            json.WriteNumber("reads_too_stale", Results.Sum(r => r.ReadsTooStale));
             json.WriteNumber("snapshots_installed", Results.Sum(r => r.SnapshotsInstalled));
             json.WriteNumber("histories_undecided", Undecided);
             json.WriteStartObject("faults");

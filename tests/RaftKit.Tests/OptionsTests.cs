@@ -27,6 +27,9 @@ public sealed class OptionsTests
     [InlineData("RaftKit:Listen is 'here'. Give an address and a port")]
     [InlineData("RaftKit:HeartbeatInterval is 1 ms. Give at least 5 ms")]
     [InlineData("RaftKit:ElectionTimeout is 50 ms, less than 3 times RaftKit:HeartbeatInterval (30 ms): a lost heartbeat would depose the leader. Give at least 90 ms")]
+    [InlineData("RaftKit:LeaderLease is 10 ms. Give 0 for none, or at least 2 times RaftKit:HeartbeatInterval, 60 ms")]
+    [InlineData("RaftKit:LeaderLease is 300 ms. Give 0 for none, or at least 2 times")]
+    [InlineData("RaftKit:ClockDrift is 0.6. Give a fraction from 0 to 0.5")]
     [InlineData("RaftKit:SessionTimeout is 500 ms, less than 4 times RaftKit:ElectionTimeout (200 ms): a failover would expire sessions. Give at least 800 ms")]
     [InlineData("RaftKit:SessionTimeout is 7200 s. Give at most 1 hour")]
     [InlineData("RaftKit:StopPatience is -1 ms. Give 0 to 10 minutes")]
@@ -156,6 +159,12 @@ public sealed class OptionsTests
                 break;
             case ("RaftKit:Members:02", _):
                 options.Members["02"] = "127.0.0.1:7429";
+                break;
+            case ("RaftKit:LeaderLease", var value):
+                options.LeaderLease = TimeSpan.FromMilliseconds(int.Parse(value!.Split(' ')[0]));
+                break;
+            case ("RaftKit:ClockDrift", _):
+                options.ClockDrift = 0.6;
                 break;
             case ("RaftKit:Members:1", _):
                 options.Members["1"] = "10.0.0.1:7420";

@@ -52,7 +52,9 @@ internal static class IdentityFile
     {
         var body = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(body);
-        writer.WriteArrayHeader(8);
+        // The last field only where it says something, so that nothing changes where leases were never on.
+        var hasPromised = identity.LongestPromise > TimeSpan.Zero;
+        writer.WriteArrayHeader(hasPromised ? 9 : 8);
         writer.Write(FormatVersion);
         writer.Write(identity.Member.Value);
         writer.Write(identity.Incarnation);
@@ -69,6 +71,8 @@ internal static class IdentityFile
             writer.Write(end.Batch);
         }
         writer.Write(identity.RolledBack);
+        if (hasPromised)
+            writer.Write(identity.LongestPromise.Ticks);
         writer.Flush();
 
         var record = new ArrayBufferWriter<byte>();
@@ -114,9 +118,14 @@ internal static class IdentityFile
     /// Counts a start, durably, before anything else in the directory is changed, and notes where the run before it left the log: others tell an
     /// older copy of this disk by its older number, or by what that run had told them.
     /// </summary>
-    public static DirectoryIdentity CountStart(ILogDirectory directory, DirectoryIdentity found, long lastBatch)
+    public static DirectoryIdentity CountStart(ILogDirectory directory, DirectoryIdentity found, long lastBatch, TimeSpan promise = default)
     {
-        var started = found with { Boot = found.Boot + 1, RunEnds = found.RunEnds.With(new RunEnd(found.Boot, lastBatch)) };
+        var started = found with
+        {
+            Boot = found.Boot + 1,
+            RunEnds = found.RunEnds.With(new RunEnd(found.Boot, lastBatch)),
+            LongestPromise = promise > found.LongestPromise ? promise : found.LongestPromise,
+        };
         Write(directory, started);
         return started;
     }
@@ -127,8 +136,8 @@ internal static class IdentityFile
         var version = reader.ReadInt32();
         if (version != FormatVersion)
             throw new UnknownFormatException("identity format", version, FormatVersion);
-        if (fields != 8)
-            throw new MessagePackSerializationException($"an identity of {fields} fields, where this version knows 8");
+        if (fields is not (8 or 9))
+            throw new MessagePackSerializationException($"an identity of {fields} fields, where this version knows 8 or 9");
         var member = new MemberId(reader.ReadInt32());
         var incarnation = reader.ReadInt32();
         var boot = reader.ReadInt64();
@@ -146,7 +155,7 @@ internal static class IdentityFile
         }
         return new DirectoryIdentity(member, incarnation, boot, new Guid(cluster.Span, bigEndian: true), founders)
         {
-            RunEnds = new RunEnds(ends), RolledBack = reader.ReadRequiredString(),
+            RunEnds = new RunEnds(ends), RolledBack = reader.ReadRequiredString(), LongestPromise = fields > 8 ? new TimeSpan(reader.ReadInt64()) : default,
         };
     }
 }

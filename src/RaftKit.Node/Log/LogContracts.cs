@@ -94,6 +94,12 @@ internal sealed record DirectoryIdentity(MemberId Member, int Incarnation, long 
 
     /// <summary>What other members found forgotten here; empty if nothing. From then on nobody starts in this directory.</summary>
     public string RolledBack { get; init; } = "";
+
+    /// <summary>
+    /// The longest promise that any start in this directory may have given a leader (see <see cref="RaftCoreOptions.VoterPromise"/>). It may still hold when the next one
+    /// begins, so that waits for as long before it votes.
+    /// </summary>
+    public TimeSpan LongestPromise { get; init; }
 }
 
 /// <summary>The durable log as the loop uses it.</summary>

@@ -41,6 +41,9 @@ internal sealed class Applier
 
     public Term AppliedTerm { get; private set; }
 
+    /// <summary><see cref="Applied"/> as a zxid.</summary>
+    public long AppliedZxid => Zxid(Applied);
+
     public long AppliedStamp { get; private set; }
 
     /// <summary>The membership as of <see cref="Applied"/>: the one that a snapshot taken now must name.</summary>

@@ -1,4 +1,5 @@
 using RaftKit.Node.Proposals;
+using RaftKit.Node.Reads;
 
 namespace RaftKit.Node.Loop;
 
@@ -28,6 +29,12 @@ public interface IReplicated<out TMachine>
     /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
     Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken cancellationToken = default);
 
+    /// <summary>As <see cref="ProposeAsync(ReadOnlyMemory{byte}, CancellationToken)"/>; reads of the session see the command, through whichever member.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="session">Takes the command's zxid.</param>
+    /// <param name="cancellationToken">Ends the wait, not the command: it may still be applied.</param>
+    Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, ReadSession session, CancellationToken cancellationToken = default);
+
     /// <summary>
     /// A linearizable read (read index; thesis 6.4): the query sees every command that was acknowledged to anybody before this call. It waits for a leader
     /// where there is none.
@@ -46,4 +53,14 @@ public interface IReplicated<out TMachine>
     /// <exception cref="NotAppliedException">The node stopped before it could answer.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
     Task<TResult> ReadLocalAsync<TResult>(Func<TMachine, TResult> query, CancellationToken cancellationToken = default);
+
+    /// <summary>A read that sees what it asks for: everything, as much as a session has seen, or what is not older than a bound. The answer says what it got.</summary>
+    /// <param name="query">Computes the answer from the state; see the type's remarks. It may run twice.</param>
+    /// <param name="consistency">What it must see.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="StaleReadException">The read allows a bounded staleness, and nobody could confirm it.</exception>
+    /// <exception cref="NotAppliedException">The node stopped before it could answer, or too many reads wait already.</exception>
+    /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
+    Task<ReadResult<TResult>> ReadAsync<TResult>(
+        Func<TMachine, TResult> query, ReadConsistency consistency, CancellationToken cancellationToken = default);
 }

@@ -1,6 +1,7 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Members;
+using RaftKit.Node.Reads;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Loop;
@@ -122,7 +123,19 @@ internal interface IReadCallback
     /// <summary>Nobody waits for it any more: it is dropped with the next tick, whether there is a leader or not.</summary>
     bool IsAbandoned => false;
 
+    /// <summary>Takes its answer from the state and keeps it: what it rests on is checked after it. Comes again if that does not hold.</summary>
+    void Read()
+    {
+    }
+
+    /// <summary>What it read stands. Whoever read nothing reads now.</summary>
     void Ready();
+
+    /// <summary>What it read stands, and is worth this.</summary>
+    void Ready(in ReadPoint point) => Ready();
+
+    /// <summary>The state could not be shown to be as new as it was to be.</summary>
+    void TooStale(StaleReadException why) => Failed(why.Message);
 
     void Failed(string reason);
 }
@@ -215,8 +228,8 @@ internal abstract record NodeInput
         public override int Weight => Command.Length;
     }
 
-    /// <summary>A read of the state machines: linearizable, or of their states as they are here.</summary>
-    public sealed record Read(IReadCallback Callback, bool Linearizable = true) : NodeInput
+    /// <summary>A read of the state machines; linearizable if it does not say what it needs.</summary>
+    public sealed record Read(IReadCallback Callback, ReadConsistency? Consistency = null) : NodeInput
     {
         public override InboxShare Share => InboxShare.Call;
     }

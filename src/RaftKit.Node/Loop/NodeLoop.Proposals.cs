@@ -49,7 +49,7 @@ internal sealed partial class NodeLoop
     private void Read(NodeInput.Read read)
     {
         if (_reads.Count < _options.MaxPendingReads)
-            _reads.Add(read.Callback, read.Linearizable);
+            _reads.Add(read.Callback, read.Consistency);
         else
             read.Callback.Failed($"Member {Self} is busy: {_reads.Count} reads wait for the quorum already. Await some of them before making more.");
     }

@@ -28,7 +28,7 @@ internal sealed partial class NodeLoop : ILoopServices
     private readonly Applier _applier;
     private readonly PendingProposals _pending;
     private readonly AdmissionDesk _desk;
-    private readonly ReadBarrier _reads = new();
+    private readonly ReadBarrier _reads;
     private readonly PeerLinks _links = new();
     private readonly Queue<LogWriteJob> _writing = new();
     private readonly Dictionary<string, byte[]> _names = [];
@@ -58,6 +58,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes, options.ProposalMeter);
         _applier = new Applier(machines, _pending);
         _desk = new AdmissionDesk(_applier.Proposers);
+        _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
         _storage = new NodeStorage(ports.Directory, options, _applier);
         _snapshots = new SnapshotKeeper(options, ports, _applier, Counters);
@@ -126,6 +127,8 @@ internal sealed partial class NodeLoop : ILoopServices
         if (IsStopped)
             return;
         Now = now;
+        // After the inputs were taken: what they carry happened before this.
+        Core?.TimeIs(_ports.LeaseClock.Now);
         NeedsTurn = false;
         Counters.TurnsCount++;
         try
@@ -187,7 +190,7 @@ internal sealed partial class NodeLoop : ILoopServices
         {
             Write(core, null, null, [], mark);
         }
-        _reads.AppliedTo(_applier.Applied);
+        AnswerReads();
     }
 
     /// <summary>Ends the loop without ceremony; the disk lanes must have ended before.</summary>
@@ -392,7 +395,7 @@ internal sealed partial class NodeLoop : ILoopServices
             {
                 worked = true;
                 NoteClusterId();
-                _reads.AppliedTo(_applier.Applied);
+                AnswerReads();
             }
             NeedsTurn = !_snapshots.IsRestoring && _applier.Applied < core.Commit;
             worked |= PublishStatus(core);
@@ -418,13 +421,15 @@ internal sealed partial class NodeLoop : ILoopServices
         foreach (var send in effects.SnapshotSends)
             _snapshots.ReadForPeer(send);
         foreach (var grant in effects.Reads)
-            _reads.Granted(grant);
+            _reads.Granted(grant, core.Role == RaftRole.Leader);
         effects.Clear();
         // Half a state must not be seen: while one is being replaced, readers wait.
         if (!_snapshots.IsRestoring)
-            _reads.AppliedTo(_applier.Applied);
+            AnswerReads();
         return worked;
     }
+
+    private void AnswerReads() => _reads.AppliedTo(_applier.Applied, _applier.AppliedZxid, Core!.LeaseEnd);
 
     private void Persist(RaftCore core, Effects effects)
     {
@@ -553,7 +558,9 @@ internal sealed partial class NodeLoop : ILoopServices
         _links.Restore(_storage.RememberedBoots);
         _snapshots.Store = _storage.Snapshots;
         _snapshots.WarmUp();
-        Core = new RaftCore(_options.CoreOptions((uint)Boot), restored, _storage.Log);
+        Core = new RaftCore(
+            _options.CoreOptions((uint)Boot) with { PromisedUntil = _ports.LeaseClock.Now + _storage.PromisedBefore }, restored, _storage.Log);
+        Core.TimeIs(_ports.LeaseClock.Now);
         foreach (var propose in _early)
             _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
         _early.Clear();

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
+using RaftKit.Node.Reads;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Loop;
@@ -24,6 +25,12 @@ internal sealed record NodeLoopOptions
     public int HeartbeatTicks { get; init; } = 6;
 
     public int ElectionTicks { get; init; } = 40;
+
+    /// <summary>For how long a voter that answers the leader's heartbeat lets nobody else lead: what leader leases rest on. Zero: there are none.</summary>
+    public TimeSpan VoterPromise { get; init; }
+
+    /// <summary>How much any member's clock may run faster or slower than true time, as a fraction of it.</summary>
+    public double ClockDrift { get; init; } = 0.01;
 
     /// <summary>The most entry bytes in one append message, and the most bytes in one snapshot chunk.</summary>
     public int MaxAppendBytes { get; init; } = 1 << 20;
@@ -72,6 +79,8 @@ internal sealed record NodeLoopOptions
         Boot = boot,
         HeartbeatTicks = HeartbeatTicks,
         ElectionTicks = ElectionTicks,
+        VoterPromise = VoterPromise,
+        ClockDrift = ClockDrift,
         MaxAppendBytes = MaxAppendBytes,
         SnapshotChunkBytes = SnapshotChunkBytes,
     };
@@ -85,4 +94,8 @@ internal sealed record NodeLoopOptions
 /// <param name="Inbox">Where the loop's own later inputs go in.</param>
 /// <param name="Logger">Hears what happened.</param>
 internal sealed record NodeLoopPorts(
-    ILogDirectory Directory, IDiskLane LogLane, IDiskLane SnapshotLane, ITransport Transport, INodeInbox Inbox, ILogger Logger);
+    ILogDirectory Directory, IDiskLane LogLane, IDiskLane SnapshotLane, ITransport Transport, INodeInbox Inbox, ILogger Logger)
+{
+    /// <summary>What leases are held against.</summary>
+    public ILeaseClock LeaseClock { get; init; } = BootTimeLeaseClock.Instance;
+}

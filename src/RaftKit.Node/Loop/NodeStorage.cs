@@ -18,12 +18,16 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     public IReadOnlyList<PeerBoot> RememberedBoots { get; private set; } = [];
 
+    /// <summary>For how long what earlier starts promised a leader may still hold.</summary>
+    public TimeSpan PromisedBefore { get; private set; }
+
     /// <summary>Takes the directory.</summary>
     /// <returns>Whether it has an owner; otherwise it is empty.</returns>
     public bool Open()
     {
         _lock = directory.Lock();
         Identity = IdentityFile.Open(directory, options.Self);
+        PromisedBefore = Identity?.LongestPromise ?? default;
         return Identity is not null;
     }
 
@@ -31,7 +35,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     /// Reads back what is durable, into the state machines and for the core. Counts the start, durably, before anybody hears of it: an older number
     /// shows a directory that was rolled back.
     /// </summary>
-    public RestoredState Recover() => Recover(lastBatch => Identity = IdentityFile.CountStart(directory, Identity!, lastBatch));
+    public RestoredState Recover() => Recover(lastBatch => Identity = IdentityFile.CountStart(directory, Identity!, lastBatch, options.VoterPromise));
 
     private RestoredState Recover(Action<long>? beforeChanges)
     {
@@ -58,7 +62,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     public RestoredState Form()
     {
         var founders = options.Members.Keys.Order().ToList();
-        Identity = new DirectoryIdentity(options.Self, 1, 1, Guid.Empty, founders);
+        Identity = new DirectoryIdentity(options.Self, 1, 1, Guid.Empty, founders) { LongestPromise = options.VoterPromise };
         var membership = new Membership(founders.Select(m => new MemberIncarnation(m, 1)), [], []);
         var first = new Entry(new Term(1), new LogIndex(1), EntryKind.Membership, 0, MembershipCodec.Encode(membership));
         return Begin(new LogBatch { Term = new Term(1), Vote = MemberId.None, Entries = [first] });
@@ -67,7 +71,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     /// <summary>Makes this a member of an existing cluster, under the incarnation that was committed for it.</summary>
     public RestoredState Join(Guid clusterId, int incarnation)
     {
-        Identity = new DirectoryIdentity(options.Self, incarnation, 1, clusterId, []);
+        Identity = new DirectoryIdentity(options.Self, incarnation, 1, clusterId, []) { LongestPromise = options.VoterPromise };
         return Begin(new LogBatch { Term = Term.Zero, Vote = MemberId.None });
     }
 

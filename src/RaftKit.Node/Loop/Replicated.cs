@@ -1,4 +1,5 @@
 using RaftKit.Node.Proposals;
+using RaftKit.Node.Reads;
 
 namespace RaftKit.Node.Loop;
 
@@ -9,7 +10,30 @@ internal sealed class Replicated<TMachine>(TMachine machine, INodeInbox inbox, T
     // Asked once: a name that changes would be a bug of the machine, found by its first use.
     private readonly string _name = machine.Name;
 
-    public Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken cancellationToken = default)
+    public Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken cancellationToken = default) =>
+        Propose(command, null, cancellationToken);
+
+    public Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, ReadSession session, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(session);
+        return Propose(command, session, cancellationToken);
+    }
+
+    public Task<TResult> ReadAsync<TResult>(Func<TMachine, TResult> query, CancellationToken cancellationToken = default) =>
+        Read(query, ReadConsistency.Linearizable, static result => result.Value, cancellationToken);
+
+    public Task<TResult> ReadLocalAsync<TResult>(Func<TMachine, TResult> query, CancellationToken cancellationToken = default) =>
+        Read(query, ReadConsistency.Local, static result => result.Value, cancellationToken);
+
+    public Task<ReadResult<TResult>> ReadAsync<TResult>(
+        Func<TMachine, TResult> query, ReadConsistency consistency, CancellationToken cancellationToken = default) =>
+        Read(query, consistency, static result => result, cancellationToken);
+
+    private Task<TAnswer> Read<TResult, TAnswer>(
+        Func<TMachine, TResult> query, ReadConsistency consistency, Func<ReadResult<TResult>, TAnswer> told, CancellationToken cancellationToken) =>
+        StateRead<TMachine, TResult, TAnswer>.Post(inbox, machine, query, consistency, told, completion, cancellationToken);
+
+    private Task<ReadOnlyMemory<byte>> Propose(ReadOnlyMemory<byte> command, ReadSession? session, CancellationToken cancellationToken)
     {
         if (command.Length > IReplicated<TMachine>.MaxCommandBytes)
         {
@@ -18,65 +42,25 @@ internal sealed class Replicated<TMachine>(TMachine machine, INodeInbox inbox, T
                 nameof(command));
         }
         cancellationToken.ThrowIfCancellationRequested();
-        var proposal = new Proposal(completion);
+        var proposal = new Proposal(completion, session);
         inbox.Post(new NodeInput.Propose(_name, command.ToArray(), proposal));
         return proposal.Task.WaitAsync(cancellationToken);
     }
 
-    public Task<TResult> ReadAsync<TResult>(Func<TMachine, TResult> query, CancellationToken cancellationToken = default) =>
-        ReadAsync(query, linearizable: true, cancellationToken);
-
-    public Task<TResult> ReadLocalAsync<TResult>(Func<TMachine, TResult> query, CancellationToken cancellationToken = default) =>
-        ReadAsync(query, linearizable: false, cancellationToken);
-
-    private Task<TResult> ReadAsync<TResult>(Func<TMachine, TResult> query, bool linearizable, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(query);
-        cancellationToken.ThrowIfCancellationRequested();
-        var read = new Read<TResult>(machine, query, completion, cancellationToken);
-        inbox.Post(new NodeInput.Read(read, linearizable));
-        return read.Task.WaitAsync(cancellationToken);
-    }
-
-    private sealed class Proposal(TaskCreationOptions completion) : IProposalCallback
+    private sealed class Proposal(TaskCreationOptions completion, ReadSession? session) : IProposalCallback
     {
         private readonly TaskCompletionSource<ReadOnlyMemory<byte>> _done = new(completion);
 
         public Task<ReadOnlyMemory<byte>> Task => _done.Task;
 
-        // Copied: the applier writes the next result to the same memory.
-        public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) => _done.TrySetResult(result.ToArray());
+        public void Applied(in CommandContext context, ReadOnlyMemory<byte> result)
+        {
+            session?.Advance(context.Zxid);
+            // Copied: the applier writes the next result to the same memory.
+            _done.TrySetResult(result.ToArray());
+        }
 
         public void Failed(ProposalFailure failure, string reason) => _done.TrySetException(
             failure == ProposalFailure.NotApplied ? new NotAppliedException(reason) : new OutcomeUnknownException(reason));
-    }
-
-    private sealed class Read<TResult>(TMachine machine, Func<TMachine, TResult> query, TaskCreationOptions completion, CancellationToken cancellationToken) : IReadCallback
-    {
-        private readonly TaskCompletionSource<TResult> _done = new(completion);
-
-        public Task<TResult> Task => _done.Task;
-
-        public bool IsAbandoned => cancellationToken.IsCancellationRequested;
-
-        public void Ready()
-        {
-            if (IsAbandoned)
-                return;
-            TResult answer;
-            try
-            {
-                answer = query(machine);
-            }
-            catch (Exception e)
-            {
-                // Whoever wrote the query is told; the node has nothing to do with it.
-                _done.TrySetException(e);
-                return;
-            }
-            _done.TrySetResult(answer);
-        }
-
-        public void Failed(string reason) => _done.TrySetException(new NotAppliedException(reason));
     }
 }

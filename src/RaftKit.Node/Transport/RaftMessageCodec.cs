@@ -43,23 +43,27 @@ internal static class RaftMessageCodec
                 writer.Write(m.HintTerm);
                 break;
             case Heartbeat m:
-                WriteHead(ref writer, FrameKind.Heartbeat, 2, m, durableBatch);
+                WriteHead(ref writer, FrameKind.Heartbeat, 3, m, durableBatch);
                 writer.Write(m.Commit);
                 writer.Write(m.ReadToken);
+                writer.Write(m.Promise.Ticks);
                 break;
             case HeartbeatReply m:
-                WriteHead(ref writer, FrameKind.HeartbeatReply, 1, m, durableBatch);
+                WriteHead(ref writer, FrameKind.HeartbeatReply, 2, m, durableBatch);
                 writer.Write(m.ReadToken);
+                writer.Write(m.Promised);
                 break;
             case ReadIndexRequest m:
-                WriteHead(ref writer, FrameKind.ReadIndexRequest, 1, m, durableBatch);
+                WriteHead(ref writer, FrameKind.ReadIndexRequest, 2, m, durableBatch);
                 writer.Write(m.Token);
+                writer.Write(m.ByLease);
                 break;
             case ReadIndexReply m:
-                WriteHead(ref writer, FrameKind.ReadIndexReply, 3, m, durableBatch);
+                WriteHead(ref writer, FrameKind.ReadIndexReply, 4, m, durableBatch);
                 writer.Write(m.Token);
                 writer.Write(m.Refused);
                 writer.Write(m.Index);
+                writer.Write(m.ByLease);
                 break;
             case SnapshotChunk m:
                 WriteHead(ref writer, FrameKind.SnapshotChunk, 4, m, durableBatch);
@@ -110,12 +114,20 @@ internal static class RaftMessageCodec
             FrameKind.Heartbeat => new Heartbeat
             {
                 From = from, To = to, Term = term, Commit = reader.ReadIndex(), ReadToken = reader.ReadUInt64(),
+                Promise = new TimeSpan(reader.ReadNotNegative("promise")),
             },
-            FrameKind.HeartbeatReply => new HeartbeatReply { From = from, To = to, Term = term, ReadToken = reader.ReadUInt64() },
-            FrameKind.ReadIndexRequest => new ReadIndexRequest { From = from, To = to, Term = term, Token = reader.ReadUInt64() },
+            FrameKind.HeartbeatReply => new HeartbeatReply
+            {
+                From = from, To = to, Term = term, ReadToken = reader.ReadUInt64(), Promised = reader.ReadBoolean(),
+            },
+            FrameKind.ReadIndexRequest => new ReadIndexRequest
+            {
+                From = from, To = to, Term = term, Token = reader.ReadUInt64(), ByLease = reader.ReadBoolean(),
+            },
             FrameKind.ReadIndexReply => new ReadIndexReply
             {
                 From = from, To = to, Term = term, Token = reader.ReadUInt64(), Refused = reader.ReadBoolean(), Index = reader.ReadIndex(),
+                ByLease = reader.ReadBoolean(),
             },
             FrameKind.SnapshotChunk => ReadChunk(ref reader, from, to, term, body),
             FrameKind.SnapshotReply => new SnapshotReply
@@ -129,10 +141,9 @@ internal static class RaftMessageCodec
 
     private static int FieldsOf(FrameKind kind) => kind switch
     {
-        FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.AppendReply or FrameKind.SnapshotChunk => 4,
-        FrameKind.ReadIndexReply or FrameKind.SnapshotReply => 3,
-        FrameKind.VoteReply or FrameKind.Heartbeat => 2,
-        FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest => 1,
+        FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.AppendReply or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply => 4,
+        FrameKind.SnapshotReply or FrameKind.Heartbeat => 3,
+        FrameKind.VoteReply or FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest => 2,
         _ => 0,
     };
 

@@ -211,6 +211,16 @@ internal sealed class SafetyChecker
         RequireMajority(core.Membership, voter => _votes.GetValueOrDefault((voter, core.Term)) == member.Id, 1,
             $"member {member.Id} leads term {core.Term} without the votes of a majority");
 
+        // A process that is stopped may go on any time, and believe its lease.
+        foreach (var other in _world.Members)
+        {
+            if (other != member && other.Loop?.Core is { } rival)
+            {
+                Require(rival.LeaseEnd <= other.Clock, 16,
+                    $"member {member.Id} leads term {core.Term}, while member {other.Id} counts on its lease of term {rival.Term} until {rival.LeaseEnd} by its clock, which shows {other.Clock}");
+            }
+        }
+
         // The last committed entry of every older term is in its log; log matching gives those before it.
         foreach (var (term, index) in _committedIn)
         {

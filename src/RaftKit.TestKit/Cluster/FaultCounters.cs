@@ -20,6 +20,7 @@ internal sealed class FaultCounters
     public long BitFlip;
     public long Misdirected;
     public long LostWrite;
+    public long Transfer;
 
     /// <summary>Changes of the membership that came to their end, by what was asked for.</summary>
     private readonly SortedDictionary<string, long> _changes = new(StringComparer.Ordinal)
@@ -36,6 +37,7 @@ internal sealed class FaultCounters
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
+        ("transfer", Transfer),
     ];
 
     public void Add(FaultCounters other)
@@ -59,5 +61,6 @@ internal sealed class FaultCounters
         LostWrite += other.LostWrite;
         foreach (var (kind, count) in other._changes)
             _changes[kind] += count;
+        Transfer += other.Transfer;
     }
 }

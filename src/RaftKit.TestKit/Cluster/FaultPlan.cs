@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Loop;
 
 namespace RaftKit.TestKit;
 
@@ -37,6 +38,10 @@ internal sealed class FaultPlan
             member.TickSkew = _random.Chance(0.4) ? _random.Between(0.5, 2.0) : 1;
             member.StallChance = _random.Chance(0.3) ? 0.02 * _random.NextDouble() : 0;
         }
+        // The clocks keep to the declared drift, some of them barely.
+        var clocks = world.Random.Split("clocks");
+        foreach (var member in world.Members)
+            member.ClockRate = 1 + (world.Options.ClockDrift * clocks.Pick([-1.0, 1.0, (2 * clocks.NextDouble()) - 1]));
     }
 
     /// <summary>Nothing else goes wrong: somebody starts whose disk only others can tell to be an old copy, and they must get to it.</summary>
@@ -45,7 +50,12 @@ internal sealed class FaultPlan
     /// <summary>All faults have ended.</summary>
     public bool IsHealed => _healed;
 
-    public void Begin() => Next();
+    public void Begin()
+    {
+        Next();
+        if (_world.Options.VoterPromise > TimeSpan.Zero)
+            TransferLater(_world.Random.Split("transfers"));
+    }
 
     /// <summary>All faults end: the weather is calm, nobody is cut off or stopped, everybody is up.</summary>
     public void Heal()
@@ -280,7 +290,33 @@ internal sealed class FaultPlan
         if (AnyUp() is not { Run: { } run } member || run.Process.IsPaused)
             return;
         member.IsStopping = true;
-        run.Post(new RaftKit.Node.Loop.NodeInput.Stop(_ => { }));
+        run.Post(new NodeInput.Stop(_ => { }));
+    }
+
+    /// <summary>Whoever leads is asked, from time to time, to hand over.</summary>
+    private void TransferLater(SimulatedRandom random) =>
+        _world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(3)), () =>
+        {
+            if (_healed)
+                return;
+            foreach (var member in _world.Members)
+            {
+                if (!IsHeld && member.Run is { } run && run.Loop.Core is { Role: RaftRole.Leader })
+                {
+                    _world.Faults.Transfer++;
+                    run.Post(new NodeInput.Call(new Transfer(run.Loop)));
+                }
+            }
+            TransferLater(random);
+        });
+
+    private sealed class Transfer(NodeLoop loop) : ILoopCall
+    {
+        public void Run() => loop.Core?.TransferLeadership(MemberId.None);
+
+        public void Stopped()
+        {
+        }
     }
 
     private void Count(bool power)

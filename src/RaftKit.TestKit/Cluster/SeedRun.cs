@@ -45,6 +45,8 @@ internal sealed class SeedRun
             KeepEntries = random.Between(0, 60),
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
             Inbox = Inbox(new SimulatedRandom(seed).Split("inbox")),
+            VoterPromise = VoterPromise(new SimulatedRandom(seed).Split("leases")),
+            ClockDrift = 0.05,
         })
         {
             Application = NewApplication,
@@ -109,6 +111,9 @@ internal sealed class SeedRun
             EventsFoundByJumps = _workload.EventsFoundByJumps,
             Elections = _workload.Elections,
             GuestConnections = _workload.GuestConnections,
+            ReadsByLease = _workload.ReadsByLease,
+            ReadsBehind = _workload.ReadsBehind,
+            ReadsTooStale = _workload.ReadsTooStale,
             SnapshotsInstalled = SnapshotsInstalled,
             Faults = _world.Faults,
         };
@@ -203,6 +208,10 @@ internal sealed class SeedRun
     // Where members come and go, those who are up in the end: strangers were switched off.
     private IEnumerable<SimulatedMember> Expected => _churn is null ? _world.Members : _world.Members.Where(m => m.IsUp);
 
+    // Leases hold elections up: half of the seeds are without them.
+    private static TimeSpan VoterPromise(SimulatedRandom random) =>
+        random.Chance(0.5) ? TimeSpan.Zero : random.Between(TimeSpan.FromMilliseconds(60), TimeSpan.FromMilliseconds(200));
+
     // One seed in four has so little room that busy members refuse calls and drop what peers send.
     private static InboxLimits Inbox(SimulatedRandom random) => random.Chance(0.75)
         ? InboxLimits.Default
@@ -274,6 +283,15 @@ internal sealed record SeedResult
 
     /// <summary>How often clients on machines of their own connected through a member.</summary>
     public long GuestConnections { get; init; }
+
+    /// <summary>Linearizable reads that rested on a leader's lease.</summary>
+    public long ReadsByLease { get; init; }
+
+    /// <summary>Reads that were allowed to be behind by a bound...</summary>
+    public long ReadsBehind { get; init; }
+
+    /// <summary>...and those that were refused, because nobody could say that it was kept.</summary>
+    public long ReadsTooStale { get; init; }
 
     public required long SnapshotsInstalled { get; init; }
 

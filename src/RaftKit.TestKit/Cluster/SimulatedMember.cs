@@ -3,6 +3,7 @@ using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Reads;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.TestKit;
@@ -34,6 +35,12 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
 
     /// <summary>How much faster (below 1) or slower this member's ticks come.</summary>
     public double TickSkew { get; set; } = 1;
+
+    /// <summary>How fast its machine's clock runs: what leases and bounds of staleness are held against.</summary>
+    public double ClockRate { get; set; } = 1;
+
+    /// <summary>What that clock shows. It counts on while its process is stopped, or its machine sleeps.</summary>
+    public TimeSpan Clock => TimeSpan.FromHours(1) + (world.Scheduler.Now * ClockRate);
 
     public double StallChance { get; set; }
 
@@ -123,7 +130,7 @@ internal enum DiskDamage
 }
 
 /// <summary>One run of a member's process.</summary>
-internal sealed class SimulatedRun : INodeInbox
+internal sealed class SimulatedRun : INodeInbox, ILeaseClock
 {
     private readonly SimulatedWorld _world;
     private readonly SimulatedMember _member;
@@ -148,7 +155,7 @@ internal sealed class SimulatedRun : INodeInbox
         Application = application;
         Loop = new NodeLoop(
             world.NodeOptions(member.Id, random.NextUInt64()) with { HostProcess = new HostProcess("simulated machine", 1, Process.Number, Process.Number) },
-            new NodeLoopPorts(member.Disk, LogLane, SnapshotLane, Transport, this, NullLogger.Instance),
+            new NodeLoopPorts(member.Disk, LogLane, SnapshotLane, Transport, this, NullLogger.Instance) { LeaseClock = this },
             application.Machines,
             application.Participants);
     }
@@ -169,6 +176,8 @@ internal sealed class SimulatedRun : INodeInbox
     public bool HasStarted { get; private set; }
 
     private LoopTime Now => new(_world.Scheduler.Now, Process.Time.GetUtcNow().ToUnixTimeMilliseconds());
+
+    TimeSpan ILeaseClock.Now => _member.Clock;
 
     private TimeSpan TickInterval => _world.Options.TickInterval * _member.TickSkew;
 

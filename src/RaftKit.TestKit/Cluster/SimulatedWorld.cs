@@ -91,6 +91,8 @@ internal sealed class SimulatedWorld
         TickInterval = Options.TickInterval,
         HeartbeatTicks = Options.HeartbeatTicks,
         ElectionTicks = Options.ElectionTicks,
+        VoterPromise = Options.VoterPromise,
+        ClockDrift = Options.ClockDrift,
         SnapshotEveryEntries = Options.SnapshotEveryEntries,
         KeepEntries = Options.KeepEntries,
         Log = Options.Log,
@@ -144,6 +146,11 @@ internal sealed record SimulatedWorldOptions
     public int HeartbeatTicks { get; init; } = 6;
 
     public int ElectionTicks { get; init; } = 40;
+
+    public TimeSpan VoterPromise { get; init; }
+
+    /// <summary>What the members are told; their machines' clocks keep to it.</summary>
+    public double ClockDrift { get; init; } = 0.01;
 
     public long SnapshotEveryEntries { get; init; } = 200_000;
 

@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Proposals;
+using RaftKit.Node.Reads;
 using RaftKit.Recipes;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
@@ -22,6 +23,8 @@ internal sealed class Workload
     private readonly int _clientsPerProcess;
     private readonly bool _contend;
     private readonly bool _sync;
+    private readonly bool _read;
+    private readonly List<(TimeSpan At, long Zxid)> _acknowledged = [];
     private long _highestToken;
     private int _clients;
 
@@ -35,6 +38,7 @@ internal sealed class Workload
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
         _sync = _random.Split("syncs").Chance(0.5);
+        _read = _random.Split("reads").Chance(0.6);
     }
 
     public TreeOracle Oracle { get; }
@@ -59,7 +63,29 @@ internal sealed class Workload
     /// <summary>The highest zxid that any client was told of.</summary>
     public long HighestAcknowledged { get; private set; }
 
-    public void Acknowledge(long zxid) => HighestAcknowledged = Math.Max(HighestAcknowledged, zxid);
+    /// <summary>Users who read through any member, and must never go back.</summary>
+    public IReadOnlyList<ReadSession> ReadSessions { get; } = [new(), new()];
+
+    public long ReadsByLease { get; set; }
+
+    public long ReadsBehind { get; set; }
+
+    public long ReadsTooStale { get; set; }
+
+    public void Acknowledge(long zxid)
+    {
+        if (zxid <= HighestAcknowledged)
+            return;
+        HighestAcknowledged = zxid;
+        _acknowledged.Add((_world.Scheduler.Now, zxid));
+    }
+
+    /// <summary>The highest zxid that any client had been told of by then.</summary>
+    public long AcknowledgedBy(TimeSpan time)
+    {
+        var after = _acknowledged.FindIndex(a => a.At > time);
+        return after < 0 ? HighestAcknowledged : after == 0 ? 0 : _acknowledged[after - 1].Zxid;
+    }
 
     public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
 
@@ -114,6 +140,11 @@ internal sealed class Workload
         }
         if (_contend)
             Run(process, () => Contend(process, sessions, random.Split("contender")));
+        if (_read)
+        {
+            var reader = new ReadClient(this, ++_clients, process, _world.Scheduler, sessions.View, random.Split("reads"));
+            Run(process, reader.Run);
+        }
         if (_sync)
             Run(process, () => Sync(process, sessions, random.Split("syncs")));
     }

@@ -1,3 +1,5 @@
+using RaftKit.Node.Reads;
+
 namespace RaftKit.Znodes;
 
 /// <summary>
@@ -9,7 +11,8 @@ namespace RaftKit.Znodes;
 /// <see cref="RaftKit.Node.Proposals.OutcomeUnknownException"/> when that cannot be told, <see cref="SessionExpiredException"/> when the session ended.
 /// Cancelling stops the wait, not the write.</para>
 /// <para>Reads are local to this member and sequentially consistent: they never go back in time, wait for the session's own earlier calls, and
-/// complete after every earlier event was queued. Call <see cref="SyncAsync"/> first for a linearizable read.</para>
+/// complete after every earlier event was queued. Call <see cref="SyncAsync"/> first for a linearizable read. <see cref="IZnodeView.ReadAsync"/> has every other kind, outside of the
+/// session's order.</para>
 /// </summary>
 public interface IZnodeSession : IAsyncDisposable
 {
@@ -113,7 +116,8 @@ public sealed class WatchCompactedException : Exception
 
 /// <summary>
 /// Reads of this member's copy of the tree: immediate, from any thread, without waiting for anybody, also while there is no leader. Each read sees
-/// whole entries only (never half a multi) and carries the zxid that it saw; it is not ordered with a session's events.
+/// whole entries only (never half a multi) and carries the zxid that it saw; it is not ordered with a session's events. <see cref="ReadAsync"/> waits until the copy is as new as it
+/// is asked to be.
 /// </summary>
 public interface IZnodeView
 {
@@ -131,6 +135,20 @@ public interface IZnodeView
 
     /// <summary>A digest of the whole tree; equal on all members at the same zxid.</summary>
     (ulong Digest, long Zxid) Digest { get; }
+
+    /// <summary>
+    /// Reads that see what they ask for: everything that was acknowledged, as much as a session has seen (through whichever member), or what is not older than a bound. All that one
+    /// query reads is of one moment: it runs on the node's loop, between two changes. Keep it short, and read nothing but the view that it is given.
+    /// </summary>
+    /// <param name="query">Reads what is wanted of this member's copy. It may run twice.</param>
+    /// <param name="consistency">What it must see.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>What the query returned, and what it is worth.</returns>
+    /// <exception cref="StaleReadException">The read allows a bounded staleness, and nobody could confirm it.</exception>
+    /// <exception cref="RaftKit.Node.Proposals.NotAppliedException">The node stopped before it could answer, or too many reads wait already.</exception>
+    /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
+    Task<ReadResult<TResult>> ReadAsync<TResult>(
+        Func<IZnodeView, TResult> query, ReadConsistency consistency, CancellationToken cancellationToken = default);
 }
 
 /// <summary>Opens sessions that live in this process.</summary>

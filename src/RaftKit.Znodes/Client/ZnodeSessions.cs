@@ -7,7 +7,7 @@ namespace RaftKit.Znodes;
 /// <summary>Opens sessions that live in this process and die with it.</summary>
 internal sealed class ZnodeSessions(SessionKeeper keeper, Func<INodeInbox> inbox) : IZnodeSessions
 {
-    public IZnodeView View => keeper.Machine.Tree.View;
+    public IZnodeView View { get; } = new ZnodeView(keeper.Machine.Tree.View, inbox, keeper.Scheduler);
 
     public IZnodeSession Open(TimeSpan? timeout = null)
     {

@@ -1,7 +1,7 @@
 namespace RaftKit.Znodes.Tree;
 
 /// <summary>Reads of the tree from any thread (see <see cref="ReadGate"/> for why they are whole).</summary>
-internal sealed class TreeView(ZnodeTree tree, ReadGate gate) : IZnodeView
+internal sealed class TreeView(ZnodeTree tree, ReadGate gate)
 {
     // Chains are a few nodes long; only a look-up that the loop leads from chain to chain takes so many steps.
     private const int MaxSteps = 1000;

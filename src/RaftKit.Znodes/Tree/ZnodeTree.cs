@@ -17,7 +17,7 @@ internal sealed class ZnodeTree
     public ZnodeTree() => View = new TreeView(this, _gate);
 
     /// <summary>Reads for any thread: whole entries only.</summary>
-    public IZnodeView View { get; }
+    public TreeView View { get; }
 
     /// <summary>The zxid of the last entry.</summary>
     public long Zxid => _zxid;

@@ -144,6 +144,8 @@ internal sealed class ClusterMember : IClusterMember
         TickInterval = Tick,
         HeartbeatTicks = Ticks(_options.HeartbeatInterval),
         ElectionTicks = Ticks(_options.ElectionTimeout),
+        VoterPromise = _options.LeaderLease,
+        ClockDrift = _options.ClockDrift,
         ForceBootstrap = _options.ForceBootstrap,
         SnapshotEveryEntries = _options.SnapshotEveryEntries,
         SnapshotEveryBytes = _options.SnapshotEveryBytes,

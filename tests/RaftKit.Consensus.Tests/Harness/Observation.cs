@@ -37,7 +37,8 @@ internal static class Observation
             "members" => (From(2), Describe(Core(1).Membership)),
             "disk" => (From(2), Describe(Member(1).Disk)),
             "writes" => (words[2], $"{Member(1).Disk.Writes.Count}"),
-            "read" => (words[3], ReadOf(Member(1), ulong.Parse(words[2]))),
+            "lease" => (words[2], LeaseOf(Member(1))),
+            "read" => (From(3), ReadOf(Member(1), ulong.Parse(words[2]))),
             "sent" => (words[4], $"{cluster.Network.Count(m => Is(m, words))}"),
             "held" => (words[4], $"{Member(2).Disk.Writes.SelectMany(w => w.Held).Count(m => Is(m, words))}"),
             "message" => (From(4), cluster.Network.Find(m => Is(m, words)) is { } first ? MessageWords.Describe(first) : "none"),
@@ -67,9 +68,16 @@ internal static class Observation
 
     private static string ReadOf(TestMember member, ulong token)
     {
-        var answers = member.Reads.Where(r => r.Token == token).Select(r => r.Refused ? "refused" : $"{r.Index}").ToList();
+        var answers = member.Reads.Where(r => r.Token == token).Select(r => r.Refused ? "refused" : r.ByLease ? $"{r.Index} by-lease" : $"{r.Index}").ToList();
         // Twice is once too often, and shows.
         return answers.Count == 0 ? "waiting" : string.Join(' ', answers);
+    }
+
+    // In whole milliseconds that are left by the member's own clock.
+    private static string LeaseOf(TestMember member)
+    {
+        var left = member.Core.LeaseEnd == TimeSpan.MinValue ? TimeSpan.Zero : member.Core.LeaseEnd - member.Clock;
+        return left <= TimeSpan.Zero ? "none" : $"{(int)left.TotalMilliseconds}";
     }
 
     private static IEnumerable<Entry> Entries(RaftCore core)

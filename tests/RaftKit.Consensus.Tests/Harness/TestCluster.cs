@@ -177,6 +177,9 @@ internal sealed class TestCluster
             return;
         }
         _leaders.Add(core.Term, member.Id);
+        // A lease never overlaps a rival's term (thesis 6.4.1).
+        foreach (var other in _members.Values.Where(m => m != member && m.IsUp))
+            Assert.True(other.Core.LeaseEnd <= other.Clock, $"member {member.Id} leads term {core.Term}, while {other.Id} holds a lease until {other.Core.LeaseEnd}");
         // Leader completeness: it holds everything committed (Raft 5.4). A snapshot stands for what it covers.
         foreach (var entry in _committed.Skip((int)core.Log.Base.Value))
             Assert.True(core.Log.TermAt(entry.Index) == entry.Term, $"member {member.Id} leads term {core.Term} without committed entry {entry.Index}, term {entry.Term}");

@@ -54,6 +54,9 @@ internal sealed class TestMember
 
     public int Turns { get; private set; }
 
+    /// <summary>What the machine's clock shows; it runs on while the member is down.</summary>
+    public TimeSpan Clock { get; set; } = TimeSpan.FromHours(1);
+
     public void Start()
     {
         IsUp = true;
@@ -63,6 +66,8 @@ internal sealed class TestMember
         Reads.Clear();
         (_incoming, _received, _toInstall) = (null, [], null);
         var options = _configure(new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Boot = _boot });
+        if (_boot > 1)
+            options = options with { PromisedUntil = Clock + options.VoterPromise };
         Core = new RaftCore(options, Disk.Restore(_initial), Disk);
         _cluster.Restarted(this);
     }
@@ -104,6 +109,7 @@ internal sealed class TestMember
         if (!IsUp)
             return;
         Turns++;
+        Core.TimeIs(Clock);
         inputs(Core);
         CarryOut();
         if (!DiskHeld)

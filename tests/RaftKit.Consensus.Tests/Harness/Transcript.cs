@@ -92,6 +92,7 @@ internal sealed class Transcript
             case "unreachable": Member(rest[0]).Turn(c => c.PeerUnreachable(new MemberId(Id(rest[1])))); break;
             case "transfer": Transfer(rest); break;
             case "read": Read(rest); break;
+            case "wait": Wait(rest); break;
             case "snapshot": Member(rest[0]).TakeSnapshot(rest.Length > 2 ? long.Parse(rest[2]) : 0); break;
             case "expect": var (said, actual) = Observation.Of(Cluster, rest); Expect(said, actual); break;
             default: throw new FormatException($"there is no directive '{words[0]}'");
@@ -110,6 +111,8 @@ internal sealed class Transcript
             "uncommitted-bytes" => o => before(o) with { MaxUncommittedBytes = value },
             "election-ticks" => o => before(o) with { ElectionTicks = value },
             "heartbeat-ticks" => o => before(o) with { HeartbeatTicks = value },
+            "promise-ms" => o => before(o) with { VoterPromise = TimeSpan.FromMilliseconds(value) },
+            "drift-percent" => o => before(o) with { ClockDrift = value / 100.0 },
             _ => throw new FormatException($"there is no option '{name}'"),
         };
     }
@@ -192,9 +195,16 @@ internal sealed class Transcript
 
     private void Read(string[] words) => Member(words[0]).Turn(core =>
     {
-        foreach (string token in words[1..])
-            core.ReadIndex(ulong.Parse(token));
+        foreach (string token in words[1..].Where(w => w != "by-lease"))
+            core.ReadIndex(ulong.Parse(token), byLease: words[^1] == "by-lease");
     });
+
+    // A clock runs whether its member is up, stopped or cut off; the clocks of several members may run apart.
+    private void Wait(string[] words)
+    {
+        foreach (var member in Cluster.Members.Where(m => words.Length == 1 || words[1..].Contains($"{m.Id}")))
+            member.Clock += TimeSpan.FromMilliseconds(int.Parse(words[0]));
+    }
 
     private void Reconfigure(string[] words)
     {

@@ -66,6 +66,18 @@ public sealed class IdentityFileTests
     }
 
     [Fact]
+    public void The_longest_promise_of_any_start_is_remembered_by_all_later_ones()
+    {
+        IdentityFile.Write(_disk, Identity(0));
+        foreach (var (promise, longest) in new[] { (0, 0), (100, 100), (0, 100), (50, 100), (200, 200) })
+        {
+            IdentityFile.CountStart(_disk, IdentityFile.Open(_disk, new MemberId(1))!, 7, TimeSpan.FromMilliseconds(promise));
+            _disk.CutPower();
+            Assert.Equal(TimeSpan.FromMilliseconds(longest), IdentityFile.Read(_disk)!.LongestPromise);
+        }
+    }
+
+    [Fact]
     public void Another_members_directory_is_refused_naming_both()
     {
         IdentityFile.Write(_disk, new DirectoryIdentity(new MemberId(1), 1, 3, Cluster, []));

@@ -45,8 +45,12 @@ internal static class Samples
         yield return Append(41, 0, 1, 300, 70_000);
         yield return new AppendReply { From = two, To = one, Term = new Term(128), Accepted = false, Index = index, HintIndex = new LogIndex(255), HintTerm = new Term(2) };
         yield return Heartbeat(ulong.MaxValue);
+        yield return new Heartbeat { From = one, To = two, Term = term, Commit = index, ReadToken = 1, Promise = TimeSpan.MaxValue };
         yield return new HeartbeatReply { From = two, To = one, Term = new Term(1), ReadToken = 1UL << 63 };
+        yield return new HeartbeatReply { From = two, To = one, Term = new Term(1), ReadToken = 1, Promised = true };
         yield return new ReadIndexRequest { From = two, To = one, Term = new Term(1), Token = 65536 };
+        yield return new ReadIndexRequest { From = two, To = one, Term = new Term(1), Token = 65536, ByLease = true };
+        yield return new ReadIndexReply { From = one, To = two, Term = new Term(1), Token = 65535, Refused = false, Index = index, ByLease = true };
         yield return new ReadIndexReply { From = one, To = two, Term = new Term(1), Token = 65535, Refused = true, Index = default };
         yield return Chunk(1000);
         yield return Chunk(0);
