@@ -135,7 +135,25 @@ public sealed class SimulatedCluster
             throw new InvalidOperationException($"Member {member} is up. Kill it first.");
         _world.Faults.Wipe++;
         wiped.Disk.Wipe();
+        wiped.Damage = DiskDamage.None;
         _checker.Wiped(wiped);
+    }
+
+    /// <summary>
+    /// Makes one member the whole quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does with a real directory, while everybody is down. All others must be wiped before they can join again.
+    /// </summary>
+    /// <param name="member">The survivor.</param>
+    /// <returns>The zxid of the epoch break.</returns>
+    /// <exception cref="InvalidOperationException">Somebody is up.</exception>
+    public long ForceNewQuorum(MemberId member)
+    {
+        if (_world.Members.FirstOrDefault(m => m.IsUp) is { } running)
+            throw new InvalidOperationException($"Member {running.Id} is up. Kill it first.");
+        using var directory = LostQuorum.Open(_world[member].Disk, _world.Options.Log);
+        _checker.QuorumForced(directory.LastIndex);
+        foreach (var other in _world.Members.Where(m => m.Id != member && m.WasStarted))
+            other.Damage = DiskDamage.OldCopy;
+        return directory.Force();
     }
 
     /// <summary>Stops a member's process (SIGSTOP) until <see cref="Resume"/>.</summary>

@@ -52,8 +52,8 @@ internal sealed class Applier
     /// <summary>Minted by the first command that was committed; empty before.</summary>
     public Guid ClusterId { get; private set; }
 
-    /// <summary>Grows only when an operator forces a new quorum; the upper 16 bits of every zxid.</summary>
-    public int RecoveryEpoch => 0;
+    /// <summary>Changes only when an operator forces a new quorum; its epoch is the upper 16 bits of every zxid.</summary>
+    public RecoveryEpoch Recovery { get; private set; } = RecoveryEpoch.First;
 
     /// <summary>Entries and bytes applied since the last snapshot began.</summary>
     public long EntriesSinceSnapshot { get; set; }
@@ -103,6 +103,8 @@ internal sealed class Applier
         writer.Flush();
         Proposers.WriteTo(frame);
         Members.WriteTo(frame);
+        if (Recovery.Epoch > 0)
+            Recovery.WriteTo(frame);
     }
 
     public void ReadNodeFrame(ReadOnlyMemory<byte> frame)
@@ -110,7 +112,23 @@ internal sealed class Applier
         var reader = new MessagePackReader(frame);
         ClusterId = new Guid(reader.ReadBytesMemory().Span);
         frame = frame[(int)reader.Consumed..];
-        Members.ReadFrom(frame[(int)Proposers.ReadFrom(frame)..]);
+        frame = frame[(int)Proposers.ReadFrom(frame)..];
+        frame = frame[(int)Members.ReadFrom(frame)..];
+        Recovery = RecoveryEpoch.First;
+        if (frame.IsEmpty)
+            return;
+        reader = new MessagePackReader(frame);
+        Recovery = RecoveryEpoch.Read(ref reader);
+    }
+
+    /// <summary>The epoch break that the entry is; null if it is anything else.</summary>
+    public static RecoveryEpoch? RecoveryOf(in Entry entry)
+    {
+        var envelope = Envelope.Decode(entry);
+        if (!envelope.Machine.Span.SequenceEqual(NodeName))
+            return null;
+        var reader = new MessagePackReader(envelope.Command);
+        return reader.NextMessagePackType == MessagePackType.Integer ? RecoveryEpoch.Read(ref reader) : null;
     }
 
     /// <summary>The state machines hold a snapshot now. Own proposals that it jumped over get their results from the table.</summary>
@@ -156,6 +174,9 @@ internal sealed class Applier
     private void ApplyCommand(in Entry entry)
     {
         var envelope = Envelope.Decode(entry);
+        // The break itself is the first of its epoch.
+        if (!envelope.IsSequenced && RecoveryOf(entry) is { } recovery && recovery.Epoch > Recovery.Epoch)
+            Recovery = recovery;
         var context = new CommandContext(entry.Index, entry.Term, entry.Stamp, Zxid(entry.Index));
         if (!envelope.IsSequenced)
         {
@@ -194,6 +215,8 @@ internal sealed class Applier
     private void ApplyNodeCommand(ReadOnlyMemory<byte> command)
     {
         var reader = new MessagePackReader(command);
+        if (reader.NextMessagePackType == MessagePackType.Integer)
+            return;
         if (reader.NextMessagePackType == MessagePackType.Array)
         {
             var refusal = Members.Apply(MembershipChange.Decode(ref reader), AppliedMembership);
@@ -208,5 +231,5 @@ internal sealed class Applier
             ClusterId = minted;
     }
 
-    private long Zxid(LogIndex index) => ((long)RecoveryEpoch << 48) | index.Value;
+    private long Zxid(LogIndex index) => ((long)Recovery.Epoch << 48) | index.Value;
 }

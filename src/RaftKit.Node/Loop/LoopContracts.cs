@@ -20,7 +20,13 @@ internal readonly record struct LoopTime(TimeSpan Monotonic, long UnixMillisecon
 /// <param name="Commit">The last index it knows to be committed.</param>
 /// <param name="Applied">The last index that its state machines hold.</param>
 public sealed record NodeStatus(
-    MemberId Self, RaftRole Role, Term Term, MemberId Leader, bool Ready, LogIndex Commit, LogIndex Applied);
+    MemberId Self, RaftRole Role, Term Term, MemberId Leader, bool Ready, LogIndex Commit, LogIndex Applied)
+{
+    /// <summary>
+    /// How often an operator forced a new quorum out of a lost one: the upper 16 bits of every zxid from then on. Where it grows, what was acknowledged in an earlier epoch may be gone.
+    /// </summary>
+    public int RecoveryEpoch { get; init; }
+}
 
 /// <summary>What a part of the node that lives on the loop (sessions, later brokers) may ask of it. Loop thread only.</summary>
 internal interface ILoopServices

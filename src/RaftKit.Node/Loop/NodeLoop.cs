@@ -306,6 +306,7 @@ internal sealed partial class NodeLoop : ILoopServices
             _ports.Transport.Relink(link, $"Member {Self} has an identity now.");
             return;
         }
+        _links.Recovery = _applier.Recovery;
         if (_links.Up(link, hello, ClusterId, Core?.Membership ?? Membership.Empty) is { } refusal)
         {
             LogLinkRefused(_ports.Logger, hello.Member.Value, refusal.Reason);
@@ -498,11 +499,11 @@ internal sealed partial class NodeLoop : ILoopServices
             : !core.Leader.IsNone;
         var before = Status;
         if (before.Commit == core.Commit && before.Applied == _applier.Applied && before.Role == core.Role && before.Term == core.Term
-            && before.Leader == core.Leader && before.Ready == ready)
+            && before.Leader == core.Leader && before.Ready == ready && before.RecoveryEpoch == _applier.Recovery.Epoch)
         {
             return false;
         }
-        var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied);
+        var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied) { RecoveryEpoch = _applier.Recovery.Epoch };
         Status = status;
         if (before.Role == status.Role && before.Term == status.Term && before.Leader == status.Leader && before.Ready == status.Ready)
             return false;

@@ -92,13 +92,14 @@ internal sealed class MemberTable
     }
 
     /// <summary>Takes a snapshot's table over; bytes of before there was one are empty.</summary>
-    public void ReadFrom(ReadOnlyMemory<byte> bytes)
+    /// <returns>How many bytes that were.</returns>
+    public long ReadFrom(ReadOnlyMemory<byte> bytes)
     {
         _wanted.Clear();
         _lives.Clear();
         Version++;
         if (bytes.IsEmpty)
-            return;
+            return 0;
         var reader = new MessagePackReader(bytes);
         for (var count = reader.ReadArrayHeader(); count > 0; count--)
         {
@@ -111,6 +112,7 @@ internal sealed class MemberTable
             reader.ReadArrayHeader(2);
             _lives[new MemberId(reader.ReadInt32())] = reader.ReadInt32();
         }
+        return reader.Consumed;
     }
 }
 

@@ -64,6 +64,9 @@ internal sealed class PeerLinks
     /// <summary>The hello of the member's current link; null when there is none.</summary>
     public PeerHello? Current(MemberId member) => _current.TryGetValue(member, out var link) ? _links[link].Hello : null;
 
+    /// <summary>Lives whose data is of before an operator forced a new quorum. They are told so, and stop.</summary>
+    public RecoveryEpoch Recovery { get; set; } = RecoveryEpoch.First;
+
     public bool IsUp(MemberId member) => _current.ContainsKey(member);
 
     public IReadOnlyList<long> AllLinks => [.. _links.Keys.Order()];
@@ -151,6 +154,12 @@ internal sealed class PeerLinks
         }
         if (hello.Incarnation == 0)
             return null;
+        if (Recovery.LeftBehind.Any(life => life.Id == hello.Member && hello.Incarnation <= life.Incarnation))
+        {
+            return new(
+                $"Member {hello.Member} starts as incarnation {hello.Incarnation}, with data of before recovery epoch {Recovery.Epoch}, in which an operator forced a new quorum without "
+                + "it: what its log holds beyond that is given up, and is not merged. Empty the directory; the member then joins under a new incarnation.", true);
+        }
         if (Replaced(hello, membership) is { } replaced)
             return new(replaced, false);
         if (_remembered.TryGetValue(hello.Member, out var known) && IsOlder(new PeerBoot(hello.Member, hello.Incarnation, hello.Boot), known.Incarnation, known.Boot))

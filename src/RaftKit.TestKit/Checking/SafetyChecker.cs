@@ -78,6 +78,16 @@ internal sealed class SafetyChecker
         _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
     }
 
+    /// <summary>An operator forced a new quorum: what was committed beyond the survivor's log is given up.</summary>
+    public void QuorumForced(LogIndex survivor)
+    {
+        foreach (var lost in _committed.Keys.Where(index => index > survivor).ToArray())
+            _committed.Remove(lost);
+        foreach (var term in _committedIn.Where(c => c.Value > survivor).Select(c => c.Key).ToArray())
+            _committedIn.Remove(term);
+        Committed = LogIndex.Min(Committed, survivor);
+    }
+
     /// <summary>What the member's disk surely holds now. What others are told is gathered from here on.</summary>
     public DurableLog CopyDurable(SimulatedMember member)
     {

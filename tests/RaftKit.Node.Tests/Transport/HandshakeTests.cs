@@ -24,13 +24,13 @@ public sealed class HandshakeTests
         writer.WriteArrayHeader(4);
         writer.Write((byte)FrameKind.Hello);
         writer.Write("RaftKit");
-        writer.Write(2);
-        writer.Write("whatever version 2 says here");
+        writer.Write(3);
+        writer.Write("whatever version 3 says here");
         writer.Flush();
         peer.WriteFrame(output.WrittenSpan.ToArray());
         var refusal = Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame());
         Assert.Equal(RefusalCode.Version, refusal.Code);
-        Assert.Contains("version 1, the other side speaks version 2", refusal.Reason);
+        Assert.Contains("version 2, the other side speaks version 3", refusal.Reason);
         Assert.Null(peer.ReadBody());
         Assert.Equal(1, one.Transport.Counters.Refused);
     }

@@ -1,0 +1,128 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
+
+namespace RaftKit.Node.Members;
+
+/// <summary>
+/// Makes the member of one directory the whole quorum of its cluster, while nobody uses that directory. Two entries go behind its log: a membership in which it alone votes and
+/// everybody else is a learner under their next life, and the epoch break. The rest is done by what is there already: it elects itself, commits what its log holds, refuses the old
+/// lives, and takes in whoever comes back with an empty directory.
+/// </summary>
+internal sealed class LostQuorum : IDisposable
+{
+    /// <summary>
+    /// Members that were left behind, but still run and do not reach this one, may go on electing each other for a while. So far ahead, no term of theirs is ever one of the new quorum's,
+    /// and nothing that is told apart by its term is mistaken.
+    /// </summary>
+    private const long TermsAhead = 1 << 20;
+
+    private readonly IDisposable _lock;
+    private readonly SnapshotStore _snapshots;
+    private readonly SegmentedLog _log;
+    private readonly RecoveredLog _recovered;
+    private readonly Applier _applier = new([], new PendingProposals(1, 1));
+
+    private LostQuorum(ILogDirectory directory, IDisposable taken, SegmentedLogOptions options)
+    {
+        _lock = taken;
+        Identity = IdentityFile.Read(directory)
+            ?? throw new DirectoryMismatchException($"{directory.Location} is empty: it belongs to no member yet. Name the directory of the survivor that is to go on.");
+        // Not even an operator's word: it may have forgotten votes and entries that another copy holds.
+        IdentityFile.Open(directory, Identity.Member);
+        _snapshots = SnapshotStore.Open(directory);
+        _log = SegmentedLog.Open(directory, options with { MustExist = true }, _snapshots, out _recovered);
+        ReadState();
+    }
+
+    public DirectoryIdentity Identity { get; }
+
+    public Guid ClusterId => _applier.ClusterId != Guid.Empty ? _applier.ClusterId : Identity.ClusterId;
+
+    /// <summary>The newest in the log, committed or not.</summary>
+    public Membership Membership { get; private set; } = Membership.Empty;
+
+    public RecoveryEpoch Epoch { get; private set; } = RecoveryEpoch.First;
+
+    public Term LastTerm { get; private set; }
+
+    public LogIndex LastIndex { get; private set; }
+
+    public Term Term => _recovered.Term;
+
+    /// <exception cref="DirectoryInUseException">A member runs in it.</exception>
+    /// <exception cref="DirectoryMismatchException">It is empty.</exception>
+    /// <exception cref="LogCorruptException">It does not read back.</exception>
+    public static LostQuorum Open(ILogDirectory directory, SegmentedLogOptions? options = null)
+    {
+        var taken = directory.Lock();
+        try
+        {
+            return new LostQuorum(directory, taken, options ?? new SegmentedLogOptions());
+        }
+        catch
+        {
+            taken.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Everybody that this member's newest membership names.</summary>
+    public IReadOnlyList<int> Members => [.. Membership.All.Select(m => m.Value)];
+
+    /// <summary>Writes the break, durably.</summary>
+    /// <returns>The zxid of the epoch break: every later one is higher.</returns>
+    public long Force()
+    {
+        if (Epoch.Epoch == RecoveryEpoch.Most)
+            throw new InvalidOperationException($"Cluster {ClusterId} was forced {RecoveryEpoch.Most} times: no zxid is left for another epoch.");
+        var self = new MemberIncarnation(Identity.Member, Identity.Incarnation);
+        var others = Membership.All.Where(id => id != self.Id).Select(id => Membership.IncarnationOf(id)!.Value).ToList();
+        var membership = new Membership([self], others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + 1)), []);
+        var epoch = new RecoveryEpoch(Epoch.Epoch + 1, others);
+        var term = new Term(Math.Max(Term.Value, LastTerm.Value) + TermsAhead);
+        var stamp = _recovered.Entries.Count > 0 ? _recovered.Entries[^1].Stamp : _recovered.Snapshot?.Stamp ?? 0;
+        _log.Write(new LogBatch
+        {
+            Term = term,
+            Vote = MemberId.None,
+            Entries =
+            [
+                new Entry(term, LastIndex.Next, EntryKind.Membership, stamp, MembershipCodec.Encode(membership)),
+                new Entry(term, LastIndex.Next.Next, EntryKind.Command, stamp, epoch.ToCommand()),
+            ],
+        });
+        _log.Sync();
+        return ((long)epoch.Epoch << 48) | LastIndex.Next.Next.Value;
+    }
+
+    public void Dispose()
+    {
+        _log.Dispose();
+        _snapshots.Dispose();
+        _lock.Dispose();
+    }
+
+    // What only the log knows: which entries are committed does not matter, for all of them are about to be.
+    private void ReadState()
+    {
+        if (_recovered.Snapshot is { } mark)
+        {
+            foreach (var frame in _snapshots.OpenFrames(mark))
+            {
+                if (frame.Section == Applier.NodeSection)
+                    _applier.ReadNodeFrame(frame.Bytes);
+            }
+            (Membership, Epoch, LastTerm, LastIndex) = (mark.Membership, _applier.Recovery, mark.Term, mark.Index);
+        }
+        foreach (var entry in _recovered.Entries)
+        {
+            if (entry.Kind == EntryKind.Membership)
+                Membership = MembershipCodec.Decode(entry.Payload.Span);
+            else if (entry.Kind == EntryKind.Command && Applier.RecoveryOf(entry) is { } recovery)
+                Epoch = recovery;
+            (LastTerm, LastIndex) = (entry.Term, entry.Index);
+        }
+    }
+}

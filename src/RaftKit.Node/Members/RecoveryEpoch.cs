@@ -1,0 +1,55 @@
+using System.Buffers;
+using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
+
+namespace RaftKit.Node.Members;
+
+/// <summary>
+/// An epoch break, as the log holds it: an operator made one member the whole quorum, because the others were lost. From that entry on every zxid carries the new epoch, so
+/// that none is ever given twice, though indexes are. Also the lives that it left behind: what they hold beyond the break is lost, and must not come back.
+/// </summary>
+/// <param name="Epoch">Counts from 1; 0 for a cluster that was never forced.</param>
+/// <param name="LeftBehind">The incarnations whose data is of before.</param>
+internal sealed record RecoveryEpoch(int Epoch, IReadOnlyList<MemberIncarnation> LeftBehind)
+{
+    /// <summary>Upper 16 bits of a signed number.</summary>
+    public const int Most = short.MaxValue;
+
+    public static readonly RecoveryEpoch First = new(0, []);
+
+    /// <summary>The command that breaks.</summary>
+    public byte[] ToCommand()
+    {
+        var output = new ArrayBufferWriter<byte>(64);
+        WriteTo(output);
+        return Envelope.Encode(default, 0, 0, Envelope.Name(Applier.NodeSection), output.WrittenMemory);
+    }
+
+    public void WriteTo(IBufferWriter<byte> output)
+    {
+        var writer = new MessagePackWriter(output);
+        writer.Write(Epoch);
+        writer.WriteArrayHeader(LeftBehind.Count);
+        foreach (var life in LeftBehind)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(life.Id.Value);
+            writer.Write(life.Incarnation);
+        }
+        writer.Flush();
+    }
+
+    public static RecoveryEpoch Read(ref MessagePackReader reader)
+    {
+        var epoch = reader.ReadInt32();
+        var lives = new List<MemberIncarnation>();
+        for (var count = reader.ReadArrayHeader(); count > 0; count--)
+        {
+            reader.ReadArrayHeader(2);
+            lives.Add(new MemberIncarnation(new MemberId(reader.ReadInt32()), reader.ReadInt32()));
+        }
+        return new RecoveryEpoch(epoch, lives);
+    }
+}
