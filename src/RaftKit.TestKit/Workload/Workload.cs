@@ -38,7 +38,7 @@ internal sealed class Workload
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
         _sync = _random.Split("syncs").Chance(0.5);
-        _read = _random.Split("reads").Chance(0.6);
+        _read = world.Options.HasReaders && _random.Split("reads").Chance(0.6);
     }
 
     public TreeOracle Oracle { get; }
