@@ -44,6 +44,9 @@ internal sealed class Membership : IEquatable<Membership>
     /// <summary>Whether the member votes, in either half of a joint change.</summary>
     public bool IsVoter(MemberId id) => Find(Voters, id) is not null || Find(Outgoing, id) is not null;
 
+    /// <summary>Whether this very life of the member votes.</summary>
+    public bool IsVoter(MemberIncarnation life) => Voters.Contains(life) || Outgoing.Contains(life);
+
     /// <summary>Whether the member only learns.</summary>
     public bool IsLearner(MemberId id) => !IsVoter(id) && Find(Learners, id) is not null;
 

@@ -25,7 +25,7 @@ internal sealed partial class RaftCore
         Snapshots = new SnapshotReceiver(this);
         _role = new FollowerRole(this);
         // Nobody else could lead: waiting for them would only delay the start.
-        if (Membership.Voters.Count == 1 && !Membership.IsJoint && Membership.IsVoter(Self))
+        if (Membership.Voters.Count == 1 && !Membership.IsJoint && Membership.IsVoter(Life))
             Clock.DueAtOnce();
     }
 

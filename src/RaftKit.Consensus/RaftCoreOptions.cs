@@ -8,6 +8,9 @@ internal sealed record RaftCoreOptions
     /// <summary>Seeds every random choice of this core.</summary>
     public required ulong Seed { get; init; }
 
+    /// <summary>Which life of this member this is: a membership that names another one gives it no vote.</summary>
+    public int Incarnation { get; init; } = 1;
+
     /// <summary>Which start of this member this is: the persisted boot number. Keeps the numbers that a former life sent from meaning anything now.</summary>
     public uint Boot { get; init; }
 

@@ -560,7 +560,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _snapshots.Store = _storage.Snapshots;
         _snapshots.WarmUp();
         Core = new RaftCore(
-            _options.CoreOptions((uint)Boot) with { PromisedUntil = _ports.LeaseClock.Now + _storage.PromisedBefore }, restored, _storage.Log);
+            _options.CoreOptions(Incarnation, (uint)Boot) with { PromisedUntil = _ports.LeaseClock.Now + _storage.PromisedBefore }, restored, _storage.Log);
         Core.TimeIs(_ports.LeaseClock.Now);
         foreach (var propose in _early)
             _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);

@@ -72,10 +72,11 @@ internal sealed record NodeLoopOptions
 
     public SegmentedLogOptions Log { get; init; } = new();
 
-    public RaftCoreOptions CoreOptions(uint boot) => new()
+    public RaftCoreOptions CoreOptions(int incarnation, uint boot) => new()
     {
         Self = Self,
         Seed = Seed,
+        Incarnation = incarnation,
         Boot = boot,
         HeartbeatTicks = HeartbeatTicks,
         ElectionTicks = ElectionTicks,

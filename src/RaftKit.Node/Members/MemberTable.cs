@@ -62,8 +62,16 @@ internal sealed class MemberTable
             _lives[member.Id] = Math.Max(_lives.GetValueOrDefault(member.Id), member.Incarnation);
         if (applied.IsJoint)
             return;
-        foreach (var id in _wanted.Where(w => w.Value.Until is not null && !applied.IsVoter(w.Key)).Select(w => w.Key).ToList())
+        foreach (var (id, left) in _wanted.Where(w => w.Value.Until is not null && !applied.IsVoter(w.Key)).ToList())
+        {
             _wanted.Remove(id);
+            // Who waited for it waits for those that it waited for: it was replaced before it ever voted.
+            foreach (var (waiting, member) in _wanted.Where(w => w.Value.Until?.Contains(id) == true).ToList())
+            {
+                List<MemberId> until = [.. member.Until!.Concat(left.Until!).Where(u => u != id && u != waiting).Distinct().Order()];
+                _wanted[waiting] = member with { Until = until.Count == 0 ? null : until };
+            }
+        }
     }
 
     public void WriteTo(IBufferWriter<byte> output)

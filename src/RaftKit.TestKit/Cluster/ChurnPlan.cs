@@ -36,10 +36,17 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     /// <summary>The members are those that are wanted.</summary>
     public bool IsSettled => Newest() is { IsChanging: false };
 
+    /// <summary>Nothing new is asked for; what was, comes to its end.</summary>
+    public void Settle() => world.Scheduler.After(TimeSpan.FromMilliseconds(100), () =>
+    {
+        ReplaceOutdated();
+        Settle();
+    });
+
     /// <summary>
     /// Sets up anew whoever was removed and added again while its old disk was in it: the quorum waits for its next incarnation, and refuses the old one for good.
     /// </summary>
-    public void ReplaceOutdated()
+    private void ReplaceOutdated()
     {
         foreach (var known in Newest()?.Members ?? [])
         {

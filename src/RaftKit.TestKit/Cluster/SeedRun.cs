@@ -46,8 +46,8 @@ internal sealed class SeedRun
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
             Inbox = Inbox(new SimulatedRandom(seed).Split("inbox")),
             // Not where members come and go: see the README of the simulation, open ends.
-            VoterPromise = churns ? TimeSpan.Zero : VoterPromise(new SimulatedRandom(seed).Split("leases")),
-            HasReaders = !churns,
+            HasReaders = true,
+            VoterPromise = VoterPromise(new SimulatedRandom(seed).Split("leases")),
             ClockDrift = 0.05,
         })
         {
@@ -144,7 +144,7 @@ internal sealed class SeedRun
         }
         if (_churn is not null)
         {
-            _churn.ReplaceOutdated();
+            _churn.Settle();
             if (!Within(Reconfiguring, () => _churn.IsSettled))
             {
                 _world.Violate($"liveness: the members were not those wanted within {Reconfiguring.TotalSeconds:0} s after all faults ended: {Describe()}");
@@ -156,6 +156,12 @@ internal sealed class SeedRun
         Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
         _workload.Stopped = true;
         _world.RunUntil(_world.Scheduler.Now + TimeSpan.FromSeconds(1));
+        // What was asked for before the faults ended may have been taken up after them.
+        if (_churn is not null)
+        {
+            Within(Reconfiguring, () => _churn.IsSettled);
+            _churn.SwitchOffStrangers();
+        }
         if (!Within(TimeSpan.FromSeconds(20), () => HaveConverged))
         {
             _world.Violate($"liveness: the members did not converge within 20 s after all faults ended: {Describe()}");

@@ -65,7 +65,7 @@ internal sealed class TestMember
         State.AddRange(Disk.SnapshotState);
         Reads.Clear();
         (_incoming, _received, _toInstall) = (null, [], null);
-        var options = _configure(new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Boot = _boot });
+        var options = _configure(new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Incarnation = Life, Boot = _boot });
         if (_boot > 1)
             options = options with { PromisedUntil = Clock + options.VoterPromise };
         Core = new RaftCore(options, Disk.Restore(_initial), Disk);

@@ -100,6 +100,28 @@ public sealed class MembershipTests
         Assert.Equal(TestCluster.Config([1, 2, 3]), core.Membership);
     }
 
+    [Theory, Trait("Thesis", "4.1")]
+    [InlineData(1, RaftRole.Leader)]
+    [InlineData(2, RaftRole.Follower)]
+    public void Nobody_campaigns_by_a_membership_that_names_another_life_of_it(int incarnation, RaftRole role)
+    {
+        // A founder that was wiped, and reads the log again from its beginning: its former life is the only voter there.
+        var restored = new RestoredState(new Term(1), MemberId.None, TestCluster.Config([1]), new LogIndex(1), null, [Change(1, 1, [1])]);
+        var solo = new Solo();
+        var core = new RaftCore(new RaftCoreOptions { Self = Id(1), Seed = 1, Incarnation = incarnation }, restored, solo);
+        for (var ticks = 0; ticks < 400; ticks++)
+        {
+            core.Tick();
+            core.EndTurn();
+            var request = core.Effects.Persist;
+            core.Effects.Clear();
+            if (request is not null)
+                core.Persisted(request);
+        }
+
+        Assert.Equal(role, core.Role);
+    }
+
     [Fact, Trait("Thesis", "4.1")]
     public void A_change_waits_for_the_one_before_it_and_for_an_entry_of_the_leaders_own_term()
     {

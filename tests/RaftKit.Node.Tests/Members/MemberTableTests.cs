@@ -1,0 +1,55 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Members;
+using Xunit;
+
+namespace RaftKit.Node.Tests.Members;
+
+/// <summary>What is wanted while one change overtakes another.</summary>
+public sealed class MemberTableTests
+{
+    private static readonly Dictionary<MemberId, string> Known = Enumerable.Range(1, 3).ToDictionary(i => new MemberId(i), Endpoint);
+
+    private readonly MemberTable _table = new();
+
+    [Fact]
+    public void Who_waits_for_one_that_is_replaced_before_it_votes_waits_for_its_replacement()
+    {
+        Replace(2, 4);
+        Replace(4, 5);
+
+        Assert.Equal([1, 2, 3, 5], _table.Wanted.Keys.Select(id => id.Value));
+        Assert.Equal([new MemberId(5)], _table.Wanted[new MemberId(2)].Until);
+
+        // The last of the chain votes: the first of it goes.
+        _table.Note(Voters(1, 3, 5));
+        Assert.Equal([1, 3, 5], _table.Wanted.Keys.Select(id => id.Value));
+    }
+
+    [Fact]
+    public void Who_waits_for_one_that_is_removed_before_it_votes_stays()
+    {
+        Replace(2, 4);
+        Apply(new MembershipChange.Remove(Known, new MemberId(4)));
+
+        Assert.Equal([1, 2, 3], _table.Wanted.Keys.Select(id => id.Value));
+        Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
+    }
+
+    [Fact]
+    public void Who_was_to_be_replaced_and_is_to_replace_its_own_replacement_stays()
+    {
+        Replace(2, 4);
+        Replace(4, 2);
+
+        Assert.Equal([1, 2, 3], _table.Wanted.Keys.Select(id => id.Value));
+        Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
+    }
+
+    private void Replace(int old, int next) => Apply(new MembershipChange.Replace(Known, new MemberId(old), new MemberId(next), Endpoint(next)));
+
+    private void Apply(MembershipChange change) => Assert.Null(_table.Apply(change, Voters(1, 2, 3)));
+
+    private static string Endpoint(int member) => $"member-{member}:1";
+
+    private static Membership Voters(params int[] ids) => new([.. ids.Select(id => new MemberIncarnation(new MemberId(id), 1))], [], []);
+}
