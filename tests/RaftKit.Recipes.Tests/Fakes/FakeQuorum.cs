@@ -150,6 +150,20 @@ internal sealed class FakeQuorum : IZnodeSessions
             action();
     }
 
+    /// <summary>Several changes with nobody's in between; their events are told after the last.</summary>
+    public T Together<T>(Func<T> changes)
+    {
+        try
+        {
+            lock (_lock)
+                return changes();
+        }
+        finally
+        {
+            Deliver();
+        }
+    }
+
     private T Change<T>(Func<long, T> change)
     {
         try
@@ -188,6 +202,8 @@ internal sealed class FakeQuorum : IZnodeSessions
     // In order, and never inside another callback: a callback may change the tree.
     private void Deliver()
     {
+        if (_lock.IsHeldByCurrentThread)
+            return; // Whoever holds it delivers after it.
         while (true)
         {
             Action next;

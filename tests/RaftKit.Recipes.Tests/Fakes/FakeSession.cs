@@ -156,13 +156,27 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     private async Task<T> WriteAsync<T>(Func<T> write)
     {
         CheckAlive();
-        return await quorum.ApplyAsync(() =>
+        // As one: a withdrawal and the next round write at once, and none of their writes may settle before an earlier one took effect.
+        return await quorum.ApplyAsync(() => quorum.Together(() =>
         {
             CheckAlive();
             while (_later.TryDequeue(out var earlier))
-                earlier();
+                ApplyUnheard(earlier);
             return write();
-        });
+        }));
+    }
+
+    // A refusal of what nobody waits for any more (there is no parent yet) is not the answer to the write that came after it.
+    private static void ApplyUnheard(Action earlier)
+    {
+        try
+        {
+            earlier();
+        }
+        catch (ZnodeException)
+        {
+            // It changed nothing.
+        }
     }
 
     private Task? Refused(string call) => RefusesReads(call) ? Task.FromException(Refusal()) : null;
