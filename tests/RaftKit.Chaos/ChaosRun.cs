@@ -28,6 +28,10 @@ internal sealed class ChaosRun(ChaosOptions options)
     private static readonly TimeSpan Calm = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan BackWithin = TimeSpan.FromSeconds(20);
 
+    // An end is told of by then; and whoever is back has caught up by then.
+    private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
+
     private readonly Dictionary<string, int> _struck = Fault.All.ToDictionary(f => f.Name, _ => 0);
     private readonly HashSet<int> _held = [];
     private readonly Lock _lock = new();
@@ -97,10 +101,10 @@ internal sealed class ChaosRun(ChaosOptions options)
     private static async Task BackAsync(Subject subject, int id)
     {
         var began = Stopwatch.GetTimestamp();
-        await Task.Delay(500);
+        await Task.Delay(Settling);
         while (subject.Find(id) is not { TakesPart: true } && Stopwatch.GetElapsedTime(began) < BackWithin)
-            await Task.Delay(50);
-        await Task.Delay(500);
+            await Task.Delay(LookEvery);
+        await Task.Delay(Settling);
     }
 
     private void Say(Fault fault, MemberProcess victim, string what, bool ended)

@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using HouseTests;
 using Microsoft.Extensions.DependencyInjection;
@@ -17,7 +15,7 @@ public sealed class MembershipTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
 
     public void Dispose() => _folder.Dispose();
 
@@ -56,13 +54,6 @@ public sealed class MembershipTests : IDisposable
     }
 
     private static IEnumerable<int> Voters(QuorumMembers members) => members.Members.Where(m => m.IsVoter).Select(m => m.Id);
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 
     private IHost Build(int member, params int[] known)
     {

@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using HouseTests;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -16,7 +14,7 @@ public sealed class ReadTests : IAsyncLifetime
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
     private readonly List<IHost> _hosts = [];
 
     public async Task InitializeAsync()
@@ -128,12 +126,5 @@ public sealed class ReadTests : IAsyncLifetime
             options.RehearseFailover = false;
         });
         return builder.Build();
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
@@ -18,7 +17,7 @@ public sealed class TlsClusterTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
     private readonly X509Certificate2 _authority = Authority("RaftKit test authority");
 
     public TlsClusterTests() => File.WriteAllText(AuthorityPath, _authority.ExportCertificatePem());
@@ -109,12 +108,5 @@ public sealed class TlsClusterTests : IDisposable
         var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
         return request.CreateSelfSigned(DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(200));
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

@@ -57,14 +57,25 @@ internal sealed class DiskLaneThread : IDiskLane
             }
             // One of a group failed: what the others wrote was never synced either.
             var failure = _group.Select(j => j.Failure).FirstOrDefault(f => f is not null);
-            var entered = _inbox.TryEnter();
+            Report(failure);
+            _group.Clear();
+        }
+    }
+
+    private void Report(Exception? failure)
+    {
+        var entered = _inbox.TryEnter();
+        try
+        {
             foreach (var job in _group)
             {
                 if (failure is not null)
                     job.Fail(failure);
-                _inbox.Post(new Loop.NodeInput.DiskDone(job));
+                _inbox.Post(new NodeInput.DiskDone(job));
             }
-            _group.Clear();
+        }
+        finally
+        {
             if (entered)
                 _inbox.Leave();
         }

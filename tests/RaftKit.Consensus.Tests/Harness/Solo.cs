@@ -46,6 +46,17 @@ internal sealed class Solo : IEntryReader
     public static Entry Entry(long index, long term, string text = "") =>
         new(new Term(term), new LogIndex(index), text.Length == 0 ? EntryKind.NoOp : EntryKind.Command, 0, Encoding.UTF8.GetBytes(text));
 
+    /// <summary>Leads three, whose logs hold the first entry of its term.</summary>
+    public static Solo Leading()
+    {
+        var solo = new Solo();
+        solo.Lead(2);
+        solo.FinishWrites();
+        solo.Accept(2, 1);
+        solo.Accept(3, 1);
+        return solo;
+    }
+
     public void Turn(Action<RaftCore> inputs)
     {
         inputs(Core);

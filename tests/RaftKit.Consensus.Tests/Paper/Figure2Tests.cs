@@ -81,7 +81,7 @@ public sealed class Figure2Tests
     [Fact, Trait("Raft", "figure 2")]
     public void An_append_names_what_precedes_its_entries_and_what_is_committed()
     {
-        var solo = Leading();
+        var solo = Solo.Leading();
         solo.Turn(core => core.Propose(new byte[1], 0, out _));
         var append = solo.Sent.OfType<AppendRequest>().Single(a => a.To == Id(2));
         Assert.Equal((1L, 1L, 1L, 1L), (append.PreviousIndex.Value, append.PreviousTerm.Value, append.Commit.Value, append.Term.Value));
@@ -185,7 +185,7 @@ public sealed class Figure2Tests
     [Fact, Trait("Raft", "figure 2")]
     public void An_acceptance_moves_match_and_next_and_a_late_one_takes_nothing_back()
     {
-        var solo = Leading();
+        var solo = Solo.Leading();
         solo.Turn(core =>
         {
             core.Propose(new byte[1], 0, out _);
@@ -239,7 +239,7 @@ public sealed class Figure2Tests
     [Fact, Trait("Raft", "5.5")]
     public void What_is_lost_is_sent_again_for_as_long_as_it_takes()
     {
-        var solo = Leading();
+        var solo = Solo.Leading();
         solo.Turn(core => core.Propose(new byte[1], 0, out _));
         solo.Accept(2, 2);
         for (int life = 0; life < 20; life++)
@@ -269,15 +269,5 @@ public sealed class Figure2Tests
             });
             yield return solo.Sent.OfType<AppendRequest>().Single(a => a.To == Id(3)).PreviousIndex.Value;
         }
-    }
-
-    private static Solo Leading()
-    {
-        var solo = new Solo();
-        solo.Lead(2);
-        solo.FinishWrites();
-        solo.Accept(2, 1);
-        solo.Accept(3, 1);
-        return solo;
     }
 }

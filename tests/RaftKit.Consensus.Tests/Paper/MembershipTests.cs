@@ -158,7 +158,7 @@ public sealed class MembershipTests
     [Fact, Trait("Thesis", "4.2.1")]
     public void A_new_member_learns_first_and_counts_from_its_promotion_on()
     {
-        var solo = Leading();
+        var solo = Solo.Leading();
         Assert.Equal(ProposeOutcome.Appended, Propose(solo, [1, 2, 3], learners: [4]));
         solo.FinishWrites();
         solo.Accept(4, 2);
@@ -176,7 +176,7 @@ public sealed class MembershipTests
     [Fact, Trait("Raft", "6")]
     public void A_leader_that_removes_itself_does_not_count_itself_and_leaves_once_that_is_committed()
     {
-        var solo = Leading();
+        var solo = Solo.Leading();
         Assert.Equal(ProposeOutcome.Appended, Propose(solo, [2, 3]));
         solo.FinishWrites();
         solo.Accept(2, 2);
@@ -204,7 +204,7 @@ public sealed class MembershipTests
     [Fact, Trait("Thesis", "4.2.3")]
     public void A_removed_member_is_fed_until_it_knows_and_for_an_election_timeout_at_the_most()
     {
-        var told = Leading();
+        var told = Solo.Leading();
         Propose(told, [1, 2]);
         Assert.Contains(told.Sent, m => m is AppendRequest && m.To == Id(3));
         told.FinishWrites();
@@ -214,7 +214,7 @@ public sealed class MembershipTests
         told.Tick(6);
         Assert.DoesNotContain(told.Sent, m => m.To == Id(3));
 
-        var silent = Leading();
+        var silent = Solo.Leading();
         Propose(silent, [1, 2]);
         silent.FinishWrites();
         silent.Accept(2, 2);
@@ -275,15 +275,5 @@ public sealed class MembershipTests
         var outcome = ProposeOutcome.NotLeader;
         solo.Turn(core => outcome = core.ProposeMembership(TestCluster.Config(voters, learners), 0, out _));
         return outcome;
-    }
-
-    private static Solo Leading()
-    {
-        var solo = new Solo();
-        solo.Lead(2);
-        solo.FinishWrites();
-        solo.Accept(2, 1);
-        solo.Accept(3, 1);
-        return solo;
     }
 }
