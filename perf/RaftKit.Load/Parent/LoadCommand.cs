@@ -16,7 +16,7 @@ internal static class LoadCommand
 
     private static readonly Option<string> Data = new("--data")
     {
-        Description = "A folder on the disk to measure. The members' data goes into a new folder below it, removed at the end.",
+        Description = "A folder on the disk to measure. The members' data and logs go into a new folder below it, removed at the end unless the measurement failed.",
         HelpName = "DIR",
         DefaultValueFactory = _ => Path.GetTempPath(),
     };
@@ -72,17 +72,15 @@ internal static class LoadCommand
         {
             await foreach (var result in measure(options, folder))
                 Console.WriteLine(options.Json ? result.ToJson() : result.ToText());
-            return 0;
         }
         catch (LoadFailedException e)
         {
-            await Console.Error.WriteLineAsync(e.Message);
+            await Console.Error.WriteLineAsync($"{e.Message}\nWhat the members logged is left in {folder}.");
             return 1;
         }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+
+        Directory.Delete(folder, recursive: true);
+        return 0;
     }
 
     private static LoadOptions Options(ParseResult flags) => new()

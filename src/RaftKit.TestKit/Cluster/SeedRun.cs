@@ -155,13 +155,17 @@ internal sealed class SeedRun
         // Two lonely members make few events in the time of others.
         Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
         _workload.Stopped = true;
-        _world.RunUntil(_world.Scheduler.Now + TimeSpan.FromSeconds(1));
+        foreach (var member in Expected)
+            if (member is { Run.Application: SimulatedZnodes application } && _checker.MayCount(member.Id))
+                _workload.OpenIdle(member.Run.Process, application.Sessions);
+        _world.RunUntil(_world.Scheduler.Now + (2 * Workload.IdleTimeout));
         // What was asked for before the faults ended may have been taken up after them.
         if (_churn is not null)
         {
             Within(Reconfiguring, () => _churn.IsSettled);
             _churn.SwitchOffStrangers();
         }
+        _workload.CheckKeptAlive();
         if (!Within(TimeSpan.FromSeconds(20), () => HaveConverged))
         {
             _world.Violate($"liveness: the members did not converge within 20 s after all faults ended: {Describe()}");

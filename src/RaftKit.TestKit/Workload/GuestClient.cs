@@ -81,7 +81,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
             workload.Violate(21, $"{Who} took its session up and was given {_guest.Id:x}");
         if (_id == 0)
             (_id, _lastZxid, _heardZxid, _events) = (_guest.Id, 0, 0, null);
-        workload.Opened(run.Process, _guest.Session);
+        workload.Opened(run.Process, _guest.Session, isGuest: true);
         workload.GuestConnections++;
         return znodes;
     }

@@ -14,12 +14,19 @@ internal sealed class Workload
 {
     private const int FirstGuest = 1_000_000;
 
+    // Of the timeout, after a sixth of it without a word and a slow network's way there and back.
+    private const double LeastOfLease = 0.6;
+
+    /// <summary>Of the sessions that keepalives alone keep.</summary>
+    public static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(1);
+
     private readonly SimulatedWorld _world;
     private readonly SimulatedRandom _random;
     private readonly Dictionary<int, List<WatchTimeline>> _timelines = [];
     private readonly List<WatchChecker> _watches = [];
     private readonly List<(SimulatedProcess Process, Leadership Leadership)> _leaderships = [];
-    private readonly List<(SimulatedProcess Process, IZnodeSession Session)> _sessions = [];
+    private readonly List<(SimulatedProcess Process, IZnodeSession Session, bool IsGuest)> _sessions = [];
+    private readonly List<(SimulatedProcess Process, IZnodeSession Session)> _idle = [];
     private readonly int _clientsPerProcess;
     private readonly bool _contend;
     private readonly bool _sync;
@@ -90,10 +97,10 @@ internal sealed class Workload
     public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
 
     /// <summary>A client opened a session in its process.</summary>
-    public void Opened(SimulatedProcess process, IZnodeSession session)
+    public void Opened(SimulatedProcess process, IZnodeSession session, bool isGuest = false)
     {
         _sessions.RemoveAll(s => !s.Process.IsAlive || s.Session.State == SessionState.Expired);
-        _sessions.Add((process, session));
+        _sessions.Add((process, session, isGuest));
     }
 
     /// <summary>
@@ -106,10 +113,37 @@ internal sealed class Workload
             return;
         if (ended.Host is { } host && cause == SessionEnd.HostDied && _world[host.Member].Loop is { } loop && loop.Incarnation == host.Incarnation && loop.Boot == host.Boot)
             Violate(23, $"session {ended.Id:x} was ended because its process {host} died, and it lives");
-        foreach (var (process, session) in _sessions)
+        foreach (var (process, session, _) in _sessions)
         {
             if (session.Id == ended.Id && process.IsAlive && session is ISessionLease { IsValid: true } lease)
                 Violate(23, $"session {ended.Id:x} was ended ({cause}), and its lease lasts for {lease.Remaining.TotalMilliseconds:F0} ms more");
+        }
+    }
+
+    /// <summary>A session that nobody uses: keepalives alone keep it.</summary>
+    public void OpenIdle(SimulatedProcess process, IZnodeSessions sessions)
+    {
+        process.Context.Run(() => _idle.Add((process, sessions.Open(IdleTimeout))));
+    }
+
+    /// <summary>
+    /// Nothing has been wrong for longer than <see cref="IdleTimeout"/>: whose process lives is kept alive. A session is named every sixth of its timeout, and what a leader answers extends
+    /// it to the whole.
+    /// </summary>
+    public void CheckKeptAlive()
+    {
+        foreach (var (process, session) in _idle)
+        {
+            if (process.IsAlive && session is ISessionLease { IsValid: false })
+                _world.Violate($"liveness: an idle session of process {process.Number} ({session.Id:x}, {session.State}) was not kept alive in calm");
+        }
+        // A guest's lives by what its client says, who may have nothing more to say.
+        foreach (var (process, session, isGuest) in _sessions)
+        {
+            if (!isGuest && process.IsAlive && session is { State: not SessionState.Expired } and ISessionLease lease && lease.Remaining < session.Timeout * LeastOfLease)
+            {
+                _world.Violate($"liveness: session {session.Id:x} of process {process.Number} was not answered in calm: {lease.Remaining.TotalMilliseconds:F0} ms are left of {session.Timeout.TotalMilliseconds:F0}");
+            }
         }
     }
 
