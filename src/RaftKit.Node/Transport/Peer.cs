@@ -239,6 +239,11 @@ internal sealed class Peer(MemberId id, TransportContext context)
                 DialFailed(endpoint, ProbeOutcome.Unanswered, "no answer in time");
                 return;
             }
+            catch (SocketException failed)
+            {
+                DialFailed(endpoint, ProbeOutcome.Unanswered, failed.Message);
+                return;
+            }
         }
         if (socket is null)
         {

@@ -43,6 +43,7 @@ internal sealed class WireConnection : IDisposable
     /// Dials. A refusal is an answer here and no exception: it is what the probes of a peer that died meet, when every millisecond counts.
     /// </summary>
     /// <returns>The connected socket; or null, and why not.</returns>
+    /// <exception cref="SocketException">No dial was made (there are no file descriptors left), or the connection was reset as soon as it was made.</exception>
     public static async Task<(Socket? Socket, SocketError Error)> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken)
     {
         var socket = endpoint is IPEndPoint { AddressFamily: var family }
@@ -54,7 +55,8 @@ internal sealed class WireConnection : IDisposable
             var error = await DialAsync(socket, endpoint, cancellationToken).ConfigureAwait(false);
             if (error != SocketError.Success)
                 return (null, error);
-            // Dialling a free local port, the kernel may pick that very port as ours and connect the socket to itself: nobody listens there.
+            // Dialling a free local port, the kernel may pick that very port as ours and connect the socket to itself: nobody listens there. A process that is
+            // dying resets what its listener still took: then there is no remote end to ask for any more.
             if (Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
             {
                 socket.LingerState = new LingerOption(true, 0);

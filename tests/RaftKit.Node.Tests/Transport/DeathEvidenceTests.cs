@@ -111,4 +111,33 @@ public sealed class DeathEvidenceTests
         var died = (await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence;
         Assert.Equal((1L, true), (died.Boot, died.Proven));
     }
+
+    /// <summary>
+    /// Found by killing leaders: the survivor's dial reached the dying process's listener, which was reset before the dial had looked at it, and the error
+    /// that nobody caught stopped the survivor as well.
+    /// </summary>
+    [Fact]
+    public async Task A_connection_that_is_reset_as_soon_as_it_is_made_is_a_dial_that_failed()
+    {
+        using var dying = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        dying.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        dying.Listen(100);
+        var reset = 0;
+        var resetting = Task.Run(() =>
+        {
+            while (reset < 300)
+            {
+                using var accepted = dying.Accept();
+                accepted.LingerState = new LingerOption(true, 0);
+                reset++;
+            }
+        });
+        await using var one = new TestMember(1, TestMember.Options() with { MinBackoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(1) });
+        one.Join((new(2), dying.LocalEndPoint!.ToString()!));
+        Assert.Same(resetting, await Task.WhenAny(resetting, one.Inbox.Expect<NodeInput.Call>()));
+        await resetting;
+        Assert.DoesNotContain(one.Inbox.All, static input => input is NodeInput.Call);
+        var two = await RawPeer.Link(one, RawPeer.HelloOf(2));
+        two.Dispose();
+    }
 }
