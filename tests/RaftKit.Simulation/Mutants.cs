@@ -25,14 +25,14 @@ internal static class Mutants
     {
         if (!File.Exists(PatchOf(name)))
             return Arguments.Refuse($"There is no mutant {name}; --list-mutants names them.");
-        using var copy = new ScratchCopy(Root);
+        using var copy = new ScratchCopy(Root, "RaftKit.Simulation");
         return Report(Try(copy, name, seeds), json) ? 0 : 1;
     }
 
     /// <summary>All of them, one after the other, a line each: the table in README.md.</summary>
     public static int RunAll((ulong From, ulong To) seeds, bool json)
     {
-        using var copy = new ScratchCopy(Root);
+        using var copy = new ScratchCopy(Root, "RaftKit.Simulation");
         var verdicts = new List<Verdict>();
         foreach (var patch in Directory.GetFiles(Folder, "*.patch").Order(StringComparer.Ordinal))
         {

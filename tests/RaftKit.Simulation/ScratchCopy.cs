@@ -7,7 +7,7 @@ internal sealed class ScratchCopy : IDisposable
 {
     private readonly string _root;
 
-    public ScratchCopy(string root)
+    public ScratchCopy(string root, params string[] projects)
     {
         _root = root;
         Folder = Directory.CreateTempSubdirectory("raftkit-mutant-").FullName;
@@ -16,7 +16,8 @@ internal sealed class ScratchCopy : IDisposable
         Copy("src");
         Directory.CreateDirectory(Path.Combine(Folder, "tests"));
         File.Copy(Path.Combine(root, "tests", "Directory.Build.props"), Path.Combine(Folder, "tests", "Directory.Build.props"));
-        Copy(Path.Combine("tests", "RaftKit.Simulation"));
+        foreach (string project in projects)
+            Copy(Path.Combine("tests", project));
     }
 
     public string Folder { get; }
