@@ -31,6 +31,9 @@ internal sealed class Effects
     /// <summary>Read rounds that a quorum confirmed, or that failed.</summary>
     public List<ReadGrant> Reads { get; } = [];
 
+    /// <summary>This observer's log ends with what is not committed any more: why it must stop. Null while nobody said so.</summary>
+    public string? Diverged { get; set; }
+
     /// <summary>The role, term or known leader changed in this turn.</summary>
     public bool StatusChanged { get; set; }
 
@@ -44,6 +47,7 @@ internal sealed class Effects
         SnapshotSends.Clear();
         SnapshotWrites.Clear();
         Reads.Clear();
+        Diverged = null;
         StatusChanged = false;
     }
 }

@@ -119,7 +119,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
 
     private void Append(AppendRequest append)
     {
-        if (Core.Snapshots.IsInstalling || !IsWellFormed(append))
+        if (Core.Snapshots.IsInstalling || !append.IsWellFormed)
             return;
         LogIndex lastSent = append.PreviousIndex + append.Entries.Count;
         if (lastSent <= Core.Commit)
@@ -173,21 +173,5 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
             From = Core.Self, To = append.From, Term = Core.Term, Accepted = false, Index = append.PreviousIndex,
             HintIndex = hint, HintTerm = Core.Log.TermAt(hint) ?? Term.Zero,
         });
-    }
-
-    /// <summary>Whether any leader could have sent this: contiguous, no term going down or beyond the leader's own.</summary>
-    private static bool IsWellFormed(AppendRequest append)
-    {
-        LogIndex index = append.PreviousIndex;
-        Term term = append.PreviousTerm;
-        foreach (var entry in append.Entries)
-        {
-            if (entry.Index != index.Next || entry.Term < term || entry.Term > append.Term)
-                return false;
-            if (entry.Kind == EntryKind.Membership && !MembershipCodec.TryDecode(entry.Payload.Span, out _))
-                return false;
-            (index, term) = (entry.Index, entry.Term);
-        }
-        return index.Value >= 0;
     }
 }

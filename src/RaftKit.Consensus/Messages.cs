@@ -43,6 +43,25 @@ internal sealed class AppendRequest : Message
 
     /// <summary>Contiguous; empty for a probe.</summary>
     public required IReadOnlyList<Entry> Entries { get; init; }
+
+    /// <summary>Whether any leader could have sent this: contiguous, no term going down or beyond the leader's own.</summary>
+    public bool IsWellFormed
+    {
+        get
+        {
+            LogIndex index = PreviousIndex;
+            Term term = PreviousTerm;
+            foreach (var entry in Entries)
+            {
+                if (entry.Index != index.Next || entry.Term < term || entry.Term > Term)
+                    return false;
+                if (entry.Kind == EntryKind.Membership && !MembershipCodec.TryDecode(entry.Payload.Span, out _))
+                    return false;
+                (index, term) = (entry.Index, entry.Term);
+            }
+            return index.Value >= 0;
+        }
+    }
 }
 
 /// <summary>Answers an <see cref="AppendRequest"/>. An acceptance promises durability, so it is sent only after the fsync.</summary>
@@ -131,6 +150,41 @@ internal sealed class SnapshotReply : Message
 
     /// <summary>The receiver's log and state now cover <see cref="SnapshotIndex"/>, durably.</summary>
     public required bool Installed { get; init; }
+}
+
+/// <summary>
+/// An observer asks a member to feed it with what is committed, and says how far its log goes. Sent again with every heartbeat's time: who does not ask is not fed.
+/// </summary>
+internal sealed class ObserveRequest : Message
+{
+    public required LogIndex LastIndex { get; init; }
+
+    /// <summary>The term of the entry there.</summary>
+    public required Term LastTerm { get; init; }
+
+    /// <summary>Something on its way was lost: go on from <see cref="LastIndex"/>.</summary>
+    public bool Again { get; init; }
+
+    /// <summary>Only asks how far the receiver is.</summary>
+    public bool IsProbe { get; init; }
+
+    /// <summary>It has every byte of a snapshot, and takes it over.</summary>
+    public bool IsInstalling { get; init; }
+}
+
+/// <summary>Answers an <see cref="ObserveRequest"/>, and tells of a new leader or term.</summary>
+internal sealed class ObserveReply : Message
+{
+    /// <summary>The leader of the sender's term, as far as it knows; nobody if it knows none.</summary>
+    public required MemberId Leader { get; init; }
+
+    /// <summary>Up to where the sender knows that entries are committed.</summary>
+    public required LogIndex Commit { get; init; }
+
+    public bool IsProbe { get; init; }
+
+    /// <summary>What the observer's log ends with is not what is committed there.</summary>
+    public bool Diverged { get; init; }
 }
 
 /// <summary>The leader tells its chosen successor to campaign at once (thesis 3.10).</summary>

@@ -24,6 +24,8 @@ internal sealed partial class RaftCore
 
     internal SnapshotReceiver Snapshots { get; }
 
+    internal ObserverFeed Observers { get; }
+
     /// <summary>Who led last, as far as known, this member's evidence of its death notwithstanding.</summary>
     internal MemberId LastLeader { get; private set; }
 
@@ -43,6 +45,9 @@ internal sealed partial class RaftCore
         else if (!wasFollower)
             Clock.Restart();
     }
+
+    /// <summary>An observer heard of a newer term. It gives no vote in it.</summary>
+    internal void TakeTerm(Term term) => SetTerm(term);
 
     internal void BecomePreCandidate()
     {
@@ -166,6 +171,27 @@ internal sealed partial class RaftCore
         if (_role.Kind != role.Kind)
             Effects.StatusChanged = true;
         _role = role;
+    }
+
+    /// <summary>
+    /// Between a member and an observer nothing is said that changes a term, a vote or a role: an observer's word counts for nothing, and it has no role to give up.
+    /// </summary>
+    private void StepOverBorder(Message message)
+    {
+        if (Self.IsObserver)
+        {
+            if (!message.From.IsObserver)
+                _role.Step(message);
+        }
+        else if (message is ReadIndexRequest)
+        {
+            // Whatever term the observer has heard of: the leader answers once a quorum has confirmed it after this came.
+            _role.Step(message);
+        }
+        else
+        {
+            Observers.Step(message);
+        }
     }
 
     /// <summary>

@@ -17,13 +17,16 @@ internal sealed partial class RaftCore
         (Term, Vote, Snapshot) = (restored.Term, restored.Vote, restored.Snapshot);
         Invariant.Holds(Log.LastTerm <= Term, $"restored with term {Term}, but the log ends in term {Log.LastTerm}");
         Invariant.Holds(Snapshot is null || Log.Holds(Snapshot.Index, Snapshot.Term), $"restored with a snapshot of {SnapshotIndex} that the log contradicts");
-        Commit = Applied = SnapshotIndex;
+        Applied = SnapshotIndex;
+        // An observer's log holds nothing but what is committed, so that its readers need not wait for a source.
+        Commit = Self.IsObserver ? LastIndex : SnapshotIndex;
         Ledger = new PersistLedger(Term, Vote, LastIndex);
         Clock = new ElectionClock(options, new SeededRandom(options.Seed, Self, options.Boot));
         Promise = new VoterPromise(this);
         RemoteReads = new RemoteReads(this);
         Snapshots = new SnapshotReceiver(this);
-        _role = new FollowerRole(this);
+        Observers = new ObserverFeed(this);
+        _role = Self.IsObserver ? new ObserverRole(this) : new FollowerRole(this);
         // Nobody else could lead: waiting for them would only delay the start.
         if (Membership.Voters.Count == 1 && !Membership.IsJoint && Membership.IsVoter(Life))
             Clock.DueAtOnce();
@@ -100,13 +103,22 @@ internal sealed partial class RaftCore
     }
 
     /// <summary>One tick of this member's time passed.</summary>
-    public void Tick() => _role.Tick();
+    public void Tick()
+    {
+        _role.Tick();
+        Observers.Tick();
+    }
 
     /// <summary>A message arrived. Anything may arrive: old, twice, out of order, from a stranger.</summary>
     public void Step(Message message)
     {
-        if (message.To != Self || message.From == Self || message.From.Value is < 1 or > 255)
+        if (message.To != Self || message.From == Self || message.From.Value is < 1 or > MemberId.GreatestObserver)
             return;
+        if (Self.IsObserver || message.From.IsObserver)
+        {
+            StepOverBorder(message);
+            return;
+        }
         switch (message)
         {
             case VoteRequest request:
@@ -134,6 +146,7 @@ internal sealed partial class RaftCore
     public void EndTurn()
     {
         _role.EndTurn();
+        Observers.EndTurn();
         _memberships.Forget(Commit);
         bool logChanged = Log.HandOver(Effects);
         if (!logChanged && !_mustPersist)
@@ -189,7 +202,22 @@ internal sealed partial class RaftCore
     public void PeerDied(MemberId member) => _role.PeerDied(member);
 
     /// <summary>The link to a peer broke or came back: an optimistic pipeline to it starts over with a probe.</summary>
-    public void PeerUnreachable(MemberId member) => _role.PeerUnreachable(member);
+    public void PeerUnreachable(MemberId member)
+    {
+        if (member.IsObserver)
+            Observers.Gone(member);
+        else
+            _role.PeerUnreachable(member);
+    }
+
+    /// <summary>A link to the member came up: an observer may let itself be fed over it.</summary>
+    public void PeerReachable(MemberId member) => _role.PeerReachable(member);
+
+    /// <summary>How many observers this member feeds.</summary>
+    public int ObserversFed => Observers.Count;
+
+    /// <summary>Who feeds this member: its leader, or an observer's source; nobody if none.</summary>
+    public MemberId Source => _role is ObserverRole observer ? observer.Source : Leader;
 
     /// <summary>Hands leadership to the member, or to the most caught-up voter when nobody is named. False: not leading, or nobody fits.</summary>
     public bool TransferLeadership(MemberId to) => _role is LeaderRole leader && leader.TransferLeadership(to);
@@ -205,6 +233,7 @@ internal sealed partial class RaftCore
         // What the disk does not hold yet stays in memory: it is still to be handed over.
         Log.CompactTo(LogIndex.Min(snapshot.Index - keep, Durable));
         (_role as LeaderRole)?.SnapshotTaken(snapshot);
+        Observers.SnapshotTaken(snapshot);
         Snapshots.Overtaken(snapshot.Index);
     }
 
@@ -231,6 +260,7 @@ internal sealed partial class RaftCore
             _memberships.Reset(snapshot);
             Snapshot = snapshot;
             Commit = Applied = snapshot.Index;
+            Observers.SnapshotTaken(snapshot);
         }
         Snapshots.Installed(snapshot.Index, from);
     }

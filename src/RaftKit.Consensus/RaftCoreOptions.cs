@@ -14,6 +14,9 @@ internal sealed record RaftCoreOptions
     /// <summary>Which start of this member this is: the persisted boot number. Keeps the numbers that a former life sent from meaning anything now.</summary>
     public uint Boot { get; init; }
 
+    /// <summary>An observer asks these members first, whatever membership it has heard of.</summary>
+    public IReadOnlyList<MemberId> Seeds { get; init; } = [];
+
     /// <summary>The leader tells that it lives this often.</summary>
     public int HeartbeatTicks { get; init; } = 6;
 
@@ -89,6 +92,9 @@ public enum RaftRole
 
     /// <summary>Leads its term.</summary>
     Leader,
+
+    /// <summary>Holds what is committed, fed by any member, and never votes or counts.</summary>
+    Observer,
 }
 
 /// <summary>How a proposal was taken.</summary>

@@ -36,6 +36,11 @@ internal abstract class Role(RaftCore core)
     {
     }
 
+    /// <summary>There is a link to the member now.</summary>
+    public virtual void PeerReachable(MemberId member)
+    {
+    }
+
     /// <summary>There is evidence that the member's process died.</summary>
     public virtual void PeerDied(MemberId member) => PeerUnreachable(member);
 

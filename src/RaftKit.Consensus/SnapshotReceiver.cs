@@ -54,14 +54,14 @@ internal sealed class SnapshotReceiver(RaftCore core)
         _next = nextOffset;
         _isWriting = false;
         IsInstalling = IsInstalling && nextOffset >= _snapshot.Length;
-        if (core.Leader == from)
+        if (core.Source == from)
             Reply(from, index, nextOffset);
     }
 
     public void Installed(LogIndex index, MemberId from)
     {
         (_snapshot, _from, _next, _isWriting, IsInstalling) = (null, MemberId.None, 0, false, false);
-        if (core.Leader == from)
+        if (core.Source == from)
             ReplyInstalled(from, index);
     }
 

@@ -22,6 +22,8 @@ internal static class MessageWords
         ReadIndexRequest r => $" number {Number(r.Token)}" + (r.ByLease ? " by-lease" : ""),
         ReadIndexReply { Refused: true } r => $" number {Number(r.Token)} refused",
         ReadIndexReply r => $" number {Number(r.Token)} index {r.Index}" + (r.ByLease ? " by-lease" : ""),
+        ObserveRequest r => $" last {r.LastIndex}:{r.LastTerm}" + (r.Again ? " again" : "") + (r.IsInstalling ? " installing" : ""),
+        ObserveReply r => $" leader {r.Leader} commit {r.Commit}" + (r.Diverged ? " diverged" : ""),
         _ => "",
     };
 
@@ -40,6 +42,10 @@ internal static class MessageWords
         ReadIndexRequest => "read",
         ReadIndexReply => "read-reply",
         TimeoutNow => "timeout-now",
+        ObserveRequest { IsProbe: true } => "probe",
+        ObserveRequest => "observe",
+        ObserveReply { IsProbe: true } => "probe-reply",
+        ObserveReply => "observe-reply",
         _ => "",
     };
 

@@ -20,6 +20,8 @@ internal static class Observation
             "led" => (words[2], cluster.Leaders.TryGetValue(new Term(long.Parse(words[1])), out var led) ? $"{led}" : "nobody"),
             "role" => (words[2], Name(Core(1).Role)),
             "follows" => (words[2], $"{Core(1).Leader}"),
+            "source" => (words[2], $"{Core(1).Source}"),
+            "feeds" => (words[2], $"{Core(1).ObserversFed}"),
             "term" => (words[2], $"{Core(1).Term}"),
             "vote" => (words[2], $"{Core(1).Vote}"),
             "commit" => (words[2], $"{Core(1).Commit}"),

@@ -31,6 +31,8 @@ internal sealed class TestCluster
 
     public ulong Seed { get; }
 
+    public Membership Initial => _initial;
+
     /// <summary>In flight, in the order sent.</summary>
     public List<Message> Network { get; } = [];
 
@@ -206,6 +208,8 @@ internal sealed class TestCluster
         HeartbeatReply h => $" token {h.ReadToken}",
         SnapshotChunk c => $" {c.Snapshot.Index} at {c.Offset}+{c.Data.Length}/{c.Snapshot.Length}",
         SnapshotReply r => $" {r.SnapshotIndex} next {r.NextOffset} installed {r.Installed}",
+        ObserveRequest r => $" last {r.LastIndex}:{r.LastTerm} again {r.Again} probe {r.IsProbe}",
+        ObserveReply r => $" leader {r.Leader} commit {r.Commit} probe {r.IsProbe}",
         _ => "",
     };
 
@@ -228,6 +232,7 @@ internal sealed class TestCluster
         Assert.True(entry.Index.Value <= _committed.Count + 1, $"entry {entry.Index} is applied before {_committed.Count + 1}");
         if (entry.Index.Value != _committed.Count + 1)
             return;
+        Assert.False(member.Id.IsObserver, $"observer {member.Id} applied {Describe(entry)} before any member knew it to be committed");
         _committed.Add(entry);
         // A committed entry is on the disks of a quorum already (promise 1), of the leader's newest membership.
         if (member.Core.Role == RaftRole.Leader)

@@ -52,6 +52,9 @@ internal sealed class TestMember
 
     public List<ReadGrant> Reads { get; } = [];
 
+    /// <summary>Why this observer must stop; null if nobody said so.</summary>
+    public string? Diverged { get; private set; }
+
     public int Turns { get; private set; }
 
     /// <summary>What the machine's clock shows; it runs on while the member is down.</summary>
@@ -66,6 +69,8 @@ internal sealed class TestMember
         Reads.Clear();
         (_incoming, _received, _toInstall) = (null, [], null);
         var options = _configure(new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Incarnation = Life, Boot = _boot });
+        if (Id.IsObserver)
+            options = options with { Seeds = [.. _cluster.Initial.All] };
         if (_boot > 1)
             options = options with { PromisedUntil = Clock + options.VoterPromise };
         Core = new RaftCore(options, Disk.Restore(_initial), Disk);
@@ -188,6 +193,7 @@ internal sealed class TestMember
         foreach (var send in effects.SnapshotSends)
             SendChunk(send);
         Reads.AddRange(effects.Reads);
+        Diverged ??= effects.Diverged;
         List<SnapshotChunk> chunks = [.. effects.SnapshotWrites];
         effects.Clear();
         Apply();

@@ -90,6 +90,7 @@ internal sealed class Transcript
             case "trim": Member(rest[0]).Turn(c => c.TrimMemory(long.Parse(rest[1]))); break;
             case "died": Died(rest); break;
             case "unreachable": Member(rest[0]).Turn(c => c.PeerUnreachable(new MemberId(Id(rest[1])))); break;
+            case "reachable": Member(rest[0]).Turn(c => c.PeerReachable(new MemberId(Id(rest[1])))); break;
             case "transfer": Transfer(rest); break;
             case "read": Read(rest); break;
             case "wait": Wait(rest); break;
