@@ -9,12 +9,18 @@ namespace RaftKit;
 /// </summary>
 public sealed class RaftKitOptions
 {
-    /// <summary>Which member this process is: 1 to 255, unique in the cluster, never changed once there is data. 1 by default.</summary>
+    /// <summary>
+    /// Which member this process is: 1 to 255, unique in the cluster, never changed once there is data. 1 by default. An observer has a number from 256 to 1255, as unique.
+    /// </summary>
     public int Member { get; set; } = 1;
+
+    /// <summary>Whether this process is one of the quorum's members, or observes it: any number of processes, up to a thousand, may. A member by default.</summary>
+    public QuorumRole Role { get; set; }
 
     /// <summary>
     /// Every member of the quorum and where it listens, this one included: <c>"1" -> "10.0.0.1:7420"</c>. The same on all members. Empty by default: this process
-    /// alone. An odd number survives the loss of the smaller half: three of one, five of two.
+    /// alone. An odd number survives the loss of the smaller half: three of one, five of two. For an observer: the members that it asks to be fed, without itself; one that
+    /// can be reached is enough, and it learns of the others.
     /// </summary>
     public IDictionary<string, string> Members { get; } = new Dictionary<string, string>(StringComparer.Ordinal);
 
@@ -93,6 +99,6 @@ public sealed class RaftKitOptions
     public bool AllowPlainText { get; set; }
 
     /// <summary>Where this member listens, once defaults are filled in.</summary>
-    internal string ListenEndpoint => Listen
+    internal string ListenEndpoint => Role == QuorumRole.Observer ? "" : Listen
         ?? (Members.TryGetValue(Member.ToString(CultureInfo.InvariantCulture), out var own) ? own : Endpoint.Loopback);
 }

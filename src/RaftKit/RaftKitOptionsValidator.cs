@@ -1,12 +1,13 @@
 using System.Globalization;
 using Microsoft.Extensions.Options;
+using RaftKit.Consensus;
 
 namespace RaftKit;
 
 /// <summary>Checks the options of one cluster together, and reports everything that is wrong with them at once.</summary>
 internal sealed class RaftKitOptionsValidator(string cluster, string section) : IValidateOptions<RaftKitOptions>
 {
-    public const int GreatestMember = 255;
+    public const int GreatestMember = MemberId.GreatestMember;
     private const int LongestTimer = int.MaxValue;
 
     public ValidateOptionsResult Validate(string? name, RaftKitOptions options)
@@ -23,7 +24,16 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
 
     private void CheckMembers(RaftKitOptions options, List<string> errors)
     {
-        if (options.Member is < 1 or > GreatestMember)
+        if (options.Role == QuorumRole.Observer)
+            CheckObserver(options, errors);
+        else if (options.Role != QuorumRole.Member)
+            errors.Add($"{section}:Role is {options.Role}. Give {nameof(QuorumRole.Member)} or {nameof(QuorumRole.Observer)}.");
+        else if (options.Member is > GreatestMember and <= MemberId.GreatestObserver)
+        {
+            errors.Add($"{section}:Member is {options.Member}. Give a number from 1 to {GreatestMember}, another on every member; " +
+                $"or set {section}:Role to {nameof(QuorumRole.Observer)}, whose numbers these are.");
+        }
+        else if (options.Member is < 1 or > GreatestMember)
             errors.Add($"{section}:Member is {options.Member}. Give a number from 1 to {GreatestMember}, another on every member.");
 
         var listed = new Dictionary<int, string>();
@@ -43,7 +53,7 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
                 errors.Add($"{section}:Members:{key} is '{endpoint}', and so is {section}:Members:{endpoints[endpoint]}. Give each member an endpoint of its own.");
         }
 
-        if (options.Members.Count > 0 && options.Member is >= 1 and <= GreatestMember && !listed.ContainsKey(options.Member))
+        if (options.Role == QuorumRole.Member && options.Members.Count > 0 && options.Member is >= 1 and <= GreatestMember && !listed.ContainsKey(options.Member))
         {
             errors.Add($"{section}:Members does not have member {options.Member}, which {section}:Member says this is (it has " +
                 $"{string.Join(", ", options.Members.Keys)}). Add it, or correct {section}:Member.");
@@ -51,6 +61,28 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
 
         if (options.Listen is { } listen && !Endpoint.TryParse(listen, out _, anyHost: true))
             errors.Add($"{section}:Listen is '{listen}'. Give an address and a port, such as '*:7420' (every address), or leave it out to use the member's endpoint.");
+    }
+
+    private void CheckObserver(RaftKitOptions options, List<string> errors)
+    {
+        if (options.Member is >= 1 and <= GreatestMember)
+        {
+            errors.Add($"{section}:Member is {options.Member}, the number of a member that votes, and {section}:Role is {nameof(QuorumRole.Observer)}. " +
+                $"Give the observer a number from {GreatestMember + 1} to {MemberId.GreatestObserver} that no other one has, or leave out {section}:Role.");
+        }
+        else if (options.Member is < 1 or > MemberId.GreatestObserver)
+        {
+            errors.Add($"{section}:Member is {options.Member}. Give an observer a number from {GreatestMember + 1} to {MemberId.GreatestObserver} that no other one has.");
+        }
+
+        if (options.Members.Count == 0)
+            errors.Add($"{section}:Members is empty, and an observer has to know whom to ask. List members of the quorum and where they listen, such as '1' -> '10.0.0.1:7420'.");
+        if (options.Members.Values.FirstOrDefault(e => Endpoint.TryParse(e, out var parsed) && parsed.Port == 0) is { } nowhere)
+            errors.Add($"{section}:Members has the endpoint '{nowhere}', and an observer has to know the port. Give the one that the member listens on.");
+        if (options.Listen is { } listen)
+            errors.Add($"{section}:Listen is '{listen}', but an observer listens nowhere: it dials the members. Leave {section}:Listen out.");
+        if (options.ForceBootstrap)
+            errors.Add($"{section}:ForceBootstrap is true, but an observer forms no cluster. Set it on members only.");
     }
 
     private void CheckTimes(RaftKitOptions options, List<string> errors)
@@ -109,7 +141,8 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
             return;
         }
 
-        if (options.AllowPlainText)
+        // An observer dials. What it reaches was allowed, or not, by the member that listens there.
+        if (options.AllowPlainText || options.Role == QuorumRole.Observer)
             return;
         var key = options.Listen is null ? $"Members:{options.Member}" : "Listen";
         var value = options.ListenEndpoint;

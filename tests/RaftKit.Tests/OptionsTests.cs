@@ -16,7 +16,7 @@ public sealed class OptionsTests
 
     [Theory]
     [InlineData("RaftKit:Member is 0. Give a number from 1 to 255")]
-    [InlineData("RaftKit:Member is 256. Give a number from 1 to 255")]
+    [InlineData("RaftKit:Member is 256. Give a number from 1 to 255, another on every member; or set RaftKit:Role to Observer")]
     [InlineData("RaftKit:Members does not have member 9, which RaftKit:Member says this is (it has 1, 2, 3). Add it")]
     [InlineData("RaftKit:Members has the key 'one'. Use the member's number")]
     [InlineData("RaftKit:Members:02 names member 2 a second time")]
@@ -41,6 +41,26 @@ public sealed class OptionsTests
     [InlineData("RaftKit:Tls:CertificatePath is empty. Name the PEM file")]
     [InlineData("RaftKit:Tls:AuthorityPath is '/no/such/file', and there is no such file")]
     public void An_error_names_the_key_the_value_and_the_mend(string error) => Assert.Contains(Errors(Wrong(error)), e => e.StartsWith(error, StringComparison.Ordinal));
+
+    [Fact]
+    public void An_observer_is_told_what_it_cannot_be_and_what_it_needs()
+    {
+        Assert.Empty(Errors(Observer));
+        Assert.Contains(Errors(o => { Observer(o); o.Member = 2; }), e => e.StartsWith("RaftKit:Member is 2, the number of a member that votes, and RaftKit:Role is Observer. Give the observer a number from 256 to 1255"));
+        Assert.Contains(Errors(o => { Observer(o); o.Member = 1256; }), e => e.StartsWith("RaftKit:Member is 1256. Give an observer a number from 256 to 1255"));
+        Assert.Contains(Errors(o => { Observer(o); o.Members.Clear(); }), e => e.StartsWith("RaftKit:Members is empty, and an observer has to know whom to ask"));
+        Assert.Contains(Errors(o => { Observer(o); o.Members["1"] = "127.0.0.1:0"; }), e => e.StartsWith("RaftKit:Members has the endpoint '127.0.0.1:0', and an observer has to know the port"));
+        Assert.Contains(Errors(o => { Observer(o); o.Listen = "127.0.0.1:7420"; }), e => e.StartsWith("RaftKit:Listen is '127.0.0.1:7420', but an observer listens nowhere"));
+        Assert.Contains(Errors(o => { Observer(o); o.ForceBootstrap = true; }), e => e.StartsWith("RaftKit:ForceBootstrap is true, but an observer forms no cluster"));
+        Assert.Contains(Errors(o => o.Role = (QuorumRole)7), e => e.StartsWith("RaftKit:Role is 7. Give Member or Observer"));
+
+        static void Observer(RaftKitOptions options)
+        {
+            options.Role = QuorumRole.Observer;
+            options.Member = 256;
+            options.Members["1"] = "10.0.0.1:7420";
+        }
+    }
 
     [Fact]
     public void Everything_that_is_wrong_is_told_at_once() => Assert.Equal(3, Errors(o =>

@@ -118,11 +118,11 @@ internal static class IdentityFile
     /// Counts a start, durably, before anything else in the directory is changed, and notes where the run before it left the log: others tell an
     /// older copy of this disk by its older number, or by what that run had told them.
     /// </summary>
-    public static DirectoryIdentity CountStart(ILogDirectory directory, DirectoryIdentity found, long lastBatch, TimeSpan promise = default)
+    public static DirectoryIdentity CountStart(ILogDirectory directory, DirectoryIdentity found, long lastBatch, TimeSpan promise = default, long leastBoot = 0)
     {
         var started = found with
         {
-            Boot = found.Boot + 1,
+            Boot = Math.Max(found.Boot + 1, leastBoot),
             RunEnds = found.RunEnds.With(new RunEnd(found.Boot, lastBatch)),
             LongestPromise = promise > found.LongestPromise ? promise : found.LongestPromise,
         };

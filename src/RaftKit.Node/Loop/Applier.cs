@@ -16,6 +16,8 @@ internal sealed class Applier
     /// <summary>The node's own replicated state goes by this name, in envelopes and in snapshots.</summary>
     public const string NodeSection = "raftkit";
 
+    private const string ObserverLife = "observer";
+
     private static readonly byte[] NodeName = Envelope.Name(NodeSection);
 
     private readonly (byte[] Name, IStateMachine Machine)[] _machines;
@@ -91,6 +93,17 @@ internal sealed class Applier
         writer.Write(id.ToByteArray());
         writer.Flush();
         return Envelope.Encode(default, 0, 0, NodeName, output.WrittenMemory);
+    }
+
+    /// <summary>The command that gives an observer's empty directory a life of its own: its result is the number.</summary>
+    public static ReadOnlyMemory<byte> MintObserverLife(MemberId observer)
+    {
+        var output = new ArrayBufferWriter<byte>(16);
+        var writer = new MessagePackWriter(output);
+        writer.Write(ObserverLife);
+        writer.Write(observer.Value);
+        writer.Flush();
+        return output.WrittenMemory;
     }
 
     public bool Knows(string machine) => _machines.Any(m => m.Machine.Name == machine);
@@ -222,6 +235,16 @@ internal sealed class Applier
             var refusal = Members.Apply(MembershipChange.Decode(ref reader), AppliedMembership);
             var writer = new MessagePackWriter(_result);
             writer.Write(refusal ?? "");
+            writer.Flush();
+            return;
+        }
+        if (reader.NextMessagePackType == MessagePackType.String)
+        {
+            var kind = reader.ReadRequiredString();
+            Invariant.Holds(kind == ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
+            var life = Members.BeginLife(new MemberId(reader.ReadInt32()));
+            var writer = new MessagePackWriter(_result);
+            writer.Write(life);
             writer.Flush();
             return;
         }

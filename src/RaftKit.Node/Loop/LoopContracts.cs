@@ -16,7 +16,7 @@ internal readonly record struct LoopTime(TimeSpan Monotonic, long UnixMillisecon
 /// <param name="Role">Its role.</param>
 /// <param name="Term">Its term.</param>
 /// <param name="Leader">The leader it knows of; nobody if none.</param>
-/// <param name="Ready">It leads and has committed an entry of its own term, or it follows a known leader.</param>
+/// <param name="Ready">It leads and has committed an entry of its own term, or it follows, or observes, a known leader.</param>
 /// <param name="Commit">The last index it knows to be committed.</param>
 /// <param name="Applied">The last index that its state machines hold.</param>
 public sealed record NodeStatus(
@@ -26,6 +26,9 @@ public sealed record NodeStatus(
     /// How often an operator forced a new quorum out of a lost one: the upper 16 bits of every zxid from then on. Where it grows, what was acknowledged in an earlier epoch may be gone.
     /// </summary>
     public int RecoveryEpoch { get; init; }
+
+    /// <summary>Who feeds this one with what is committed: the leader that it follows, or the member that an observer goes by; nobody while there is none.</summary>
+    public MemberId Source { get; init; }
 }
 
 /// <summary>What a part of the node that lives on the loop (sessions, later brokers) may ask of it. Loop thread only.</summary>

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
 using RaftKit.Node.Members;
 using RaftKit.Node.Transport;
 
@@ -15,11 +16,13 @@ internal sealed partial class NodeLoop
         private readonly Bootstrap _bootstrap = new(loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap);
         private SeededGuids _guids = new(loop._options.Seed);
         private MemberId _leaderHint;
+        private readonly HashSet<MemberId> _minting = [];
         private bool _redirected;
         private string _refusal = "";
         private int _ticks;
 
-        public string Waiting => _refusal.Length > 0 ? _refusal : _bootstrap.Waiting;
+        public string Waiting => _refusal.Length > 0 ? _refusal
+            : loop.Self.IsObserver ? $"Waiting for one of members {string.Join(", ", loop._options.Members.Keys.Order())}, of a cluster that is formed and has a leader." : _bootstrap.Waiting;
 
         public Guid NewClusterId() => _guids.Next();
 
@@ -27,13 +30,18 @@ internal sealed partial class NodeLoop
         {
             if (loop.Core is not null)
                 return;
-            if (_ticks++ % ProbeEveryTicks == 0)
+            if (_ticks++ % ProbeEveryTicks == 0 && !loop.Self.IsObserver)
             {
                 foreach (var member in loop._links.Linked)
                     Probe(member);
             }
             Step();
-            if (loop.Core is null && _ticks % JoinEveryTicks == 0 && _bootstrap.Decide() == BootstrapStep.Join)
+            if (loop.Self.IsObserver)
+            {
+                if (_ticks % JoinEveryTicks == 0)
+                    AskToObserve(_ticks / JoinEveryTicks);
+            }
+            else if (loop.Core is null && _ticks % JoinEveryTicks == 0 && _bootstrap.Decide() == BootstrapStep.Join)
             {
                 _redirected = false;
                 AskToJoin();
@@ -44,14 +52,18 @@ internal sealed partial class NodeLoop
 
         public void LinkChanged(MemberId member, bool up)
         {
-            if (loop.Core is null && up)
+            if (loop.Core is not null || !up)
+                return;
+            if (loop.Self.IsObserver)
+                AskToJoin(member);
+            else
                 Probe(member);
         }
 
         /// <summary>Forms the cluster if everything that it needs is known.</summary>
         public void Step()
         {
-            if (loop.Core is null && _bootstrap.Decide() == BootstrapStep.Form)
+            if (loop.Core is null && !loop.Self.IsObserver && _bootstrap.Decide() == BootstrapStep.Form)
                 TakeIdentity(() => loop._storage.Form());
         }
 
@@ -85,12 +97,27 @@ internal sealed partial class NodeLoop
         {
             if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 })
                 return;
+            if (from.IsObserver)
+            {
+                // Any member may answer: the log gives the number. One that waits for its answer already is not asked for again.
+                if (!loop.Self.IsObserver && loop.ClusterId != Guid.Empty && loop.Status.Ready && _minting.Add(from))
+                    loop.Take(new NodeInput.Propose(Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from)));
+                return;
+            }
             if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
             {
                 // The new member may not know of the leader yet: it is told where to find it.
                 var leader = reply.Leader.IsNone ? "" : loop.Endpoints(core).GetValueOrDefault(reply.Leader, "");
                 loop._ports.Transport.Send(from, reply with { LeaderEndpoint = leader });
             }
+        }
+
+        public void Minted(MemberId observer, int life)
+        {
+            _minting.Remove(observer);
+            // Once only: to whoever asks now, since the one that asked may have been started again since. Then both ask again.
+            if (life > 0 && loop._links.Current(observer) is { Incarnation: 0 })
+                loop._ports.Transport.Send(observer, new PeerMessage.JoinReply(true, loop.ClusterId, life, loop.Status.Leader, ""));
         }
 
         public void JoinAnswered(MemberId from, PeerMessage.JoinReply reply)
@@ -122,11 +149,20 @@ internal sealed partial class NodeLoop
         {
             var target = _leaderHint.IsNone || !loop._links.IsUp(_leaderHint) ? _bootstrap.Formed : _leaderHint;
             if (!target.IsNone)
-                loop._ports.Transport.Send(target, new PeerMessage.JoinRequest(loop.Self, loop._options.Members[loop.Self]));
+                AskToJoin(target);
             // One whose link is on its way yet is asked once it is there.
             if (target == _leaderHint)
                 _leaderHint = MemberId.None;
         }
+
+        private void AskToObserve(int turn)
+        {
+            if (loop._links.Linked.ToList() is { Count: > 0 } linked)
+                AskToJoin(linked[turn % linked.Count]);
+        }
+
+        private void AskToJoin(MemberId member) =>
+            loop._ports.Transport.Send(member, new PeerMessage.JoinRequest(loop.Self, loop._options.Members.GetValueOrDefault(loop.Self, "")));
 
         private void TakeIdentity(Func<RestoredState> take)
         {
@@ -136,6 +172,15 @@ internal sealed partial class NodeLoop
             foreach (var link in loop._links.AllLinks)
                 loop._ports.Transport.Relink(link, $"Member {loop.Self} has an identity now.");
         }
+    }
+
+    /// <summary>Tells an observer the life that the log gave it.</summary>
+    private sealed class ObserverLife(Formation formation, MemberId observer) : IProposalCallback
+    {
+        public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) =>
+            formation.Minted(observer, new MessagePackReader(result).ReadInt32());
+
+        public void Failed(ProposalFailure failure, string reason) => formation.Minted(observer, 0);
     }
 
     /// <summary>Ids that follow from the seed, so that a simulation mints the same ones each time.</summary>

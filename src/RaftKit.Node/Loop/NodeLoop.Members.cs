@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Log;
 using RaftKit.Node.Members;
 
 namespace RaftKit.Node.Loop;
@@ -46,8 +47,23 @@ internal sealed partial class NodeLoop
             foreach (var (id, endpoint) in _options.Members.Concat(_learned))
                 endpoints[id] = endpoint;
         }
+        else if (Self.IsObserver)
+        {
+            // What it holds of the members may be of long ago, and nobody dials it: those that it is configured with can tell who they are now.
+            foreach (var (id, endpoint) in _options.Members)
+                endpoints.TryAdd(id, endpoint);
+        }
         endpoints.Remove(Self);
         _ports.Transport.SetPeers(endpoints);
+    }
+
+    /// <summary>This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.</summary>
+    private void EndDiverged(string why)
+    {
+        var reason = $"{why}. An operator forced a new quorum, which gave up what this observer holds beyond it, or the directory is of another cluster. "
+            + "Empty the directory: the observer then starts anew.";
+        _storage.MarkRolledBack(reason);
+        throw new DirectoryRolledBackException($"{_ports.Directory.Location} holds what is not the cluster's: {reason}");
     }
 
     /// <summary>This member joins, and was told of one that it is not configured with.</summary>

@@ -66,7 +66,7 @@ internal sealed partial class NodeLoop : ILoopServices
         foreach (var machine in machines)
             _names[machine.Name] = Envelope.Name(machine.Name);
         _names[Applier.NodeSection] = Envelope.Name(Applier.NodeSection);
-        Status = new NodeStatus(options.Self, RaftRole.Follower, Term.Zero, MemberId.None, false, LogIndex.Zero, LogIndex.Zero);
+        Status = new NodeStatus(options.Self, NoRole, Term.Zero, MemberId.None, false, LogIndex.Zero, LogIndex.Zero);
     }
 
     /// <summary>Null until this member has an identity: while it starts with an empty directory.</summary>
@@ -91,6 +91,9 @@ internal sealed partial class NodeLoop : ILoopServices
 
     public HostProcess HostProcess => _options.HostProcess;
 
+    /// <summary>What this is while it takes no part.</summary>
+    private RaftRole NoRole => Self.IsObserver ? RaftRole.Observer : RaftRole.Follower;
+
     public int Incarnation => _storage.Identity?.Incarnation ?? 0;
 
     public long Boot => _storage.Identity?.Boot ?? 0;
@@ -109,7 +112,7 @@ internal sealed partial class NodeLoop : ILoopServices
         Now = now;
         if (_storage.Open())
         {
-            var restored = _storage.Recover();
+            var restored = _storage.Recover(now.UnixMilliseconds);
             BeginConsensus(restored, new StartJudgement(_options.Members.Keys.Where(m => m != Self), _options.ElectionTicks));
         }
         AnnounceSelf();
@@ -320,6 +323,7 @@ internal sealed partial class NodeLoop : ILoopServices
         if (hello.Incarnation != 0)
             _ports.Transport.Send(hello.Member, new PeerMessage.StartJudged(hello.Incarnation, hello.Boot, ""));
         Core?.PeerUnreachable(hello.Member);
+        Core?.PeerReachable(hello.Member);
         foreach (var participant in _participants)
             participant.LinkChanged(hello.Member, true);
         _formation.LinkChanged(hello.Member, true);
@@ -412,6 +416,8 @@ internal sealed partial class NodeLoop : ILoopServices
     private bool CarryOutEffects(RaftCore core)
     {
         var effects = core.Effects;
+        if (effects.Diverged is { } diverged)
+            EndDiverged(diverged);
         var worked = effects.Reads.Count > 0;
         // First, since a garbled chunk is answered at once.
         foreach (var chunk in effects.SnapshotWrites)
@@ -499,11 +505,14 @@ internal sealed partial class NodeLoop : ILoopServices
             : !core.Leader.IsNone;
         var before = Status;
         if (before.Commit == core.Commit && before.Applied == _applier.Applied && before.Role == core.Role && before.Term == core.Term
-            && before.Leader == core.Leader && before.Ready == ready && before.RecoveryEpoch == _applier.Recovery.Epoch)
+            && before.Leader == core.Leader && before.Ready == ready && before.Source == core.Source && before.RecoveryEpoch == _applier.Recovery.Epoch)
         {
             return false;
         }
-        var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied) { RecoveryEpoch = _applier.Recovery.Epoch };
+        var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied)
+        {
+            RecoveryEpoch = _applier.Recovery.Epoch, Source = core.Source,
+        };
         Status = status;
         if (before.Role == status.Role && before.Term == status.Term && before.Leader == status.Leader && before.Ready == status.Ready)
             return false;
@@ -545,7 +554,7 @@ internal sealed partial class NodeLoop : ILoopServices
     }
 
     private void AnnounceSelf() =>
-        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members[Self], HostProcess)
+        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members.GetValueOrDefault(Self, ""), HostProcess)
         {
             RunEnds = _storage.Identity?.RunEnds ?? RunEnds.None,
         });
@@ -584,7 +593,7 @@ internal sealed partial class NodeLoop : ILoopServices
         foreach (var propose in _early)
             propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
         _early.Clear();
-        Status = Status with { Role = RaftRole.Follower, Leader = MemberId.None, Ready = false };
+        Status = Status with { Role = NoRole, Leader = MemberId.None, Source = MemberId.None, Ready = false };
         // A start that failed (a directory in use, rot) ends before they began.
         foreach (var participant in _participating ? _participants : [])
         {

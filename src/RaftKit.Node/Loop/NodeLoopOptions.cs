@@ -12,7 +12,7 @@ internal sealed record NodeLoopOptions
 {
     public required MemberId Self { get; init; }
 
-    /// <summary>Where the members that this one is configured with listen, itself included.</summary>
+    /// <summary>Where the members that this one is configured with listen, itself included; an observer's seeds, without itself.</summary>
     public required IReadOnlyDictionary<MemberId, string> Members { get; init; }
 
     /// <summary>Seeds this node's random choices: election jitter, cluster id.</summary>
@@ -76,6 +76,7 @@ internal sealed record NodeLoopOptions
     {
         Self = Self,
         Seed = Seed,
+        Seeds = Self.IsObserver ? [.. Members.Keys.Where(m => m != Self).Order()] : [],
         Incarnation = incarnation,
         Boot = boot,
         HeartbeatTicks = HeartbeatTicks,

@@ -35,7 +35,11 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     /// Reads back what is durable, into the state machines and for the core. Counts the start, durably, before anybody hears of it: an older number
     /// shows a directory that was rolled back.
     /// </summary>
-    public RestoredState Recover() => Recover(lastBatch => Identity = IdentityFile.CountStart(directory, Identity!, lastBatch, options.VoterPromise));
+    /// <param name="now">
+    /// Unix milliseconds. An observer counts its starts by them, since nobody remembers them durably: an old copy of its directory must not number its proposals as it did before.
+    /// </param>
+    public RestoredState Recover(long now) => Recover(lastBatch =>
+        Identity = IdentityFile.CountStart(directory, Identity!, lastBatch, options.VoterPromise, options.Self.IsObserver ? now : 0));
 
     private RestoredState Recover(Action<long>? beforeChanges)
     {
@@ -107,7 +111,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
             log.Sync();
         }
         IdentityFile.Write(directory, Identity!);
-        return Recover(null);
+        return Recover(beforeChanges: null);
     }
 
     private void Restore(SnapshotMark mark)

@@ -88,7 +88,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         switch (job)
         {
             case ReadChunkJob { Chunk: { } chunk }:
-                if (core.Role == RaftRole.Leader && core.Term == chunk.Term)
+                if (chunk.To.IsObserver || (core.Role == RaftRole.Leader && core.Term == chunk.Term))
                     ports.Transport.Send(chunk.To, new PeerMessage.Raft(chunk));
                 break;
             case FrameJob frame:

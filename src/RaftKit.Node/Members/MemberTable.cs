@@ -31,6 +31,11 @@ internal sealed class MemberTable
     /// <summary>The incarnation with which a member that is none now may enter: one that never voted or acknowledged.</summary>
     public int NextLife(MemberId id) => _lives.GetValueOrDefault(id) + 1;
 
+    /// <summary>
+    /// An observer with an empty directory gets a life that no other had: what an earlier one proposed is never taken for its own. No membership names it.
+    /// </summary>
+    public int BeginLife(MemberId observer) => _lives[observer] = NextLife(observer);
+
     /// <summary>Applies a change, or refuses it.</summary>
     /// <param name="change">What is asked.</param>
     /// <param name="applied">The membership as of this entry.</param>

@@ -91,7 +91,10 @@ internal sealed class PeerLinks
         if (!_heard.TryGetValue(hello.Member, out var heard) || !heard.IsStart(hello))
             _heard[hello.Member] = new HeardStart(hello);
         var boot = new PeerBoot(hello.Member, hello.Incarnation, hello.Boot);
-        if (_remembered.TryGetValue(hello.Member, out var known) && known == boot)
+        // An observer promises nothing that it could forget. Each segment of the log names those that are remembered: that is for members.
+        if (hello.Member.IsObserver)
+            peer.Admission = Admission.Admitted;
+        else if (_remembered.TryGetValue(hello.Member, out var known) && known == boot)
             peer.Admission = Admission.Admitted;
         else if (!_toRemember.Contains(boot))
             _toRemember.Add(boot);

@@ -23,6 +23,8 @@ internal enum FrameKind : byte
     SnapshotChunk = 24,
     SnapshotReply = 25,
     TimeoutNow = 26,
+    ObserveRequest = 27,
+    ObserveReply = 28,
 
     // The node's messages: MessageCodec.
     ForwardProposals = 48,

@@ -130,13 +130,13 @@ internal static class MessageCodec
     public static bool KeepsSlices(ReadOnlySpan<byte> body) =>
         body.Length < 2 || (body[0] & 0xf0) != 0x90 || (FrameKind)body[1] is not (FrameKind.VoteRequest or FrameKind.VoteReply
             or FrameKind.AppendReply or FrameKind.Heartbeat or FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest
-            or FrameKind.ReadIndexReply or FrameKind.SnapshotReply or FrameKind.TimeoutNow);
+            or FrameKind.ReadIndexReply or FrameKind.SnapshotReply or FrameKind.TimeoutNow or FrameKind.ObserveRequest or FrameKind.ObserveReply);
 
     private static PeerMessage Read(ref MessagePackReader reader, FrameKind kind, int elements, ReadOnlyMemory<byte> body)
     {
         switch (kind)
         {
-            case >= FrameKind.VoteRequest and <= FrameKind.TimeoutNow:
+            case >= FrameKind.VoteRequest and <= FrameKind.ObserveReply:
                 var core = RaftMessageCodec.Read(ref reader, kind, elements, body, out var durable);
                 return new PeerMessage.Raft(core, durable);
             case FrameKind.ForwardProposals:

@@ -12,6 +12,9 @@ namespace RaftKit.Node.Transport;
 /// </summary>
 internal sealed class Peer(MemberId id, TransportContext context)
 {
+    // A killed process with much memory takes its time to go.
+    private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(2);
+
     private readonly Lock _gate = new();
     private readonly Kick _kick = new(context.Time);
     private readonly CancellationTokenSource _removed = CancellationTokenSource.CreateLinkedTokenSource(context.Stopping.Token);
@@ -188,9 +191,37 @@ internal sealed class Peer(MemberId id, TransportContext context)
                 _ => context.Options.MaxBackoff,
             };
             if (end == LinkEnd.Broken && _latest is { } latest)
+            {
                 _watch = new DeathWatch(latest.Process, context.Hello.Process, context.Options.RefusedForDeath, Now());
+                if (id.IsObserver)
+                    LookForObserver(_watch, latest);
+            }
         }
         _kick.Now();
+    }
+
+    // Nobody listens at an observer's end, so there is nothing to probe; but where it ran on this machine, its process is seen to be gone.
+    private void LookForObserver(DeathWatch watch, PeerHello latest)
+    {
+        var until = Now() + LongestLook;
+        context.Tasks.Run(async () =>
+        {
+            while (!_removed.IsCancellationRequested && Now() < until)
+            {
+                lock (_gate)
+                {
+                    if (_watch != watch || _link is not null)
+                        return;
+                    if (watch.Look() == DeathVerdict.Proven)
+                    {
+                        _watch = null;
+                        Report(latest, true, $"Its link broke without a goodbye and its process {latest.Process.Pid} is gone.");
+                        return;
+                    }
+                }
+                await Task.Delay(context.Options.ProbeEvery, context.Time, _removed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        });
     }
 
     private async Task DialWhileUnlinkedAsync()

@@ -78,6 +78,21 @@ internal static class RaftMessageCodec
                 writer.Write(m.NextOffset);
                 writer.Write(m.Installed);
                 break;
+            case ObserveRequest m:
+                WriteHead(ref writer, FrameKind.ObserveRequest, 5, m, durableBatch);
+                writer.Write(m.LastIndex);
+                writer.Write(m.LastTerm);
+                writer.Write(m.Again);
+                writer.Write(m.IsProbe);
+                writer.Write(m.IsInstalling);
+                break;
+            case ObserveReply m:
+                WriteHead(ref writer, FrameKind.ObserveReply, 4, m, durableBatch);
+                writer.Write(m.Leader);
+                writer.Write(m.Commit);
+                writer.Write(m.IsProbe);
+                writer.Write(m.Diverged);
+                break;
             case TimeoutNow m:
                 WriteHead(ref writer, FrameKind.TimeoutNow, 0, m, durableBatch);
                 break;
@@ -135,13 +150,24 @@ internal static class RaftMessageCodec
                 From = from, To = to, Term = term, SnapshotIndex = reader.ReadIndex(), NextOffset = reader.ReadNotNegative("offset"),
                 Installed = reader.ReadBoolean(),
             },
+            FrameKind.ObserveRequest => new ObserveRequest
+            {
+                From = from, To = to, Term = term, LastIndex = reader.ReadIndex(), LastTerm = reader.ReadTerm(), Again = reader.ReadBoolean(),
+                IsProbe = reader.ReadBoolean(), IsInstalling = reader.ReadBoolean(),
+            },
+            FrameKind.ObserveReply => new ObserveReply
+            {
+                From = from, To = to, Term = term, Leader = reader.ReadMemberOrNone(), Commit = reader.ReadIndex(), IsProbe = reader.ReadBoolean(),
+                Diverged = reader.ReadBoolean(),
+            },
             _ => new TimeoutNow { From = from, To = to, Term = term },
         };
     }
 
     private static int FieldsOf(FrameKind kind) => kind switch
     {
-        FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.AppendReply or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply => 4,
+        FrameKind.ObserveRequest => 5,
+        FrameKind.ObserveReply or FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.AppendReply or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply => 4,
         FrameKind.SnapshotReply or FrameKind.Heartbeat => 3,
         FrameKind.VoteReply or FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest => 2,
         _ => 0,

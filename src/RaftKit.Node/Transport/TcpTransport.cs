@@ -16,7 +16,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
     private static readonly TimeSpan RefusalLogPause = TimeSpan.FromSeconds(10);
 
     private readonly TransportContext _context;
-    private readonly Peer?[] _peers = new Peer?[256];
+    private readonly Peer?[] _peers = new Peer?[MemberId.GreatestObserver + 1];
     private readonly Lock _gate = new();
     private readonly List<PeerLink> _dirty = [];
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -44,6 +44,11 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
     public void Start()
     {
         var options = _context.Options;
+        if (options.Listen.Length == 0)
+        {
+            _endpoint = "";
+            return;
+        }
         var endpoint = NetworkAddress.Parse(options.Listen).ToListenEndPoint();
         if (options.Security is null && !options.AllowPlainText && !IPAddress.IsLoopback(endpoint.Address))
         {
@@ -169,7 +174,8 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
             if (member != _context.Self)
                 PeerFor(member).SetEndpoint(endpoint.Length > 0 ? endpoint : null);
         }
-        for (var id = 1; id < _peers.Length; id++)
+        // Observers come and go by themselves, and nobody names them.
+        for (var id = 1; id <= MemberId.GreatestMember; id++)
         {
             if (_peers[id] is { } peer && !_endpoints.ContainsKey(peer.Id) && !_context.Options.AcceptUnknownMembers)
             {
@@ -184,9 +190,12 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         _ready.TrySetResult();
     }
 
+    // An observer dials members, and no observer is dialled.
+    private bool MayObserve(MemberId member) => member.IsObserver && !_context.Self.IsObserver;
+
     private Peer? Find(long link) => Array.Find(_peers, peer => peer?.Link?.Id == link);
 
-    private Peer? PeerOf(MemberId member) => Volatile.Read(ref _peers[(byte)member.Value]);
+    private Peer? PeerOf(MemberId member) => Volatile.Read(ref _peers[member.Value]);
 
     private Peer PeerFor(MemberId member)
     {
@@ -288,7 +297,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         lock (_gate)
         {
             var unknownToo = _context.Options.AcceptUnknownMembers;
-            if (HelloRules.Judge(_context.Hello, hello, MemberId.None, member => unknownToo || PeerOf(member) is not null) is { } refusal)
+            if (HelloRules.Judge(_context.Hello, hello, MemberId.None, member => unknownToo || MayObserve(member) || PeerOf(member) is not null) is { } refusal)
                 return refusal;
             return PeerFor(hello.Said!.Member).TryAccept(hello, hello.Said, connection);
         }

@@ -3,7 +3,7 @@ namespace RaftKit.Node.Transport;
 /// <summary>How the TCP transport listens, dials and bounds its memory.</summary>
 internal sealed record TcpTransportOptions
 {
-    /// <summary>Where to listen: "host:port", "[::1]:port", "*:port" for every address. Port 0 takes a free one.</summary>
+    /// <summary>Where to listen: "host:port", "[::1]:port", "*:port" for every address. Port 0 takes a free one. Empty: this one only dials, as an observer does.</summary>
     public required string Listen { get; init; }
 
     /// <summary>TLS between members; null for plain text.</summary>

@@ -82,7 +82,7 @@ internal sealed class ClusterMember : IClusterMember
         _inbox.Connect(node.Inbox);
         _watchingForEnd = WatchForEndAsync(node);
         // Alone there is nobody to fail over to.
-        if (_options.RehearseFailover && _options.Members.Count > 1)
+        if (_options.RehearseFailover && _options.Members.Count > 1 && _options.Role == QuorumRole.Member)
             _rehearsing = Task.Run(RehearseAsync, CancellationToken.None);
     }
 

@@ -60,7 +60,7 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
         _watchingForFailure = ReportFailureAsync();
         if (Options.Members.Count == 0)
             RaftKitLog.Alone(_logger, Options.Member, Key ?? "");
-        if (Options is { AllowPlainText: true, Tls: null } && !ListensOnLoopback())
+        if (Options is { AllowPlainText: true, Tls: null, Role: QuorumRole.Member } && !ListensOnLoopback())
             RaftKitLog.PlainText(_logger, Options.Member, Key ?? "", Options.ListenEndpoint);
         RaftKitLog.Started(_logger, Options.Member, Key ?? "", Options.DataDirectory);
     }

@@ -67,7 +67,7 @@ public sealed class MessageCodecTests
     [InlineData("91cc80", "kind 128")]
     [InlineData("911a", "TimeoutNow has 5 elements, this one has 1")]
     [InlineData("951a00020109", "Member 0")]
-    [InlineData("951acd0100020109", "not in range")]
+    [InlineData("951acd04e8020109", "1256 is nobody's number")]
     [InlineData("951a0102010900", "follow the end")]
     [InlineData("951a0102ff09", "term of -1")]
     [InlineData("951a010201ff", "batch number of -1")]

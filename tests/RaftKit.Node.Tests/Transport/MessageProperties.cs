@@ -16,7 +16,7 @@ public sealed class MessageProperties
         from offset in Gen.Choose(-1, 1)
         select Math.Max(0, (1L << bits) + offset);
 
-    private static readonly Gen<MemberId> Member = Gen.Choose(1, 255).Select(id => new MemberId(id));
+    private static readonly Gen<MemberId> Member = Gen.Choose(1, MemberId.GreatestObserver).Select(id => new MemberId(id));
 
     private static readonly Gen<byte[]> Payload =
         from length in Gen.OneOf(Gen.Choose(0, 40), Gen.Choose(0, 40), Gen.Elements(40, 255, 256, 300, 65_535, 65_536))

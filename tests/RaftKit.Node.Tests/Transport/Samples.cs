@@ -55,6 +55,11 @@ internal static class Samples
         yield return Chunk(1000);
         yield return Chunk(0);
         yield return new SnapshotReply { From = two, To = one, Term = new Term(1), SnapshotIndex = index, NextOffset = long.MaxValue, Installed = true };
+        MemberId observer = new(MemberId.GreatestObserver);
+        yield return new ObserveRequest { From = observer, To = one, Term = term, LastIndex = index, LastTerm = new Term(7), Again = true };
+        yield return new ObserveRequest { From = new MemberId(256), To = two, Term = default, LastIndex = default, LastTerm = default, IsProbe = true, IsInstalling = true };
+        yield return new ObserveReply { From = one, To = observer, Term = new Term(1), Leader = two, Commit = index, IsProbe = true };
+        yield return new ObserveReply { From = two, To = observer, Term = new Term(1), Leader = default, Commit = default, Diverged = true };
         yield return new TimeoutNow { From = one, To = two, Term = new Term(32767) };
     }
 
