@@ -29,8 +29,8 @@ internal sealed class SafetyChecker
     public SafetyChecker(SimulatedWorld world)
     {
         _world = world;
-        foreach (var id in world.Ids)
-            _mirrors.Add(id, new Mirror());
+        foreach (var member in world.Everybody)
+            _mirrors.Add(member.Id, new Mirror());
     }
 
     /// <summary>How often a member became leader.</summary>
@@ -60,8 +60,8 @@ internal sealed class SafetyChecker
     {
         var mirror = _mirrors[member.Id];
         var self = new MemberIncarnation(member.Id, mirror.Incarnation);
-        // One that promised nobody anything has lost nothing: it may form its cluster once more.
-        if (_promised.Contains(self))
+        // One that promised nobody anything has lost nothing: it may form its cluster once more. An observer numbers its proposals under its life, so never again.
+        if (_promised.Contains(self) || (member.Id.IsObserver && mirror.Incarnation > 0))
         {
             _lost.Add(self);
             _beforeDamage.TryAdd(self, mirror.Durable.Copy());
@@ -126,6 +126,8 @@ internal sealed class SafetyChecker
         var mirror = _mirrors[member.Id];
         if (!mirror.HasCore)
             TakeRestored(member, run, core);
+        if (member.Id.IsObserver)
+            CheckObserver(member, mirror, core, inputs);
         CheckTerm(member, mirror, core);
         CheckLog(member, mirror, core);
         if (core.Role == RaftRole.Leader && mirror.Role != RaftRole.Leader)
@@ -138,7 +140,7 @@ internal sealed class SafetyChecker
     /// <summary>At the end, when all have converged: nothing that was committed is missing anywhere.</summary>
     public void CheckConverged()
     {
-        foreach (var member in _world.Members)
+        foreach (var member in _world.Everybody)
         {
             if (member.Loop?.Core is not { } core)
                 continue;
@@ -176,6 +178,21 @@ internal sealed class SafetyChecker
             previous = entry.Term;
         }
         durable.Restart(core.Term, core.Vote, core.FirstIndex.Previous, entries);
+    }
+
+    /// <summary>Whatever it holds was known to be committed by a member before, and what it says counts for nothing.</summary>
+    private void CheckObserver(SimulatedMember member, Mirror mirror, RaftCore core, IReadOnlyList<NodeInput> inputs)
+    {
+        Require(core.Role == RaftRole.Observer && core.Vote.IsNone, 14, $"observer {member.Id} is a {core.Role} with a vote for {core.Vote} in term {core.Term}");
+        Require(member.Damage != DiskDamage.None || (core.LastIndex <= Committed && core.Commit == core.LastIndex), 14,
+            $"observer {member.Id} holds entries up to {core.LastIndex} and takes those up to {core.Commit} for committed, though no member knows of more than {Committed}");
+        if (!core.Source.IsNone && core.Source != mirror.Source && !mirror.Source.IsNone)
+            _world.Faults.ObserverMoved++;
+        foreach (var input in inputs)
+        {
+            if (input is NodeInput.Received { Message: PeerMessage.Raft { Message: AppendRequest }, From: var from } && from != core.Leader && core.Commit > mirror.Commit)
+                _world.Faults.ObserverFedByFollower++;
+        }
     }
 
     private void CheckTerm(SimulatedMember member, Mirror mirror, RaftCore core)
@@ -312,6 +329,13 @@ internal sealed class SafetyChecker
             return;
         var durable = _mirrors[member.Id].Durable;
         var self = new MemberIncarnation(member.Id, run.Loop.Incarnation);
+        if (member.Id.IsObserver)
+        {
+            Require(raft is ObserveRequest or AppendReply { Accepted: true } or SnapshotReply or ReadIndexRequest, 14, $"observer {self} sends a {raft.GetType().Name} to {to}");
+            // What it tells of its log promises nothing.
+            if (raft is AppendReply or SnapshotReply)
+                return;
+        }
         switch (raft)
         {
             case VoteRequest { PreVote: false }:
@@ -399,6 +423,8 @@ internal sealed class SafetyChecker
 
     private void Hear(SimulatedRun run, MemberId from, Message message)
     {
+        if (from.IsObserver)
+            return;
         if (message is not (VoteReply { Granted: true, PreVote: false } or VoteRequest { PreVote: false } or AppendReply { Accepted: true }
             or SnapshotReply { Installed: true }))
             return;
@@ -450,6 +476,8 @@ internal sealed class SafetyChecker
 
         public LogIndex MembershipIndex { get; private set; }
 
+        public MemberId Source { get; private set; }
+
         public Membership Membership { get; private set; } = Membership.Empty;
 
         public void Begin(int process)
@@ -462,7 +490,7 @@ internal sealed class SafetyChecker
         public void Take(RaftCore core)
         {
             (Term, Vote, Role, Last, LastTerm, Commit) = (core.Term, core.Vote, core.Role, core.LastIndex, core.LastTerm, core.Commit);
-            (MembershipIndex, Membership) = (core.MembershipIndex, core.Membership);
+            (MembershipIndex, Membership, Source) = (core.MembershipIndex, core.Membership, core.Source);
         }
     }
 }

@@ -22,6 +22,15 @@ internal sealed class FaultCounters
     public long LostWrite;
     public long Transfer;
 
+    /// <summary>Observers went on with another source...</summary>
+    public long ObserverMoved;
+
+    /// <summary>...installed a snapshot of one...</summary>
+    public long ObserverSnapshot;
+
+    /// <summary>...and got entries from one that did not lead.</summary>
+    public long ObserverFedByFollower;
+
     /// <summary>Changes of the membership that came to their end, by what was asked for.</summary>
     private readonly SortedDictionary<string, long> _changes = new(StringComparer.Ordinal)
     {
@@ -37,7 +46,7 @@ internal sealed class FaultCounters
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
-        ("transfer", Transfer),
+        ("transfer", Transfer), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower),
     ];
 
     public void Add(FaultCounters other)
@@ -62,5 +71,8 @@ internal sealed class FaultCounters
         foreach (var (kind, count) in other._changes)
             _changes[kind] += count;
         Transfer += other.Transfer;
+        ObserverMoved += other.ObserverMoved;
+        ObserverSnapshot += other.ObserverSnapshot;
+        ObserverFedByFollower += other.ObserverFedByFollower;
     }
 }

@@ -13,12 +13,14 @@ internal sealed class FaultPlan
     private readonly SimulatedRandom _random;
     private readonly List<(double Weight, Action Strike)> _menu = [];
     private readonly TimeSpan _pace;
+    private readonly SimulatedRandom _ofObservers;
     private bool _healed;
 
     public FaultPlan(SimulatedWorld world)
     {
         _world = world;
         _random = world.Random.Split("faults");
+        _ofObservers = world.Random.Split("faults of observers");
         _pace = _random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(800));
         Offer(0.7, 3, Storm);
         Offer(0.6, 2, Partition);
@@ -38,6 +40,12 @@ internal sealed class FaultPlan
             member.TickSkew = _random.Chance(0.4) ? _random.Between(0.5, 2.0) : 1;
             member.StallChance = _random.Chance(0.3) ? 0.02 * _random.NextDouble() : 0;
         }
+        foreach (var observer in world.Observers)
+        {
+            observer.TickSkew = _ofObservers.Chance(0.4) ? _ofObservers.Between(0.5, 2.0) : 1;
+            observer.StallChance = _ofObservers.Chance(0.3) ? 0.02 * _ofObservers.NextDouble() : 0;
+            observer.ClockRate = 1 + (world.Options.ClockDrift * _ofObservers.Pick([-1.0, 1.0, (2 * _ofObservers.NextDouble()) - 1]));
+        }
         // The clocks keep to the declared drift, some of them barely.
         var clocks = world.Random.Split("clocks");
         foreach (var member in world.Members)
@@ -53,6 +61,8 @@ internal sealed class FaultPlan
     public void Begin()
     {
         Next();
+        if (_world.Observers.Count > 0)
+            NextOfObservers();
         if (_world.Options.VoterPromise > TimeSpan.Zero)
             TransferLater(_world.Random.Split("transfers"));
     }
@@ -64,7 +74,7 @@ internal sealed class FaultPlan
         _world.Trace.Event(MemberId.None, "all faults end");
         _world.Network.Weather = NetworkWeather.Calm;
         _world.Network.Block([]);
-        foreach (var member in _world.Members)
+        foreach (var member in _world.Everybody)
         {
             member.StallChance = 0;
             member.Disk.Mend();
@@ -133,6 +143,64 @@ internal sealed class FaultPlan
         Next();
     });
 
+    /// <summary>What happens to observers beside what happens to members: they may all be gone, or lose their disks, at any time.</summary>
+    private void NextOfObservers() => _world.Scheduler.After(_ofObservers.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2)), () =>
+    {
+        if (_healed)
+            return;
+        StrikeObserver(_ofObservers.Pick(_world.Observers), _ofObservers.NextDouble());
+        NextOfObservers();
+    });
+
+    private void StrikeObserver(SimulatedMember observer, double kind)
+    {
+        if (observer.Run is not { } run)
+            return;
+        if (kind < 0.25)
+        {
+            var (a, b) = (observer.Id, _ofObservers.Pick(_world.Ids));
+            _world.Network.Reset(a, b);
+        }
+        else if (kind < 0.5)
+        {
+            Pause(run, _ofObservers);
+        }
+        else if (kind < 0.6)
+        {
+            observer.IsStopping = true;
+            if (!run.Process.IsPaused)
+                run.Post(new NodeInput.Stop(_ => { }));
+        }
+        else
+        {
+            var power = kind < 0.8;
+            Count(power);
+            if (power)
+                observer.PowerCut();
+            else
+                observer.Kill();
+            if (kind > 0.93)
+            {
+                _world.Trace.Event(observer.Id, "is wiped");
+                observer.Disk.Wipe();
+                ObserverWiped?.Invoke(observer);
+            }
+            RestartLater(observer);
+        }
+    }
+
+    /// <summary>An observer's disk was emptied.</summary>
+    public Action<SimulatedMember>? ObserverWiped { get; set; }
+
+    private List<(MemberId, MemberId)> CutsOfObservers() =>
+    [
+        .. from observer in _world.Observers
+           from id in _world.Ids
+           where _ofObservers.Chance(0.3)
+           from cut in new[] { (observer.Id, id), (id, observer.Id) }
+           select cut,
+    ];
+
     private void Storm()
     {
         _world.Network.Weather = _random.Chance(0.3) ? NetworkWeather.Calm : NetworkWeather.Storm(_random, _world.Ids);
@@ -145,6 +213,8 @@ internal sealed class FaultPlan
         var ids = _world.Ids.ToList();
         _random.Shuffle(ids);
         var blocked = Shape(shape, ids);
+        if (blocked.Count > 0)
+            blocked.AddRange(CutsOfObservers());
         _world.Trace.Event(MemberId.None, blocked.Count == 0 ? "partitions heal" : $"partition: {string.Join(' ', blocked.Select(b => $"{b.From}>{b.To}"))}");
         _world.Network.Block(blocked);
         if (blocked.Count > 0)
@@ -254,13 +324,19 @@ internal sealed class FaultPlan
 
     private void Pause()
     {
-        if (AnyUp() is not { Run: { } run } || run.Process.IsPaused)
+        if (AnyUp() is { Run: { } run })
+            Pause(run, _random);
+    }
+
+    private void Pause(SimulatedRun run, SimulatedRandom random)
+    {
+        if (run.Process.IsPaused)
             return;
         _world.Faults.Pause++;
         run.Process.Pause();
-        var lasts = _random.Chance(0.2)
-            ? _random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(8))
-            : _random.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1.5));
+        var lasts = random.Chance(0.2)
+            ? random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(8))
+            : random.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1.5));
         _world.Scheduler.After(lasts, () =>
         {
             if (run.Process.IsAlive && run.Process.IsPaused)

@@ -37,6 +37,7 @@ internal sealed class SeedRun
             Seed = seed,
             Members = churns ? Math.Max(founders, churn.Between(3, 7)) : founders,
             Founders = founders,
+            Observers = Observers(new SimulatedRandom(seed).Split("observers")),
             SameMachine = random.Chance(0.6),
             Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = random.Between(64, 256) << 10, FirstSegmentBytes = random.Between(16, 64) << 10, PrepareBytes = 16 << 10 },
             SnapshotEveryEntries = random.Chance(0.7) ? random.Between(20, 400) : 100_000,
@@ -60,6 +61,7 @@ internal sealed class SeedRun
         _faults = new FaultPlan(_world);
         _damage = new DamagePlan(_world, _checker, _faults);
         _churn = churns ? new ChurnPlan(_world, _checker, _faults) : null;
+        _faults.ObserverWiped = _checker.Wiped;
         _world.MemberUp = MemberUp;
         _world.StoppedAtIo = _faults.StoppedAtIo;
         _world.Ended = _damage.Ended;
@@ -71,6 +73,21 @@ internal sealed class SeedRun
             {
                 if (!member.IsUp)
                     member.Start();
+            });
+        }
+        StartObservers(_world.Random.Split("observers"));
+    }
+
+    private static int Observers(SimulatedRandom random) => random.Chance(0.35) ? random.Between(1, 3) : 0;
+
+    private void StartObservers(SimulatedRandom random)
+    {
+        foreach (var observer in _world.Observers)
+        {
+            _world.Scheduler.After(random.Between(TimeSpan.Zero, TimeSpan.FromSeconds(3)), () =>
+            {
+                if (!observer.IsUp)
+                    observer.Start();
             });
         }
     }
@@ -130,7 +147,7 @@ internal sealed class SeedRun
     private void Converge()
     {
         _faults.Heal();
-        var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Members.Max(m => m.TickSkew);
+        var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Everybody.Max(m => m.TickSkew);
         if (!Within(_churn is null ? 10 * electionTimeout : Reconfiguring, () => HasOneLeader))
         {
             _world.Violate($"liveness: no leader within 10 election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after all faults ended: {Describe()}");
@@ -156,7 +173,7 @@ internal sealed class SeedRun
         Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
         _workload.Stopped = true;
         foreach (var member in Expected)
-            if (member is { Run.Application: SimulatedZnodes application } && _checker.MayCount(member.Id))
+            if (member is { Run.Application: SimulatedZnodes application } && (member.Id.IsObserver || _checker.MayCount(member.Id)))
                 _workload.OpenIdle(member.Run.Process, application.Sessions);
         _world.RunUntil(_world.Scheduler.Now + (2 * Workload.IdleTimeout));
         // What was asked for before the faults ended may have been taken up after them.
@@ -218,7 +235,7 @@ internal sealed class SeedRun
     }
 
     // Where members come and go, those who are up in the end: strangers were switched off.
-    private IEnumerable<SimulatedMember> Expected => _churn is null ? _world.Members : _world.Members.Where(m => m.IsUp);
+    private IEnumerable<SimulatedMember> Expected => (_churn is null ? _world.Members : _world.Members.Where(m => m.IsUp)).Concat(_world.Observers);
 
     // Leases hold elections up: half of the seeds are without them.
     private static TimeSpan VoterPromise(SimulatedRandom random) =>
@@ -229,7 +246,7 @@ internal sealed class SeedRun
         ? InboxLimits.Default
         : new InboxLimits { MaxCalls = random.Between(3, 8), MaxBulk = random.Between(1, 6), MaxBulkBytes = 1 << random.Between(8, 20), MaxUrgent = random.Between(4, 64) };
 
-    private string Describe() => string.Join("; ", _world.Members.Select(m => m.Loop?.Core is { } core
+    private string Describe() => string.Join("; ", _world.Everybody.Select(m => m.Loop?.Core is { } core
         ? $"member {m.Id}#{m.Loop.Incarnation} {core.Role} of term {core.Term}, leader {core.Leader}, last {core.LastIndex}/{core.LastTerm}, commit {core.Commit}, applied {core.Applied}, {core.Membership}"
         : $"member {m.Id} {(m.IsUp ? "has no identity" : "is down")}"));
 
@@ -240,6 +257,8 @@ internal sealed class SeedRun
             if (!run.HasStarted)
                 return;
             SnapshotsInstalled++;
+            if (member.Id.IsObserver)
+                _world.Faults.ObserverSnapshot++;
             _workload.Jumped(run.Process, from, to);
         });
 

@@ -19,6 +19,9 @@ internal sealed class SimulatedWorld
         Ids = [.. Enumerable.Range(1, options.Members).Select(n => new MemberId(n))];
         Members = [.. Ids.Select(id => new SimulatedMember(
             this, id, new SimulatedDisk($"disk of member {id}", Random.Split($"disk {id}"), Faults), Random.Split($"member {id}")))];
+        Observers = [.. Enumerable.Range(1, options.Observers).Select(n => new MemberId(MemberId.GreatestMember + n)).Select(id => new SimulatedMember(
+            this, id, new SimulatedDisk($"disk of observer {id}", Random.Split($"disk {id}"), Faults), Random.Split($"member {id}")))];
+        Everybody = [.. Members, .. Observers];
     }
 
     public SimulatedWorldOptions Options { get; }
@@ -37,6 +40,11 @@ internal sealed class SimulatedWorld
 
     public IReadOnlyList<SimulatedMember> Members { get; }
 
+    /// <summary>Those who hold the state and have no say in it.</summary>
+    public IReadOnlyList<SimulatedMember> Observers { get; }
+
+    public IReadOnlyList<SimulatedMember> Everybody { get; }
+
     /// <summary>Makes what lives in a process beside the loop.</summary>
     public required Func<SimulatedRun, SimulatedMember, SimulatedApplication> Application { get; init; }
 
@@ -54,7 +62,7 @@ internal sealed class SimulatedWorld
     /// <summary>What was found wrong; null while nothing was.</summary>
     public string? Violation { get; private set; }
 
-    public SimulatedMember this[MemberId id] => Members[id.Value - 1];
+    public SimulatedMember this[MemberId id] => id.IsObserver ? Observers[id.Value - MemberId.GreatestMember - 1] : Members[id.Value - 1];
 
     public int NextProcess() => ++_processes;
 
@@ -84,7 +92,8 @@ internal sealed class SimulatedWorld
     public NodeLoopOptions NodeOptions(MemberId self, ulong seed) => new()
     {
         Self = self,
-        Members = Ids.Where(id => id == self || this[self].Seeds?.Contains(id) == true || (this[self].Seeds is null && id.Value <= Options.Founders))
+        // Observers come and go in any case, so they are told of all machines that there may be.
+        Members = Ids.Where(id => id == self || self.IsObserver || this[self].Seeds?.Contains(id) == true || (this[self].Seeds is null && id.Value <= Options.Founders))
             .ToDictionary(id => id, id => $"member-{id}:1"),
         Seed = seed,
         HostProcess = new HostProcess("", 0, 0, 0),
@@ -135,6 +144,8 @@ internal sealed record SimulatedWorldOptions
     public required ulong Seed { get; init; }
 
     public int Members { get; init; } = 3;
+
+    public int Observers { get; init; }
 
     /// <summary>How many of the members form the cluster; the others join later.</summary>
     public int Founders { get; init; } = int.MaxValue;

@@ -59,7 +59,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
 
     private async Task<SimulatedZnodes?> Connect()
     {
-        var up = world.Members.Where(m => m.Run is { HasStarted: true }).ToList();
+        var up = world.Everybody.Where(m => m.Run is { HasStarted: true }).ToList();
         if (up.Count == 0)
             return null;
         var run = random.Pick(up).Run!;
