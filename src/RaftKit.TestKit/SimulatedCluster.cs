@@ -126,6 +126,23 @@ public sealed class SimulatedCluster
         _world[member].PowerCut();
     }
 
+    /// <summary>
+    /// Lets one call to a member's disk fail with an I/O error and have no effect, whatever it asks: the member stops itself if that call mattered, and may be
+    /// started again. It may be down: the calls of its next start count.
+    /// </summary>
+    /// <param name="member">Whose disk.</param>
+    /// <param name="call">Which call, counted from the next one, which is 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The call is not positive.</exception>
+    public void FailIo(MemberId member, int call = 1)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(call);
+        _world[member].Injected = "i/o";
+        _world[member].Disk.FailIn(call);
+    }
+
+    /// <summary>Whether a call that <see cref="FailIo"/> named has not been made yet.</summary>
+    public bool IoFailsSoon(MemberId member) => _world[member].Disk.FailsSoon;
+
     /// <summary>Empties the disk of a member that is down: it forgets everything, and joins under a new incarnation when it is started.</summary>
     /// <exception cref="InvalidOperationException">It is up.</exception>
     public void Wipe(MemberId member)

@@ -39,7 +39,7 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             yield return $"{Undecided} of {Results.Count} histories were not decided: more than one in 20";
         if (!needsCoverage)
             yield break;
-        foreach (var (name, count) in Faults.All.Where(f => f.Count == 0))
+        foreach (var (name, count) in Faults.All.Concat(Faults.Coverage.All).Where(f => f.Count == 0))
             yield return $"no {name} in {Results.Count} seeds (that is {count}): the sweep did not test what it is to test";
         if (Results.Sum(r => r.SnapshotsInstalled) == 0)
             yield return $"no snapshot was installed in {Results.Count} seeds";
@@ -80,6 +80,10 @@ internal sealed record Summary(IReadOnlyList<SeedResult> Results, TimeSpan WallT
             json.WriteNumber("histories_undecided", Undecided);
             json.WriteStartObject("faults");
             foreach (var (name, count) in Faults.All)
+                json.WriteNumber(name, count);
+            json.WriteEndObject();
+            json.WriteStartObject("coverage");
+            foreach (var (name, count) in Faults.Coverage.All)
                 json.WriteNumber(name, count);
             json.WriteEndObject();
             if (Failed.Count > 0)

@@ -21,6 +21,9 @@ internal sealed class FaultCounters
     public long Misdirected;
     public long LostWrite;
     public long Transfer;
+    public long Io;
+
+    public Coverage Coverage { get; } = new();
 
     /// <summary>Observers went on with another source...</summary>
     public long ObserverMoved;
@@ -46,7 +49,7 @@ internal sealed class FaultCounters
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
-        ("transfer", Transfer), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower),
+        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower),
     ];
 
     public void Add(FaultCounters other)
@@ -74,5 +77,7 @@ internal sealed class FaultCounters
         ObserverMoved += other.ObserverMoved;
         ObserverSnapshot += other.ObserverSnapshot;
         ObserverFedByFollower += other.ObserverFedByFollower;
+        Io += other.Io;
+        Coverage.Add(other.Coverage);
     }
 }

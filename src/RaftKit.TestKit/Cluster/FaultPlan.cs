@@ -63,6 +63,9 @@ internal sealed class FaultPlan
         Next();
         if (_world.Observers.Count > 0)
             NextOfObservers();
+        var io = _world.Random.Split("io");
+        if (io.Chance(0.3))
+            FailIoLater(io);
         if (_world.Options.VoterPromise > TimeSpan.Zero)
             TransferLater(_world.Random.Split("transfers"));
     }
@@ -368,6 +371,22 @@ internal sealed class FaultPlan
         member.IsStopping = true;
         run.Post(new NodeInput.Stop(_ => { }));
     }
+
+    /// <summary>From time to time a call to some disk fails, whatever it asks; also that of a member that is about to start.</summary>
+    private void FailIoLater(SimulatedRandom random) =>
+        _world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2)), () =>
+        {
+            if (_healed)
+                return;
+            if (!IsHeld && _world.Members.Where(m => m.WasStarted && !m.IsRetired).ToList() is { Count: > 0 } members)
+            {
+                var member = random.Pick(members);
+                member.Injected = "i/o";
+                // Also the first calls of a start.
+                member.Disk.FailIn(random.Chance(0.3) ? random.Between(1, 4) : random.Between(1, 60));
+            }
+            FailIoLater(random);
+        });
 
     /// <summary>Whoever leads is asked, from time to time, to hand over.</summary>
     private void TransferLater(SimulatedRandom random) =>

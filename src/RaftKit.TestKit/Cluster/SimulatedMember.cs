@@ -63,7 +63,7 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     {
         if (_run is not null)
             throw new InvalidOperationException($"Member {id} is up already.");
-        Injected = null;
+        Injected = disk.FailsSoon ? "i/o" : null;
         IsStopping = false;
         _starts++;
         _run = new SimulatedRun(world, this, random.Split($"run {_starts}"));

@@ -20,7 +20,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
             new ZnodeOptions { SessionTimeout = world.Options.SessionTimeout }, new ClientScheduler(run.Process, world.Scheduler),
             Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
         _service.Connect(run);
-        var listener = new Listener(member.Id, _service, oracle, jumped);
+        var listener = new Listener(member.Id, _service, oracle, jumped, world.Faults.Coverage);
         _service.Machine.Observe(listener);
         Machines = [listener, .. others ?? []];
         Membership = new QuorumMembership(run, TaskCreationOptions.None);
@@ -51,7 +51,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         public void Post(Action action) => process.After(TimeSpan.Zero, () => _context.Run(action));
     }
 
-    private sealed class Listener(MemberId member, ZnodeService service, TreeOracle oracle, Action<long, long> jumped) : IStateMachine, ISessionObserver
+    private sealed class Listener(MemberId member, ZnodeService service, TreeOracle oracle, Action<long, long> jumped, Coverage coverage)
+        : IStateMachine, ISessionObserver
     {
         private readonly List<TreeChange> _changes = [];
         private readonly ISessionObserver _inner = service.Keeper;
@@ -89,6 +90,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         public void Ended(Session session, SessionEnd cause)
         {
             (_ended, _cause) = (session, cause);
+            coverage.Ended(cause);
             _inner.Ended(session, cause);
         }
 
@@ -96,7 +98,11 @@ internal sealed class SimulatedZnodes : SimulatedApplication
 
         public void Moved(Session session) => _inner.Moved(session);
 
-        public void Spared(Session session) => _inner.Spared(session);
+        public void Spared(Session session)
+        {
+            coverage.Spared();
+            _inner.Spared(session);
+        }
 
         public void Checkpointed(Session session) => _inner.Checkpointed(session);
 

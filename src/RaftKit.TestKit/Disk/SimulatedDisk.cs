@@ -18,6 +18,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private int _generation;
     private int _untilStop = -1;
     private int _untilSyncFailure = -1;
+    private int _untilFailure = -1;
 
     public string Location => location;
 
@@ -53,11 +54,18 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     /// <summary>The n-th file sync from now fails with EIO.</summary>
     public void FailSyncIn(int syncs) => _untilSyncFailure = syncs;
 
+    /// <summary>The n-th call from now, whatever it asks and whichever process asks it, fails with EIO and has no effect.</summary>
+    public void FailIn(int operations) => _untilFailure = operations;
+
+    /// <summary>A call is going to fail.</summary>
+    public bool FailsSoon => _untilFailure > 0;
+
     /// <summary>What was planned to go wrong, and has not yet, will not.</summary>
     public void Mend()
     {
         _untilStop = -1;
         _untilSyncFailure = -1;
+        _untilFailure = -1;
         IsFull = false;
     }
 
@@ -200,7 +208,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
     public IDisposable Lock()
     {
-        Operation();
+        Operation(DiskCall.Lock);
         if (_locked)
             throw new DirectoryInUseException($"{location} is held by another node.");
         _locked = true;
@@ -209,19 +217,19 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
     public IReadOnlyList<string> List()
     {
-        Operation();
+        Operation(DiskCall.List);
         return [.. _names.Keys];
     }
 
     public bool Exists(string name)
     {
-        Operation();
+        Operation(DiskCall.Exists);
         return _names.ContainsKey(name);
     }
 
     public ILogFile Create(string name, long length)
     {
-        Operation();
+        Operation(DiskCall.Create);
         if (IsFull && length > 0)
         {
             counters.DiskFull++;
@@ -238,20 +246,20 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
     public ILogFile Open(string name)
     {
-        Operation();
+        Operation(DiskCall.Open);
         return new OpenFile(this, name, Find(name));
     }
 
     public void Rename(string from, string to)
     {
-        Operation();
+        Operation(DiskCall.Rename);
         Rename(_names, from, to);
         _pending.Add(new NameChange([from, to], names => Rename(names, from, to)));
     }
 
     public void Delete(string name)
     {
-        Operation();
+        Operation(DiskCall.Delete);
         Find(name);
         _names.Remove(name);
         _pending.Add(new NameChange([name], names => names.Remove(name)));
@@ -259,7 +267,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
     public void Sync()
     {
-        Operation();
+        Operation(DiskCall.SyncNames);
         FailSyncIfDue(null);
         _durableNames = new(_names, StringComparer.Ordinal);
         _pending.Clear();
@@ -275,13 +283,19 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private SimulatedInode Find(string name) =>
         _names.TryGetValue(name, out var inode) ? inode : throw new FileNotFoundException($"{location}/{name} does not exist.", name);
 
-    private void Operation()
+    private void Operation(DiskCall call, SimulatedInode? synced = null)
     {
         Operations++;
         if (_untilStop > 0 && --_untilStop == 0)
             IsOff = true;
         if (IsOff)
             throw new SimulatedStopException();
+        if (_untilFailure <= 0 || --_untilFailure > 0)
+            return;
+        counters.Io++;
+        counters.Coverage.Failed(call);
+        synced?.FailSync(random);
+        throw new IOException($"{location}: {call} failed: input/output error (simulated).");
     }
 
     private void FailSyncIfDue(SimulatedInode? inode)
@@ -315,7 +329,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
         public void Write(long offset, ReadOnlySpan<byte> bytes)
         {
-            Check();
+            Check(DiskCall.Write);
             // Overwriting what was allocated before needs no space.
             if (disk.IsFull && offset + bytes.Length > inode.Length)
             {
@@ -330,23 +344,23 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
         public int Read(long offset, Span<byte> into)
         {
-            Check();
+            Check(DiskCall.Read);
             return inode.Read(offset, into);
         }
 
         public void Sync()
         {
-            Check();
+            Check(DiskCall.Sync, inode);
             disk.FailSyncIfDue(inode);
             inode.Sync();
         }
 
         public void Dispose() => _closed = true;
 
-        private void Check()
+        private void Check(DiskCall call, SimulatedInode? synced = null)
         {
             ObjectDisposedException.ThrowIf(_closed || _generation != disk._generation, this);
-            disk.Operation();
+            disk.Operation(call, synced);
         }
     }
 

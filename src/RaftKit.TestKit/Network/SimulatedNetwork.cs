@@ -145,6 +145,7 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
             if (!link.IsOpen)
                 return;
             Delivered++;
+            counters.Coverage.Heard(bytes);
             trace.Fold(StableHash.Of(bytes));
             to.Inbox.Post(new NodeInput.Received(link.Number, from.Self, MessageCodec.Decode(bytes), bytes.Length));
         });

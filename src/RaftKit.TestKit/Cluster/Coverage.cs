@@ -1,0 +1,74 @@
+using System.Globalization;
+using RaftKit.Node.Transport;
+using RaftKit.Znodes.Sessions;
+
+namespace RaftKit.TestKit;
+
+/// <summary>What a process asks of its disk; each can fail by itself.</summary>
+internal enum DiskCall
+{
+    Lock,
+    List,
+    Exists,
+    Create,
+    Open,
+    Rename,
+    Delete,
+    SyncNames,
+    Write,
+    Read,
+    Sync,
+}
+
+/// <summary>
+/// Which messages were heard, which calls to the disk failed, and which ways sessions took: a sweep in which one of these never happened has not tested what
+/// it claims to. What there is comes from the enumerations themselves, so that whatever is added to them is wanted here from then on.
+/// </summary>
+internal sealed class Coverage
+{
+    private static readonly FrameKind[] Kinds = [.. Enum.GetValues<FrameKind>().Where(kind => kind > FrameKind.Goodbye)];
+    private static readonly DiskCall[] Calls = Enum.GetValues<DiskCall>();
+
+    // Not HostRefused: only who set ExpireOnRefusedConnection, and took the risk, has it.
+    private static readonly SessionEnd[] Ends = [.. Enum.GetValues<SessionEnd>().Where(end => end != SessionEnd.HostRefused)];
+
+    private readonly long[] _heard = new long[Kinds.Max(kind => (int)kind) + 1];
+    private readonly long[] _failed = new long[Calls.Length];
+    private readonly long[] _ended = new long[Ends.Max(end => (int)end) + 1];
+    private long _spared;
+
+    /// <summary>Each with its name in the summary line.</summary>
+    public IEnumerable<(string Name, long Count)> All =>
+    [
+        .. Kinds.Select(kind => ($"message_{Name(kind)}", _heard[(int)kind])),
+        .. Calls.Select(call => ($"eio_{Name(call)}", _failed[(int)call])),
+        .. Ends.Select(end => ($"session_{Name(end)}", _ended[(int)end])),
+        ("session_spared", _spared),
+    ];
+
+    /// <summary>A message reached its member. The kind is always the second byte of its body.</summary>
+    public void Heard(ReadOnlySpan<byte> body) => _heard[body[1]]++;
+
+    public void Failed(DiskCall call) => _failed[(int)call]++;
+
+    public void Ended(SessionEnd end) => _ended[(int)end]++;
+
+    public void Spared() => _spared++;
+
+    public void Add(Coverage other)
+    {
+        Sum(_heard, other._heard);
+        Sum(_failed, other._failed);
+        Sum(_ended, other._ended);
+        _spared += other._spared;
+    }
+
+    private static void Sum(long[] into, long[] counts)
+    {
+        for (var i = 0; i < into.Length; i++)
+            into[i] += counts[i];
+    }
+
+    private static string Name<T>(T value)
+        where T : struct, Enum => value.ToString().ToLower(CultureInfo.InvariantCulture);
+}
