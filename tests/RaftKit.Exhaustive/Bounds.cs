@@ -86,6 +86,7 @@ internal sealed record Bounds
         ["elections"] = new() { Elections = 3, SlowWrites = 0, PreVotesAtOnce = true, Link = 1 },
         ["logs"] = new() { Elections = 4, Silences = 2, Proposals = 1, PreVotesAtOnce = true, Link = 1 },
         ["disks"] = new() { Elections = 2, Crashes = 1, SlowWrites = 1, PreVotesAtOnce = true, Link = 1 },
+        ["appends"] = new() { Elections = 1, Beats = 1, Proposals = 2, Duplicates = 1, PreVotesAtOnce = true, FromLeader = true },
         ["reads"] = new() { Elections = 1, Proposals = 1, Reads = 2, PreVotesAtOnce = true, FromLeader = true },
         ["members"] = new() { Elections = 2, Proposals = 1, Changes = 2, Transfers = 1, PreVotesAtOnce = true, FromLeader = true },
         ["small"] = new() { Elections = 2, PreVotesAtOnce = true, Link = 1 },
