@@ -171,7 +171,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         Core.Effects.Messages.Add(new AppendReply
         {
             From = Core.Self, To = append.From, Term = Core.Term, Accepted = false, Index = append.PreviousIndex,
-            HintIndex = hint, HintTerm = Core.Log.TermAt(hint) ?? Term.Zero,
+            HintIndex = hint, HintTerm = Core.Log.TermAt(hint) ?? Term.Zero, HasRot = Core.RottenEnd is not null,
         });
     }
 }

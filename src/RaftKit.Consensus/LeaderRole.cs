@@ -161,6 +161,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
                     Accepted(peer, reply.Index);
                 break;
             case AppendReply reply:
+                if (reply.HasRot)
+                    peer.LostFrom(reply.HintIndex.Next);
                 _peers.Refused(peer, reply);
                 break;
             case HeartbeatReply reply:

@@ -30,7 +30,15 @@ internal sealed class LogView
             NoteMembership(entry);
         }
         _toldDisk = Last;
+        RottenEnd = restored.RottenEnd;
+        NoteRepair();
     }
+
+    /// <summary>
+    /// Where the log ended before some of it rotted; null once this log is at least as up to date again. Until then everything that must not be forgotten goes by it, and everything
+    /// that is to be read, acknowledged or applied goes by <see cref="Last"/>.
+    /// </summary>
+    public LogEnd? RottenEnd { get; private set; }
 
     /// <summary>The membership entries that restoring found, oldest first.</summary>
     public List<Entry> RestoredMemberships { get; } = [];
@@ -56,9 +64,8 @@ internal sealed class LogView
     /// <summary>The last position, not after the index, whose term is at most this one (fast back-off, Raft 5.3).</summary>
     public LogIndex LastAtMost(LogIndex index, Term term) => _terms.LastAtMost(index, term);
 
-    /// <summary>Whether a log that ends there is at least as up to date as this one (Raft 5.4.1).</summary>
-    public bool IsUpToDate(LogIndex lastIndex, Term lastTerm) =>
-        lastTerm > LastTerm || (lastTerm == LastTerm && lastIndex >= Last);
+    /// <summary>Whether a log that ends there is at least as up to date as this one (Raft 5.4.1), rotten entries included.</summary>
+    public bool IsUpToDate(LogIndex lastIndex, Term lastTerm) => new LogEnd(lastIndex, lastTerm).Reaches(RottenEnd ?? new LogEnd(Last, LastTerm));
 
     /// <summary>The weights of the entries after the index; all of them must be in memory.</summary>
     public long BytesAfter(LogIndex index) => _recent.BytesBetween(index, Last);
@@ -68,6 +75,7 @@ internal sealed class LogView
         _terms.Append(entry.Index, entry.Term);
         _recent.Append(entry);
         LastStamp = Math.Max(LastStamp, entry.Stamp);
+        NoteRepair();
     }
 
     /// <summary>Removes a suffix that conflicts with the leader's log (Raft 5.3).</summary>
@@ -98,6 +106,7 @@ internal sealed class LogView
         _toldDisk = snapshot.Index;
         _cutFrom = null;
         LastStamp = snapshot.Stamp;
+        NoteRepair();
     }
 
     /// <summary>Lets the log start later. Never cuts what is not told to the disk, nor past the end.</summary>
@@ -188,6 +197,13 @@ internal sealed class LogView
         }
         _toldDisk = Last;
         return any;
+    }
+
+    // What is here came from a leader that has all that was committed, and ends no earlier: nothing that this member acknowledged, and that counts, is missing any more.
+    private void NoteRepair()
+    {
+        if (RottenEnd is { } rotten && new LogEnd(Last, LastTerm).Reaches(rotten))
+            RottenEnd = null;
     }
 
     private static (LogIndex Index, Term Term) BaseOf(RestoredState restored)

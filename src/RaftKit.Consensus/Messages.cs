@@ -76,6 +76,9 @@ internal sealed class AppendReply : Message
     public LogIndex HintIndex { get; init; }
 
     public Term HintTerm { get; init; }
+
+    /// <summary>Refused: what the sender acknowledged beyond <see cref="HintIndex"/> it cannot read any more. It has not forgotten it, and wants it again.</summary>
+    public bool HasRot { get; init; }
 }
 
 /// <summary>

@@ -97,6 +97,18 @@ internal sealed class PeerProgress(MemberIncarnation who, LogIndex next, RaftCor
         Next = LogIndex.Max(Match.Next, LogIndex.Min(previous, agreesAt.Next));
     }
 
+    /// <summary>
+    /// What the peer acknowledged from there on rotted: it is sent again. It still votes as one that has it, so whatever was committed because of that stays.
+    /// </summary>
+    public void LostFrom(LogIndex from)
+    {
+        if (from > Match)
+            return;
+        Match = from.Previous;
+        if (State != ReplicationState.Snapshot)
+            BecomeProbe();
+    }
+
     public void BecomeProbe()
     {
         State = ReplicationState.Probe;

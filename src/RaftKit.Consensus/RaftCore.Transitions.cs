@@ -141,10 +141,10 @@ internal sealed partial class RaftCore
     /// <summary>
     /// Who votes may campaign. So may who is removed by a membership that is not committed: its log may be the only one that is long
     /// enough to win, and only by winning can that removal be committed (thesis 4.2.2). It then counts without itself. A former life's vote is not its own: who was
-    /// wiped, and reads the early log again, meets memberships that name what it was.
+    /// wiped, and reads the early log again, meets memberships that name what it was. And who cannot read what it acknowledged may not lead without it.
     /// </summary>
-    internal bool MayCampaign =>
-        Membership.IsVoter(Life) || (MembershipIndex > Commit && _memberships.Previous?.IsVoter(Life) == true);
+    internal bool MayCampaign => RottenEnd is null
+        && (Membership.IsVoter(Life) || (MembershipIndex > Commit && _memberships.Previous?.IsVoter(Life) == true));
 
     private MemberIncarnation Life => new(Self, Options.Incarnation);
 

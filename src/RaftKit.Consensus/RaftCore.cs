@@ -16,6 +16,7 @@ internal sealed partial class RaftCore
         _memberships = new MembershipHistory(restored, Log.RestoredMemberships);
         (Term, Vote, Snapshot) = (restored.Term, restored.Vote, restored.Snapshot);
         Invariant.Holds(Log.LastTerm <= Term, $"restored with term {Term}, but the log ends in term {Log.LastTerm}");
+        Invariant.Holds(!(RottenEnd?.Term > Term), $"restored with term {Term}, but the log ended at {RottenEnd}");
         Invariant.Holds(Snapshot is null || Log.Holds(Snapshot.Index, Snapshot.Term), $"restored with a snapshot of {SnapshotIndex} that the log contradicts");
         Applied = SnapshotIndex;
         // An observer's log holds nothing but what is committed, so that its readers need not wait for a source.
@@ -53,6 +54,9 @@ internal sealed partial class RaftCore
     public LogIndex LastIndex => Log.Last;
 
     public Term LastTerm => Log.LastTerm;
+
+    /// <summary>Where the log ended before some of it rotted, while the leader has not given that back; null: nothing is missing. See <see cref="RestoredState.RottenEnd"/>.</summary>
+    public LogEnd? RottenEnd => Log.RottenEnd;
 
     /// <summary>The first entry that can still be read; what lies before it is in the snapshot only.</summary>
     public LogIndex FirstIndex => Log.Base.Next;

@@ -69,6 +69,23 @@ internal sealed record RestoredState(
 {
     /// <summary>The membership that the cluster was formed with, where the log does not hold it: what holds again if every later one is cut.</summary>
     public Membership Initial { get; init; } = Membership.Empty;
+
+    /// <summary>
+    /// Where the log ended, at the least, before some of it rotted; null: all of it can be read. <see cref="Entries"/> then end before what cannot be. It was acknowledged, perhaps, so
+    /// this member counts as one whose log ends there until the leader has given it back (Alagappan et al., FAST'18).
+    /// </summary>
+    public LogEnd? RottenEnd { get; init; }
+}
+
+/// <summary>Where a log ends, as elections compare it (Raft 5.4.1).</summary>
+/// <param name="Index">The last entry.</param>
+/// <param name="Term">Its term.</param>
+internal readonly record struct LogEnd(LogIndex Index, Term Term)
+{
+    /// <summary>Whether a log that ends here is at least as up to date as one that ends there.</summary>
+    public bool Reaches(LogEnd other) => Term > other.Term || (Term == other.Term && Index >= other.Index);
+
+    public override string ToString() => $"{Index}/{Term}";
 }
 
 /// <summary>Reads entries that the core no longer holds in memory. Called on the loop; the entries are durable and still in the log.</summary>

@@ -36,11 +36,12 @@ internal static class RaftMessageCodec
                 WriteEntries(ref writer, m);
                 break;
             case AppendReply m:
-                WriteHead(ref writer, FrameKind.AppendReply, 4, m, durableBatch);
+                WriteHead(ref writer, FrameKind.AppendReply, 5, m, durableBatch);
                 writer.Write(m.Accepted);
                 writer.Write(m.Index);
                 writer.Write(m.HintIndex);
                 writer.Write(m.HintTerm);
+                writer.Write(m.HasRot);
                 break;
             case Heartbeat m:
                 WriteHead(ref writer, FrameKind.Heartbeat, 3, m, durableBatch);
@@ -124,7 +125,7 @@ internal static class RaftMessageCodec
             FrameKind.AppendReply => new AppendReply
             {
                 From = from, To = to, Term = term, Accepted = reader.ReadBoolean(), Index = reader.ReadIndex(),
-                HintIndex = reader.ReadIndex(), HintTerm = reader.ReadTerm(),
+                HintIndex = reader.ReadIndex(), HintTerm = reader.ReadTerm(), HasRot = reader.ReadBoolean(),
             },
             FrameKind.Heartbeat => new Heartbeat
             {
@@ -166,8 +167,8 @@ internal static class RaftMessageCodec
 
     private static int FieldsOf(FrameKind kind) => kind switch
     {
-        FrameKind.ObserveRequest => 5,
-        FrameKind.ObserveReply or FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.AppendReply or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply => 4,
+        FrameKind.ObserveRequest or FrameKind.AppendReply => 5,
+        FrameKind.ObserveReply or FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply => 4,
         FrameKind.SnapshotReply or FrameKind.Heartbeat => 3,
         FrameKind.VoteReply or FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest => 2,
         _ => 0,

@@ -98,7 +98,7 @@ internal sealed class SimulatedTrace(SimulatedScheduler scheduler)
             VoteRequest vote => $"{(vote.PreVote ? "pre-vote" : "vote")} request, last {vote.LastIndex}/{vote.LastTerm}",
             VoteReply vote => $"{(vote.PreVote ? "pre-vote" : "vote")} {(vote.Granted ? "granted" : "refused")}",
             AppendRequest append => $"append {append.Entries.Count} after {append.PreviousIndex}/{append.PreviousTerm}, commit {append.Commit}",
-            AppendReply reply => reply.Accepted ? $"accepted to {reply.Index}" : $"refused at {reply.Index}, hint {reply.HintIndex}/{reply.HintTerm}",
+            AppendReply reply => reply.Accepted ? $"accepted to {reply.Index}" : $"refused at {reply.Index}, hint {reply.HintIndex}/{reply.HintTerm}{(reply.HasRot ? ", rot behind it" : "")}",
             Heartbeat heartbeat => $"heartbeat, commit {heartbeat.Commit}, read {heartbeat.ReadToken}",
             HeartbeatReply reply => $"heartbeat reply, read {reply.ReadToken}",
             ReadIndexRequest request => $"read index? {request.Token}",

@@ -38,6 +38,7 @@ internal static class Observation
             "state" => (From(2), string.Join(' ', Member(1).State)),
             "members" => (From(2), Describe(Core(1).Membership)),
             "disk" => (From(2), Describe(Member(1).Disk)),
+            "rot" => (From(2), RotOf(Core(1).RottenEnd, Member(1).Disk.RottenEnd)),
             "writes" => (words[2], $"{Member(1).Disk.Writes.Count}"),
             "lease" => (words[2], LeaseOf(Member(1))),
             "read" => (From(3), ReadOf(Member(1), ulong.Parse(words[2]))),
@@ -80,6 +81,14 @@ internal static class Observation
     {
         var left = member.Core.LeaseEnd == TimeSpan.MinValue ? TimeSpan.Zero : member.Core.LeaseEnd - member.Clock;
         return left <= TimeSpan.Zero ? "none" : $"{(int)left.TotalMilliseconds}";
+    }
+
+    // In memory; and on the disk, while that still says something else.
+    private static string RotOf(LogEnd? core, LogEnd? disk)
+    {
+        return core == disk ? Tell(core) : $"{Tell(core)} {Tell(disk)}";
+
+        static string Tell(LogEnd? end) => end is { } rotten ? $"{rotten.Index}:{rotten.Term}" : "none";
     }
 
     private static IEnumerable<Entry> Entries(RaftCore core)

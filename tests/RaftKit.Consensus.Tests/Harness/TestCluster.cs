@@ -247,7 +247,7 @@ internal sealed class TestCluster
         voters.Count(v => _members.TryGetValue(v.Id.Value, out var m) && IsDurable(m.Disk, entry)) > voters.Count / 2;
 
     private static bool IsDurable(TestDisk disk, Entry entry) =>
-        disk.Snapshot?.Index >= entry.Index || (disk.At(entry.Index) is { } held && SameEntry(held, entry));
+        disk.Snapshot?.Index >= entry.Index || disk.Rotten.Any(r => SameEntry(r, entry)) || (disk.At(entry.Index) is { } held && SameEntry(held, entry));
 
     private static bool SameEntry(Entry a, Entry b) =>
         a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && a.Payload.Span.SequenceEqual(b.Payload.Span);

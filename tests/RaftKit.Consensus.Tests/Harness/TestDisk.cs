@@ -9,6 +9,7 @@ namespace RaftKit.Consensus.Tests.Harness;
 internal sealed class TestDisk : IEntryReader
 {
     private readonly List<Entry> _log = [];
+    private readonly List<Entry> _rotten = [];
 
     public Term Term { get; private set; }
 
@@ -20,6 +21,14 @@ internal sealed class TestDisk : IEntryReader
     public IReadOnlyList<string> SnapshotState { get; private set; } = [];
 
     public Queue<Write> Writes { get; } = new();
+
+    /// <summary>Where the log ended before some of it rotted; null while nothing did, and once the log is at least as up to date again.</summary>
+    public LogEnd? RottenEnd { get; private set; }
+
+    /// <summary>What rotted and is still missed. It was acknowledged, and counts as if it were held: its disk votes as one that has it.</summary>
+    public IReadOnlyList<Entry> Rotten => _rotten;
+
+    private LogEnd End => new(Last, _log.Count > 0 ? _log[^1].Term : Snapshot?.Term ?? Term.Zero);
 
     public IReadOnlyList<Entry> Log => _log;
 
@@ -47,6 +56,7 @@ internal sealed class TestDisk : IEntryReader
             }
             (Term, Vote) = (request.Term, request.Vote);
             Assert.Equal(request.LastIndex, Last);
+            NoteRepair();
         }
         return write;
     }
@@ -62,6 +72,26 @@ internal sealed class TestDisk : IEntryReader
     {
         (Snapshot, SnapshotState) = (mark, [.. state]);
         _log.Clear();
+        NoteRepair();
+    }
+
+    /// <summary>The entries from there on cannot be read any more; from zero: nor can the snapshot.</summary>
+    public void Rot(LogIndex from)
+    {
+        RottenEnd ??= End;
+        _rotten.AddRange(_log.Where(e => e.Index >= from));
+        _log.RemoveAll(e => e.Index >= from);
+        if (from == LogIndex.Zero)
+            (Snapshot, SnapshotState) = (null, []);
+    }
+
+    private void NoteRepair()
+    {
+        if (RottenEnd is { } rotten && End.Reaches(rotten))
+        {
+            RottenEnd = null;
+            _rotten.Clear();
+        }
     }
 
     public void Crash(int kept)
@@ -96,7 +126,7 @@ internal sealed class TestDisk : IEntryReader
             if (entry.Kind == EntryKind.Membership && entry.Index > at)
                 (membership, at) = (MembershipCodec.Decode(entry.Payload.Span), entry.Index);
         }
-        return new RestoredState(Term, Vote, membership, at, Snapshot, [.. _log]) { Initial = initial };
+        return new RestoredState(Term, Vote, membership, at, Snapshot, [.. _log]) { Initial = initial, RottenEnd = RottenEnd };
     }
 
     public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)

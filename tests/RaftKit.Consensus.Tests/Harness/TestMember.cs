@@ -99,6 +99,13 @@ internal sealed class TestMember
         Start();
     }
 
+    /// <summary>Crashes, and finds at the next start that these entries, and what is behind them, are not what was written.</summary>
+    public void Rot(LogIndex from)
+    {
+        Crash();
+        Disk.Rot(from);
+    }
+
     public void CopyDisk() => _copy = Disk.Copy();
 
     /// <summary>The disk is as it was when it was copied.</summary>

@@ -79,6 +79,7 @@ internal sealed class Transcript
             case "crash": Member(rest[0]).Crash(rest.Length > 1 ? int.Parse(rest[1]) : 0); break;
             case "restart": Member(rest[0]).Start(); break;
             case "wipe": Member(rest[0]).Wipe(); Forget(Id(rest[0])); break;
+            case "rot": Member(rest[0]).Rot(new LogIndex(rest[1] == "snapshot" ? 0 : long.Parse(rest[1]))); break;
             case "copy-disk": Member(rest[0]).CopyDisk(); break;
             case "roll-back": Member(rest[0]).RollBack(); Forget(Id(rest[0])); break;
             case "hold-disk": Member(rest[0]).DiskHeld = true; break;

@@ -64,7 +64,7 @@ public sealed class MessageProperties
                 [
                     new VoteRequest { From = member, To = new(1), Term = term, PreVote = flag, LastIndex = index, LastTerm = new Term(numbers[2]), Transfer = !flag },
                     new VoteReply { From = member, To = new(1), Term = term, PreVote = flag, Granted = !flag },
-                    new AppendReply { From = member, To = new(1), Term = term, Accepted = flag, Index = index, HintIndex = new LogIndex(numbers[2]), HintTerm = new Term(numbers[3]) },
+                    new AppendReply { From = member, To = new(1), Term = term, Accepted = flag, Index = index, HintIndex = new LogIndex(numbers[2]), HintTerm = new Term(numbers[3]), HasRot = !flag },
                     new Heartbeat { From = member, To = new(1), Term = term, Commit = index, ReadToken = (ulong)numbers[2] << 1 },
                     new SnapshotReply { From = member, To = new(1), Term = term, SnapshotIndex = index, NextOffset = numbers[2], Installed = flag },
                 ];

@@ -43,7 +43,7 @@ internal static class Samples
         yield return new VoteReply { From = two, To = one, Term = term, PreVote = true, Granted = false };
         yield return Append(0);
         yield return Append(41, 0, 1, 300, 70_000);
-        yield return new AppendReply { From = two, To = one, Term = new Term(128), Accepted = false, Index = index, HintIndex = new LogIndex(255), HintTerm = new Term(2) };
+        yield return new AppendReply { From = two, To = one, Term = new Term(128), Accepted = false, Index = index, HintIndex = new LogIndex(255), HintTerm = new Term(2), HasRot = true };
         yield return Heartbeat(ulong.MaxValue);
         yield return new Heartbeat { From = one, To = two, Term = term, Commit = index, ReadToken = 1, Promise = TimeSpan.MaxValue };
         yield return new HeartbeatReply { From = two, To = one, Term = new Term(1), ReadToken = 1UL << 63 };
