@@ -67,6 +67,9 @@ internal sealed class LogBatch
 
     /// <summary>Starts of other members to remember.</summary>
     public IReadOnlyList<PeerBoot> PeerBoots { get; init; } = [];
+
+    /// <summary>Found at a start: see <see cref="RecordKind.RottenEnd"/>. Written by the log itself, at the head of each segment, while it holds.</summary>
+    public LogEnd? RottenEnd { get; init; }
 }
 
 /// <summary>The newest start seen of a member.</summary>
@@ -79,7 +82,14 @@ internal readonly record struct PeerBoot(MemberId Member, int Incarnation, long 
 /// <param name="Entries">The entries after it, contiguous.</param>
 /// <param name="PeerBoots">The newest start remembered of each other member.</param>
 internal sealed record RecoveredLog(
-    Term Term, MemberId Vote, SnapshotMark? Snapshot, IReadOnlyList<Entry> Entries, IReadOnlyList<PeerBoot> PeerBoots);
+    Term Term, MemberId Vote, SnapshotMark? Snapshot, IReadOnlyList<Entry> Entries, IReadOnlyList<PeerBoot> PeerBoots)
+{
+    /// <summary>Where the log ended before some of it rotted: see <see cref="RestoredState.RottenEnd"/>.</summary>
+    public LogEnd? RottenEnd { get; init; }
+
+    /// <summary>What was found to be rotten at this start, with files and offsets; empty if nothing was that matters.</summary>
+    public string Rot { get; init; } = "";
+}
 
 /// <summary>Who this directory belongs to. Written aside, fsynced and renamed whenever it changes.</summary>
 /// <param name="Member">The member.</param>

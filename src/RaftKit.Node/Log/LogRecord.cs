@@ -21,6 +21,9 @@ internal enum RecordKind : byte
 
     /// <summary>A newer start of another member was seen.</summary>
     PeerBoot = 6,
+
+    /// <summary>Entries rotted: the log counts as ending there, at the least, until it is at least as up to date again.</summary>
+    RottenEnd = 7,
 }
 
 /// <summary>A segment's first record.</summary>

@@ -13,17 +13,26 @@ internal sealed class LogRecovery
     private readonly ILogDirectory _directory;
     private readonly SortedDictionary<long, string> _files = [];
     private readonly List<SegmentScan> _scans = [];
+    private readonly List<PeerBoot> _tailBoots = [];
+    private SnapshotMark? _tailReset;
 
     private LogRecovery(ILogDirectory directory) => _directory = directory;
 
-    /// <summary>What the surely durable batches say.</summary>
+    /// <summary>What the batches say; once it is settled, what is left of that.</summary>
     public LogState State { get; } = new();
 
+    /// <summary>What the surely durable batches say of the index of the next entry, of term, vote and boots: what is behind them is written again.</summary>
+    public (LogIndex Next, Term Term, MemberId Vote, IReadOnlyList<PeerBoot> Boots) Durable { get; private set; } = (new(1), default, default, []);
+
     /// <summary>
-    /// The whole batches behind them. They were written, and perhaps synced; this process's own fsync is the only one it can rely on (a
-    /// failed one of the last process may have left its pages in the cache, marked clean), so they are written again.
+    /// The whole batches behind the durable ones, as the one batch that leads from these to <see cref="State"/>. They were written, and perhaps synced; this process's own fsync is the only
+    /// one it can rely on (a failed one of the last process may have left its pages in the cache, marked clean), so they are written again. Where entries rotted it also records that
+    /// these count no more.
     /// </summary>
-    private List<LogBatch> Tail { get; } = [];
+    public LogBatch Rest { get; private set; } = null!;
+
+    /// <summary>What was durable, or may have been, and is not what was written: for people.</summary>
+    public List<string> Rot { get; } = [];
 
     /// <summary>The segments that the durable batches stand in, oldest first.</summary>
     public List<Segment> Segments { get; } = [];
@@ -64,52 +73,50 @@ internal sealed class LogRecovery
         }
     }
 
-    /// <summary>Adds the tail to <see cref="State"/>, and gives it as the one batch that leads there from the durable part.</summary>
-    public LogBatch TakeTail()
+    /// <summary>Once the snapshots are known: what is left of the log, and what is to be written first.</summary>
+    /// <exception cref="LogCorruptException">The term or the vote cannot be told: this member counts as wiped.</exception>
+    public void Settle(SnapshotMark? snapshot)
     {
-        var durable = State.Next;
-        var low = durable;
-        SnapshotMark? reset = null;
-        List<PeerBoot> boots = [];
-        foreach (var batch in Tail)
+        if (!State.IsTermKnown)
         {
-            State.Term = batch.Term;
-            State.Vote = batch.Vote;
-            if (batch.ResetTo is { } mark)
-            {
-                reset = mark;
-                State.Restart(mark.Index.Next);
-            }
-            if (batch.TruncateFrom is { } from)
-            {
-                low = LogIndex.Min(low, from);
-                State.Truncate(from);
-            }
-            foreach (var entry in batch.Entries)
-            {
-                if (entry.Index != State.Next)
-                    throw SegmentScan.Corrupt(_directory.Location, _files.Keys.Last(), 0, $"entry {entry.Index} stands where entry {State.Next} should");
-                State.Entries.Add(entry);
-            }
-            boots.AddRange(batch.PeerBoots);
+            throw new LogCorruptException(
+                $"{Rot[^1]} The term and vote that stood there cannot be told any more, so this member must not vote again under its old incarnation. Nothing was cut. "
+                + "While a majority of the other members is healthy, empty this directory and let the member join anew.");
         }
-        foreach (var boot in boots)
-            State.Remember(boot);
-
-        var keep = (int)(reset is null && low > State.First ? low - State.First : 0);
-        return new LogBatch
+        var (first, remainder) = (State.First, State.Settle(snapshot));
+        if (remainder != LogRemainder.All && Rot.Count == 0)
+            Rot.Add($"The log in {_directory.Location} begins with entry {first}; what is before that is in no segment and in no whole snapshot.");
+        var kept = State.First + State.Places.Count;
+        var reset = remainder == LogRemainder.Snapshot ? snapshot : _tailReset;
+        if (remainder != LogRemainder.All)
+            SegmentedLog.EndBefore(Segments, kept);
+        Rest = new LogBatch
         {
             Term = State.Term,
             Vote = State.Vote,
             ResetTo = reset,
-            TruncateFrom = reset is null && low < durable ? low : null,
-            Entries = State.Entries[keep..],
-            PeerBoots = boots,
+            TruncateFrom = reset is null && (kept < Durable.Next || remainder != LogRemainder.All) ? kept : null,
+            Entries = State.Entries[State.Places.Count..],
+            PeerBoots = _tailBoots,
+            RottenEnd = State.RottenEnd,
         };
     }
 
-    /// <summary>Closes every file that was not handed on.</summary>
-    private void Close()
+    /// <summary>The log reaches the snapshot's last entry and, where it still has it, has the same one there (Raft 7).</summary>
+    public bool Agrees(SnapshotMark snapshot) => State.Next.Previous >= snapshot.Index
+        && (snapshot.Index < State.First || State.Entries[(int)(snapshot.Index - State.First)].Term == snapshot.Term);
+
+    /// <summary>The log starts anew behind a snapshot that was installed before it was told.</summary>
+    public void GoOnBehind(SnapshotMark snapshot)
+    {
+        var isNewerTerm = State.Term < snapshot.Term;
+        State.Vow(isNewerTerm ? snapshot.Term : State.Term, isNewerTerm ? MemberId.None : State.Vote);
+        State.Reset(snapshot);
+        Rest = new LogBatch { Term = State.Term, Vote = State.Vote, ResetTo = snapshot, PeerBoots = _tailBoots, RottenEnd = State.RottenEnd };
+    }
+
+    /// <summary>Closes every file.</summary>
+    public void Close()
     {
         foreach (var scan in _scans)
             scan.File.Dispose();
@@ -141,152 +148,215 @@ internal sealed class LogRecovery
 
         Begun = true;
         var chain = FollowBack(head);
-        var last = head.Batches[^1].Number;
-        LastWhole = last;
-        if (last < floor)
-            throw SegmentScan.Corrupt(
-                _directory.Location, head.Number, (long)head.BreakPage * PageFormat.PageSize, $"{head.Break}, but batch {floor} was durable");
-
         Replay(chain, floor);
+        if (LastWhole < floor)
+            throw SegmentScan.Corrupt(
+                _directory.Location, head.Scan.Number, (long)head.Scan.BreakPage * PageFormat.PageSize, $"{head.Scan.Break}, but batch {floor} was durable");
         Leave(Segments);
     }
 
-    /// <summary>The newest segment that was begun: whose first batch is whole. Newer ones were prepared, or torn before anything in them was synced.</summary>
-    private SegmentScan? FindHead(ref long floor)
+    /// <summary>The newest segment that was begun. Newer ones were prepared, or torn before anything in them was synced.</summary>
+    private Part? FindHead(ref long floor)
     {
         foreach (var number in _files.Keys.Reverse())
         {
-            var scan = Scan(number, null);
+            var (scan, damage) = Scan(number, null);
             floor = Math.Max(floor, scan.Floor);
             LastBatch = Math.Max(LastBatch, scan.LastBatch);
-            if (scan.Batches.Count > 0)
-                return scan;
+            if (scan.Pieces(floor, null) is { Count: > 0 } pieces)
+            {
+                var header = scan.ReadHeader(_directory.Location, pieces[0]);
+                return header is not null ? new Part(scan, damage, header, pieces) : throw SegmentScan.Corrupt(
+                    _directory.Location, number, 0, $"{WhatIn(damage, pieces[0])}: the segment's header, which repeats term and vote, cannot be told");
+            }
             if (scan.IsUnused && number == _files.Keys.Last())
                 Unused = new Segment(number, scan.File, scan.Pages);
         }
         return null;
     }
 
-    /// <summary>The segments before the head, by what each says of the one before it, oldest first, up to where they were compacted.</summary>
-    private List<(SegmentScan Scan, SegmentHeader Header)> FollowBack(SegmentScan head)
+    /// <summary>The segments before the head, by what each says of the one before it, oldest first, up to where they were compacted, or where nothing says what was before.</summary>
+    private List<Part> FollowBack(Part head)
     {
-        List<(SegmentScan, SegmentHeader)> chain = [(head, head.ReadHeader(_directory.Location))];
-        for (var previous = chain[0].Item2.Previous; _files.ContainsKey(previous.Segment); previous = chain[0].Item2.Previous)
+        List<Part> chain = [head];
+        for (var previous = head.Header.Previous; _files.ContainsKey(previous.Segment); previous = chain[0].Header.Previous)
         {
-            var scan = Scan(previous.Segment, previous.EndPage);
-            if (scan.EndPage != previous.EndPage || scan.Batches.Count == 0 || scan.Batches[^1].Number != previous.Batch)
+            var (scan, damage) = Scan(previous.Segment, previous.EndPage);
+            var pieces = scan.Pieces(0, previous.EndPage);
+            if (pieces.Count == 0 || (pieces[^1].Batch is { } last && last.Number != previous.Batch))
                 throw SegmentScan.Corrupt(_directory.Location, scan.Number, (long)scan.EndPage * PageFormat.PageSize,
                     $"{scan.Break ?? "its batches end"}, but batch {previous.Batch} was durable");
-            chain.Insert(0, (scan, scan.ReadHeader(_directory.Location)));
+            if (scan.ReadHeader(_directory.Location, pieces[0]) is not { } header)
+            {
+                Rot.Add($"{_files[scan.Number]} at offset 0: {WhatIn(damage, pieces[0])}; where the log before it ends cannot be told.");
+                break;
+            }
+            chain.Insert(0, new Part(scan, damage, header, pieces));
         }
         return chain;
     }
 
-    private void Replay(List<(SegmentScan Scan, SegmentHeader Header)> chain, long floor)
+    private void Replay(List<Part> chain, long floor)
     {
         State.Start(chain[0].Header);
         End = chain[0].Header.Previous;
-        foreach (var (scan, header) in chain)
+        var isTail = false;
+        foreach (var part in chain)
         {
-            if (header.NextIndex != State.Next)
+            var (scan, header) = (part.Scan, part.Header);
+            if (part != chain[0] && !State.GoOn(header))
                 throw SegmentScan.Corrupt(_directory.Location, scan.Number, 0, $"it begins with entry {header.NextIndex}, the log before it ends before {State.Next}");
-            var isHead = scan == chain[^1].Scan;
             Segment? segment = null;
-            foreach (var batch in scan.Batches)
+            foreach (var piece in part.Pieces)
             {
                 // All of a segment that has a successor was synced before that was begun.
-                if (isHead && batch.Number > floor)
-                {
-                    Tail.Add(Decode(scan, batch, null));
-                    continue;
-                }
-                if (segment is null)
+                if (part == chain[^1] && !isTail && (piece.Batch?.Number ?? LastWhole + 1) > floor)
+                    (isTail, Durable) = (true, (State.Next, State.Term, State.Vote, State.Boots));
+                if (!isTail && segment is null)
                 {
                     segment = new Segment(scan.Number, scan.File, scan.Pages);
                     Segments.Add(segment);
                 }
-                Decode(scan, batch, segment);
-                segment.NextPage = batch.FirstPage + batch.Pages;
-                End = new LogPosition(scan.Number, segment.NextPage, batch.Number);
+                Replay(part, piece, isTail ? null : segment);
+                // How many batches those pages were cannot be told: no more than there are pages.
+                LastWhole = piece.Batch?.Number ?? LastWhole + piece.Pages;
+                if (isTail)
+                    continue;
+                segment!.NextPage = piece.FirstPage + piece.Pages;
+                End = new LogPosition(scan.Number, segment.NextPage, LastWhole);
             }
         }
+        if (!isTail)
+            Durable = (State.Next, State.Term, State.Vote, State.Boots);
+        LastBatch = Math.Max(LastBatch, LastWhole);
     }
 
-    /// <summary>Reads a batch's records: into <see cref="State"/> when it is durable, and as a batch to write again.</summary>
-    private LogBatch Decode(SegmentScan scan, ScannedBatch batch, Segment? durable)
+    /// <summary>Reads a batch's records, or what is left of them.</summary>
+    private void Replay(Part part, ScannedPiece piece, Segment? durable)
     {
         try
         {
-            return Decode(scan.ReadBatch(batch), batch, durable);
+            if (piece.Batch is { } batch)
+                ReplayWhole(part.Scan.ReadBatch(batch), batch, durable);
+            else
+                ReplayDamaged(part, piece);
         }
         catch (MessagePackSerializationException wrong)
         {
-            throw SegmentScan.Corrupt(_directory.Location, scan.Number, (long)batch.FirstPage * PageFormat.PageSize, wrong.Message);
+            throw SegmentScan.Corrupt(_directory.Location, part.Scan.Number, (long)piece.FirstPage * PageFormat.PageSize, wrong.Message);
         }
         catch (UnknownFormatException unknown)
         {
-            throw unknown.In(_directory.Location, _files[scan.Number]);
+            throw unknown.In(_directory.Location, _files[part.Scan.Number]);
         }
+        if (durable is not null && piece.Batch is null)
+            durable.LastIndex = LogIndex.Max(durable.LastIndex, State.Next.Previous);
     }
 
-    private LogBatch Decode(byte[] payload, ScannedBatch batch, Segment? durable)
+    private void ReplayWhole(byte[] payload, ScannedBatch batch, Segment? durable)
     {
         var records = new MessagePackReader(payload);
-        var decoded = new BatchRecords(Tail.Count > 0 ? Tail[^1].Term : State.Term, Tail.Count > 0 ? Tail[^1].Vote : State.Vote);
         var from = batch.FirstPage * PageFormat.PayloadPerPage;
         while (!records.End)
         {
             var start = (int)records.Consumed;
             var body = RecordReader.Open(ref records, out var kind);
-            decoded.Add(kind, ref body);
-            if (durable is not null)
-                Apply(kind, decoded, new EntryPlace(durable, from + start, (int)records.Consumed - start));
+            if (kind != RecordKind.Entry)
+            {
+                Apply(kind, ref body, durable);
+                continue;
+            }
+            var entry = RecordReader.Entry(ref body);
+            if (!State.Add(entry))
+                throw new MessagePackSerializationException($"entry {entry.Index} stands where entry {State.Next} should");
+            if (durable is null)
+                continue;
+            State.Places.Add(new EntryPlace(durable, from + start, (int)records.Consumed - start));
+            durable.LastIndex = entry.Index;
         }
-        if (durable is not null)
-        {
-            State.Term = decoded.Term;
-            State.Vote = decoded.Vote;
-        }
-        return decoded.ToBatch();
     }
 
-    private void Apply(RecordKind kind, BatchRecords decoded, EntryPlace place)
+    private void ReplayDamaged(Part part, ScannedPiece piece)
+    {
+        Rot.Add($"{_files[part.Scan.Number]} at offset {(long)piece.FirstPage * PageFormat.PageSize}: {WhatIn(part.Damage, piece)}.");
+        var salvage = new LogSalvage(part.Scan, piece);
+        while (salvage.Next(State.KnownNext) is { } record)
+        {
+            if (record.Kind is not { } kind)
+            {
+                State.LoseAll(record.Bytes, mayBeVow: !record.BehindEntry);
+                continue;
+            }
+            if (!record.IsWhole)
+            {
+                State.Lose(State.Next.Next, isExact: true);
+                continue;
+            }
+            var body = new MessagePackReader(record.Body);
+            if (kind != RecordKind.Entry)
+            {
+                Apply(kind, ref body, null);
+                continue;
+            }
+            // It is as it was written, but its page is not: the entry is fetched with the others.
+            var index = RecordReader.Entry(ref body).Index;
+            if (index > State.Next || (State.KnownNext is { } next && index != next))
+                throw new MessagePackSerializationException($"entry {index} stands where entry {State.Next} should");
+            State.Lose(index.Next, isExact: true);
+        }
+    }
+
+    /// <summary>Any record but an entry.</summary>
+    private void Apply(RecordKind kind, ref MessagePackReader body, Segment? durable)
     {
         switch (kind)
         {
-            case RecordKind.Entry:
-                var entry = decoded.Entries[^1];
-                if (entry.Index != State.Next)
-                    throw new MessagePackSerializationException($"entry {entry.Index} stands where entry {State.Next} should");
-                State.Entries.Add(entry);
-                State.Places.Add(place);
-                place.Segment.LastIndex = entry.Index;
+            case RecordKind.SegmentHeader:
+                if (durable is not null)
+                    durable.LastIndex = State.Next.Previous;
+                break;
+            case RecordKind.HardState:
+                State.Vow(new Term(body.ReadInt64()), new MemberId(body.ReadInt32()));
                 break;
             case RecordKind.Truncate:
-                State.Truncate(decoded.TruncateFrom!.Value);
+                State.Truncate(new LogIndex(body.ReadInt64()));
                 SegmentedLog.EndBefore(Segments, State.Next);
                 break;
             case RecordKind.Reset:
-                State.Restart(decoded.ResetTo!.Index.Next);
+                var mark = RecordReader.Mark(ref body);
+                State.Reset(mark);
                 SegmentedLog.EndBefore(Segments, State.Next);
+                _tailReset = durable is null ? mark : null;
                 break;
             case RecordKind.PeerBoot:
-                State.Remember(decoded.PeerBoots[^1]);
+                var boot = RecordReader.Boot(ref body);
+                State.Remember(boot);
+                if (durable is null)
+                    _tailBoots.Add(boot);
                 break;
-            case RecordKind.SegmentHeader:
-                place.Segment.LastIndex = State.Next.Previous;
+            case RecordKind.RottenEnd:
+                State.Remember(RecordReader.End(ref body));
                 break;
         }
     }
 
-    private SegmentScan Scan(long number, int? endPage)
+    private static string WhatIn(SegmentDamage damage, ScannedPiece piece)
+    {
+        var found = damage.Found.FirstOrDefault(d => d.Page < piece.FirstPage + piece.Pages && d.Page + d.Pages > piece.FirstPage);
+        return found.What ?? "what was durable is not there";
+    }
+
+    private (SegmentScan Scan, SegmentDamage Damage) Scan(long number, int? endPage)
     {
         var file = _directory.Open(_files[number]);
         try
         {
-            var scan = SegmentScan.Read(_directory.Location, number, file, endPage);
+            var damage = new SegmentDamage(CancellationToken.None);
+            var scan = SegmentScan.Read(_directory.Location, number, file, endPage, damage);
+            if (damage.Found.FirstOrDefault(d => d.Kind == LogProblemKind.CutFile) is { What: { } what } cut)
+                throw SegmentScan.Corrupt(_directory.Location, number, (long)cut.Page * PageFormat.PageSize, what);
             _scans.Add(scan);
-            return scan;
+            return (scan, damage);
         }
         catch
         {
@@ -310,40 +380,6 @@ internal sealed class LogRecovery
         }
     }
 
-    /// <summary>The records of one batch, gathered.</summary>
-    private sealed class BatchRecords(Term term, MemberId vote)
-    {
-        public Term Term { get; private set; } = term;
-
-        public MemberId Vote { get; private set; } = vote;
-
-        public SnapshotMark? ResetTo { get; private set; }
-
-        public LogIndex? TruncateFrom { get; private set; }
-
-        public List<Entry> Entries { get; } = [];
-
-        public List<PeerBoot> PeerBoots { get; } = [];
-
-        public void Add(RecordKind kind, ref MessagePackReader body)
-        {
-            switch (kind)
-            {
-                case RecordKind.SegmentHeader: break;
-                case RecordKind.HardState:
-                    Term = new Term(body.ReadInt64());
-                    Vote = new MemberId(body.ReadInt32());
-                    break;
-                case RecordKind.Entry: Entries.Add(RecordReader.Entry(ref body)); break;
-                case RecordKind.Truncate: TruncateFrom = new LogIndex(body.ReadInt64()); break;
-                case RecordKind.Reset: ResetTo = RecordReader.Mark(ref body); break;
-                case RecordKind.PeerBoot: PeerBoots.Add(RecordReader.Boot(ref body)); break;
-            }
-        }
-
-        public LogBatch ToBatch() => new()
-        {
-            Term = Term, Vote = Vote, ResetTo = ResetTo, TruncateFrom = TruncateFrom, Entries = Entries, PeerBoots = PeerBoots,
-        };
-    }
+    /// <summary>A segment that counts.</summary>
+    private sealed record Part(SegmentScan Scan, SegmentDamage Damage, SegmentHeader Header, List<ScannedPiece> Pieces);
 }

@@ -56,6 +56,7 @@ internal static class PageFormat
         var stamp = StampOf(segment);
         var unwritten = 0;
         var cut = 0;
+        var smudged = 0;
         for (var at = 0; at < PageSize; at += SectorSize)
         {
             var first = page[at];
@@ -67,12 +68,23 @@ internal static class PageFormat
                 unwritten++;
                 continue;
             }
+            if (first == 0 && last == 0)
+            {
+                smudged++;
+                continue;
+            }
             if (!((first == stamp && last == 0) || (first == 0 && last == stamp)))
             {
                 problem = $"sector {at / SectorSize} is stamped 0x{first:x2} and 0x{last:x2}, the segment's stamp is 0x{stamp:x2}";
                 return PageState.Rotten;
             }
             cut++;
+        }
+        if (smudged > 0)
+        {
+            // No write leaves a page without a single stamp: these bits flipped where nothing was ever written.
+            problem = $"{smudged} of {SectorsPerPage} sectors have no stamp and are not zeros";
+            return smudged + unwritten == SectorsPerPage ? PageState.Smudged : PageState.Rotten;
         }
         if (unwritten + cut > 0)
         {
@@ -114,6 +126,10 @@ internal static class PageFormat
         return PageState.Good;
     }
 
+    /// <summary>Whether a page that is not whole names this place all the same.</summary>
+    public static bool SaysThatItBelongs(ReadOnlySpan<byte> page, long segment, int pageNumber) =>
+        BinaryPrimitives.ReadInt64LittleEndian(page[8..]) == segment && BinaryPrimitives.ReadInt32LittleEndian(page[32..]) == pageNumber;
+
     /// <summary>Takes the payload out of a page: everything that is neither header nor stamp, used or not.</summary>
     public static void CopyPayload(ReadOnlySpan<byte> page, Span<byte> into)
     {
@@ -140,6 +156,9 @@ internal enum PageState
 
     /// <summary>Some sectors were written, others never or not to their end: a write that was cut short.</summary>
     Torn,
+
+    /// <summary>Never written, and yet not all zeros: bits flipped where nothing was.</summary>
+    Smudged,
 
     /// <summary>Written, and not what was written.</summary>
     Rotten,

@@ -30,7 +30,8 @@ internal static class RecordReader
             RecordKind.Truncate => 2,
             RecordKind.Reset => 6,
             RecordKind.PeerBoot => 4,
-            _ => throw new UnknownFormatException("record kind", (int)kind, (int)RecordKind.PeerBoot),
+            RecordKind.RottenEnd => 3,
+            _ => throw new UnknownFormatException("record kind", (int)kind, (int)RecordKind.RottenEnd),
         };
         if (fields != known)
             throw new MessagePackSerializationException($"a {kind} record of {fields} fields, where this version knows {known}");
@@ -70,6 +71,8 @@ internal static class RecordReader
             throw new UnknownFormatException("entry kind", (int)kind, (int)EntryKind.Membership);
         return new Entry(term, index, kind, body.ReadInt64(), body.ReadBytesMemory());
     }
+
+    public static LogEnd End(ref MessagePackReader body) => new(new LogIndex(body.ReadInt64()), new Term(body.ReadInt64()));
 
     public static PeerBoot Boot(ref MessagePackReader body) => new(new MemberId(body.ReadInt32()), body.ReadInt32(), body.ReadInt64());
 

@@ -87,6 +87,15 @@ internal sealed class RecordWriter(PageBuffer pages)
         Append([]);
     }
 
+    public void RottenEnd(LogEnd end)
+    {
+        var writer = BeginBody(RecordKind.RottenEnd, 3);
+        writer.Write(end.Index.Value);
+        writer.Write(end.Term.Value);
+        writer.Flush();
+        Append([]);
+    }
+
     private MessagePackWriter BeginBody(RecordKind kind, int fields)
     {
         _body.ResetWrittenCount();

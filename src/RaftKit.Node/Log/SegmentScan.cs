@@ -6,6 +6,12 @@ namespace RaftKit.Node.Log;
 /// <summary>A batch found whole.</summary>
 internal readonly record struct ScannedBatch(long Number, int FirstPage, int Pages);
 
+/// <summary>A part of a segment: a whole batch, or pages of batches that are not whole though they were, or may have been, durable.</summary>
+/// <param name="Batch">The batch; null when it is not whole.</param>
+/// <param name="FirstPage">The first page.</param>
+/// <param name="Pages">How many.</param>
+internal readonly record struct ScannedPiece(ScannedBatch? Batch, int FirstPage, int Pages);
+
 /// <summary>What one segment's file holds: its whole batches up to the first that is not, and what its pages say of other batches.</summary>
 internal sealed class SegmentScan
 {
@@ -13,6 +19,7 @@ internal sealed class SegmentScan
 
     private readonly string _location;
     private readonly SegmentDamage? _damage;
+    private readonly List<PageSeen> _pages = [];
 
     private SegmentScan(string location, long number, ILogFile file, int pages, SegmentDamage? damage)
     {
@@ -96,6 +103,101 @@ internal sealed class SegmentScan
         return scan;
     }
 
+    /// <summary>
+    /// The segment's batches, and what is left of those that are not whole any more, up to where the log ends. Rot is where something was written and is not what was written; what was not
+    /// written to its end is torn, and ends the log, unless it is known to have been durable.
+    /// </summary>
+    /// <param name="floor">The last batch that is known to have been durable.</param>
+    /// <param name="durableTo">All pages before this one were durable; null in the newest segment.</param>
+    public List<ScannedPiece> Pieces(long floor, int? durableTo)
+    {
+        List<ScannedPiece> pieces = [];
+        var end = durableTo ?? WrittenPages;
+        // The newest batch that these pieces reach, at the least.
+        long reached = 0;
+        for (var page = 0; page < end;)
+        {
+            if (WholeBatchAt(page, end) is { } batch && (reached == 0 || batch.Number > reached) && (pieces is not [.., { Batch: not null }] || batch.Number == reached + 1))
+            {
+                pieces.Add(new ScannedPiece(batch, page, batch.Pages));
+                reached = batch.Number;
+                page += batch.Pages;
+                continue;
+            }
+            var isDurable = durableTo is not null || (reached > 0 && reached < floor) || MinBatchFrom(page) <= floor;
+            if (!isDurable && IsTornAt(page))
+                break;
+            var from = page++;
+            while (page < end && !(At(page) is { State: PageState.Good, PageInBatch: 0 }) && (isDurable || !IsUnwritten(At(page))))
+                page++;
+            pieces.Add(new ScannedPiece(null, from, page - from));
+            reached += reached > 0 ? 1 : 0;
+        }
+        return pieces;
+    }
+
+    /// <summary>The payload of a page, whatever its checksum says; null where nothing can be made of it.</summary>
+    public byte[]? ReadDamaged(int page)
+    {
+        if (At(page).State is not (PageState.Good or PageState.Rotten))
+            return null;
+        var raw = new byte[PageFormat.PageSize];
+        File.Read((long)page * PageFormat.PageSize, raw);
+        // A page that was written for another place has records that are whole, and no business here.
+        if (!PageFormat.SaysThatItBelongs(raw, Number, page))
+            return null;
+        var payload = new byte[PageFormat.PayloadPerPage];
+        PageFormat.CopyPayload(raw, payload);
+        return payload;
+    }
+
+    /// <summary>Whether the page surely belongs to the same batch as the one before it.</summary>
+    public bool GoesOn(int page) => At(page) is { State: PageState.Good, PageInBatch: > 0 };
+
+    private PageSeen At(int page) => page < _pages.Count ? _pages[page] : default;
+
+    private static bool IsUnwritten(in PageSeen page) => page.State is PageState.Empty or PageState.Torn or PageState.Smudged;
+
+    private ScannedBatch? WholeBatchAt(int page, int end)
+    {
+        var first = At(page);
+        if (first is not { State: PageState.Good, PageInBatch: 0 } || first.PagesInBatch > end - page)
+            return null;
+        for (var i = 1; i < first.PagesInBatch; i++)
+        {
+            if (At(page + i) != first with { PageInBatch = i })
+                return null;
+        }
+        return new ScannedBatch(first.Batch, page, first.PagesInBatch);
+    }
+
+    private long MinBatchFrom(int page)
+    {
+        var min = long.MaxValue;
+        for (; page < _pages.Count; page++)
+        {
+            if (_pages[page].State == PageState.Good)
+                min = Math.Min(min, _pages[page].Batch);
+        }
+        return min;
+    }
+
+    /// <summary>Whether the batch that should begin here was surely never written to its end.</summary>
+    private bool IsTornAt(int page)
+    {
+        var first = At(page);
+        if (IsUnwritten(first))
+            return true;
+        if (first is not { State: PageState.Good, PageInBatch: 0 })
+            return false;
+        for (var i = 1; i < first.PagesInBatch; i++)
+        {
+            if (IsUnwritten(At(page + i)))
+                return true;
+        }
+        return false;
+    }
+
     /// <summary>The payload of a whole batch, in one piece.</summary>
     public byte[] ReadBatch(ScannedBatch batch)
     {
@@ -136,6 +238,18 @@ internal sealed class SegmentScan
         }
     }
 
+    /// <summary>The segment's first record, from the segment's first piece; null where that is not whole, and it cannot be told.</summary>
+    public SegmentHeader? ReadHeader(string location, ScannedPiece first)
+    {
+        if (first.Batch is not null)
+            return ReadHeader(location);
+        if (first.FirstPage != 0 || new LogSalvage(this, first).Next(null) is not { Kind: RecordKind.SegmentHeader, IsWhole: true } record)
+            return null;
+        var body = new MessagePackReader(record.Body);
+        var header = RecordReader.Header(ref body);
+        return header.Segment == Number && header.Pages == Pages ? header : null;
+    }
+
     /// <summary>The segment's first record, as it is; the file may be shorter than that says.</summary>
     /// <exception cref="MessagePackSerializationException">It is none.</exception>
     /// <exception cref="UnknownFormatException">A newer version wrote it.</exception>
@@ -158,7 +272,7 @@ internal sealed class SegmentScan
         var state = PageFormat.Inspect(bytes, Number, page, out var header, out var problem);
         switch (state)
         {
-            case PageState.UnknownFormat when _damage is null:
+            case PageState.UnknownFormat when _damage is not { TakesUnknownFormats: true }:
                 throw new UnknownFormatException("page format", bytes[1], PageFormat.Version).In(_location, Segment.NameOf(Number));
             case PageState.UnknownFormat:
                 Refuse(LogProblemKind.UnknownFormat, page, problem);
@@ -166,9 +280,15 @@ internal sealed class SegmentScan
             case PageState.Misdirected:
                 Refuse(LogProblemKind.Misdirected, page, problem);
                 break;
-            case PageState.Rotten:
+            case PageState.Rotten or PageState.Smudged:
                 Refuse(LogProblemKind.Rot, page, problem);
                 break;
+        }
+        if (state != PageState.Empty)
+        {
+            while (_pages.Count < page)
+                _pages.Add(default);
+            _pages.Add(new PageSeen(state, header.Batch, header.PageInBatch, header.PagesInBatch));
         }
         IsUnused &= state == PageState.Empty;
         if (state != PageState.Empty)
@@ -220,6 +340,9 @@ internal sealed class SegmentScan
         Break = why;
         BreakPage = page;
     }
+
+    // The default is a page that was never written.
+    private readonly record struct PageSeen(PageState State, long Batch, int PageInBatch, int PagesInBatch);
 
     // The batch being gathered: how many of its pages were seen.
     private struct Walk

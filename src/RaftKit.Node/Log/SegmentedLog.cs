@@ -36,6 +36,8 @@ internal sealed class SegmentedLog : ILogStore
     private long _filled;
     private long _lastNumber;
     private Exception? _failure;
+    private LogIndex? _nextBefore;
+    private LogEnd? _rottenEnd;
 
     private SegmentedLog(ILogDirectory directory, SegmentedLogOptions options, LogRecovery found)
     {
@@ -48,9 +50,9 @@ internal sealed class SegmentedLog : ILogStore
         _floor = found.End.Batch;
         _lastNumber = found.LastSegment;
         _next = found.Unused;
-        _term = found.State.Term;
-        _vote = found.State.Vote;
-        foreach (var boot in found.State.Boots)
+        // The log as its durable part leaves it: that is where the fresh segment's header goes on. What it means is the matter of the batch behind that.
+        (_nextBefore, _term, _vote, var boots) = found.Durable;
+        foreach (var boot in boots)
             _boots[boot.Member] = boot;
         _index = new EntryIndex(found.State.First);
         foreach (var place in found.State.Places)
@@ -91,6 +93,15 @@ internal sealed class SegmentedLog : ILogStore
         ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered, Action<long>? beforeChanges = null)
     {
         var found = LogRecovery.Read(directory);
+        try
+        {
+            found.Settle(snapshots.Newest);
+        }
+        catch
+        {
+            found.Close();
+            throw;
+        }
         var log = new SegmentedLog(directory, options, found);
         try
         {
@@ -201,24 +212,13 @@ internal sealed class SegmentedLog : ILogStore
                 $"{_directory.Location} has no log, but {(snapshots.Newest is { } s ? $"a snapshot of entry {s.Index}" : "this member has lived before")}: "
                 + "its term and vote are lost, so it must not vote again under its old incarnation. Empty the directory and let the member join anew.");
 
-        var rest = found.TakeTail();
         var snapshot = snapshots.Newest;
         var covered = snapshot?.Index ?? LogIndex.Zero;
-        if (state.First > covered.Next)
-            throw new LogCorruptException(
-                $"The log in {_directory.Location} begins with entry {state.First}, but "
-                + (snapshot is null ? "no snapshot covers" : $"the newest whole snapshot, of entry {covered}, does not cover")
-                + $" what is before it. {snapshots.Damage} Nothing was cut. Empty the directory and let the member join anew.");
-
-        if (snapshot is not null && !Agrees(state, snapshot))
-        {
-            // The snapshot was installed, and the crash came before the log was told: it starts anew behind it (Raft 7).
-            var isNewerTerm = state.Term < snapshot.Term;
-            state.Term = isNewerTerm ? snapshot.Term : state.Term;
-            state.Vote = isNewerTerm ? MemberId.None : state.Vote;
-            state.Restart(snapshot.Index.Next);
-            rest = new LogBatch { Term = state.Term, Vote = state.Vote, ResetTo = snapshot, PeerBoots = rest.PeerBoots };
-        }
+        // Else it was installed, and the crash came before the log was told: it starts anew behind it (Raft 7).
+        if (snapshot is not null && !found.Agrees(snapshot))
+            found.GoOnBehind(snapshot);
+        var rest = found.Rest;
+        _rottenEnd = state.RottenEnd;
 
         beforeChanges?.Invoke(found.LastWhole);
         // One batch, and so all of it or nothing: once the fresh segment is begun, the old tail counts no more.
@@ -234,19 +234,19 @@ internal sealed class SegmentedLog : ILogStore
         SyncActive();
         _directory.Sync();
         foreach (var name in found.Leftovers)
-            _directory.Delete(name);
+        {
+            // Until the leader has given back what rotted, a person may want to look for it.
+            if (state.RottenEnd is null || !Segment.TryParse(name, out _))
+                _directory.Delete(name);
+        }
         snapshots.DeleteUnfinished();
 
         var after = (int)Math.Max(0, covered.Next - state.First);
-        return new RecoveredLog(state.Term, state.Vote, snapshot, state.Entries[after..], state.Boots);
-    }
-
-    /// <summary>The log reaches the snapshot's last entry and, where it still has it, has the same one there (Raft 7).</summary>
-    private static bool Agrees(LogState state, SnapshotMark snapshot)
-    {
-        if (state.Next.Previous < snapshot.Index)
-            return false;
-        return snapshot.Index < state.First || state.Entries[(int)(snapshot.Index - state.First)].Term == snapshot.Term;
+        return new RecoveredLog(state.Term, state.Vote, snapshot, state.Entries[after..], state.Boots)
+        {
+            RottenEnd = state.RottenEnd,
+            Rot = string.Join(' ', [snapshots.Damage.TrimEnd(), .. found.Rot]).Trim(),
+        };
     }
 
     private void Check(LogBatch batch)
@@ -277,7 +277,11 @@ internal sealed class SegmentedLog : ILogStore
         _pages.Begin();
         _written.Clear();
         if (_headerDue)
-            _records.Header(new SegmentHeader(_active!.Number, _active.Pages, _end, _index.Next, _term, _vote, [.. _boots.Values]));
+        {
+            _records.Header(new SegmentHeader(_active!.Number, _active.Pages, _end, _nextBefore ?? _index.Next, _term, _vote, [.. _boots.Values]));
+            if (_rottenEnd is { } rotten)
+                _records.RottenEnd(rotten);
+        }
         if (batch.Term != _term || batch.Vote != _vote)
             _records.HardState(batch.Term, batch.Vote);
         if (batch.ResetTo is { } mark)
@@ -303,6 +307,7 @@ internal sealed class SegmentedLog : ILogStore
         if (_headerDue)
             active.LastIndex = _index.Next.Previous;
         _headerDue = false;
+        _nextBefore = null;
     }
 
     /// <summary>The batch is written: from here on its entries can be read.</summary>
@@ -325,11 +330,23 @@ internal sealed class SegmentedLog : ILogStore
         foreach (var (offset, length) in _written)
             _index.Add(new EntryPlace(active, origin + offset, length));
         if (batch.Entries.Count > 0)
+        {
             active.LastIndex = batch.Entries[^1].Index;
+            NoteRepair(new LogEnd(active.LastIndex, batch.Entries[^1].Term));
+        }
+        else if (batch.ResetTo is { } start)
+            NoteRepair(new LogEnd(start.Index, start.Term));
         foreach (var boot in batch.PeerBoots)
             _boots[boot.Member] = boot;
         active.NextPage += _pages.Pages;
         _end = new LogPosition(active.Number, active.NextPage, _batch);
+    }
+
+    /// <summary>What rotted was fetched again, or is superseded: segments begun from here on say no more of it.</summary>
+    private void NoteRepair(LogEnd end)
+    {
+        if (_rottenEnd is { } rotten && end.Reaches(rotten))
+            _rottenEnd = null;
     }
 
     private void SyncActive()

@@ -29,6 +29,12 @@ public sealed record NodeStatus(
 
     /// <summary>Who feeds this one with what is committed: the leader that it follows, or the member that an observer goes by; nobody while there is none.</summary>
     public MemberId Source { get; init; }
+
+    /// <summary>
+    /// Where this member's log ended before entries of it rotted on its disk; null when nothing is missing. Until a leader has sent them again the member votes as one that still has them, and
+    /// does not lead. While this stays, no leader is there that has them: bring back the members that are down.
+    /// </summary>
+    public LogIndex? RottenEnd { get; init; }
 }
 
 /// <summary>What a part of the node that lives on the loop (sessions, later brokers) may ask of it. Loop thread only.</summary>

@@ -12,6 +12,7 @@ public sealed class NodeCounters
     internal long SnapshotsTakenCount;
     internal long SnapshotsInstalledCount;
     internal long ProposalsCount;
+    internal long RepairsCount;
     internal long LongestSnapshotTurnTicks;
     internal long LongestSnapshotTurnWorkTicks;
     private long _callsRefused;
@@ -40,6 +41,9 @@ public sealed class NodeCounters
 
     /// <summary>Snapshots received from a leader and installed.</summary>
     public long SnapshotsInstalled => Volatile.Read(ref SnapshotsInstalledCount);
+
+    /// <summary>Times that a leader had sent again all that rotted on this member's disk: see <see cref="NodeStatus.RottenEnd"/>.</summary>
+    public long Repairs => Volatile.Read(ref RepairsCount);
 
     /// <summary>Proposals made by this member.</summary>
     public long Proposals => Volatile.Read(ref ProposalsCount);

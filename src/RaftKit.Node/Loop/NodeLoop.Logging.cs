@@ -31,4 +31,14 @@ internal sealed partial class NodeLoop
 
     [LoggerMessage(108, LogLevel.Debug, "A message {Kind} of member {Member} was ignored: it is addressed to another member or another start.")]
     private static partial void LogIgnored(ILogger logger, string kind, int member);
+
+    [LoggerMessage(109, LogLevel.Error,
+        "Member {Member} cannot read entries {FirstIndex} to {RottenIndex} (term {RottenTerm}) of its own log. It votes as one that has them, does not lead, and waits for a leader to send them again. {Rot}")]
+    private static partial void LogRot(ILogger logger, int member, long firstIndex, long rottenIndex, long rottenTerm, string rot);
+
+    [LoggerMessage(110, LogLevel.Warning, "Member {Member} has again all that it could not read, up to entry {RottenIndex}; its log ends at {LastIndex}, sent by member {Leader}.")]
+    private static partial void LogRepaired(ILogger logger, int member, long rottenIndex, long lastIndex, int leader);
+
+    [LoggerMessage(111, LogLevel.Warning, "Part of what member {Member} stored is not what was written, and is not needed any more. {Rot}")]
+    private static partial void LogRotPassed(ILogger logger, int member, string rot);
 }

@@ -505,15 +505,21 @@ internal sealed partial class NodeLoop : ILoopServices
             : !core.Leader.IsNone;
         var before = Status;
         if (before.Commit == core.Commit && before.Applied == _applier.Applied && before.Role == core.Role && before.Term == core.Term
-            && before.Leader == core.Leader && before.Ready == ready && before.Source == core.Source && before.RecoveryEpoch == _applier.Recovery.Epoch)
+            && before.Leader == core.Leader && before.Ready == ready && before.Source == core.Source && before.RecoveryEpoch == _applier.Recovery.Epoch
+            && before.RottenEnd == core.RottenEnd?.Index)
         {
             return false;
         }
         var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied)
         {
-            RecoveryEpoch = _applier.Recovery.Epoch, Source = core.Source,
+            RecoveryEpoch = _applier.Recovery.Epoch, Source = core.Source, RottenEnd = core.RottenEnd?.Index,
         };
         Status = status;
+        if (before.RottenEnd is { } rotten && status.RottenEnd is null)
+        {
+            Counters.RepairsCount++;
+            LogRepaired(_ports.Logger, Self.Value, rotten.Value, core.LastIndex.Value, status.Leader.Value);
+        }
         if (before.Role == status.Role && before.Term == status.Term && before.Leader == status.Leader && before.Ready == status.Ready)
             return false;
         StatusChanged(core, before, status);
@@ -575,6 +581,11 @@ internal sealed partial class NodeLoop : ILoopServices
             _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
         _early.Clear();
         LogBegan(_ports.Logger, Self.Value, Incarnation, Boot, Core.Term.Value, Core.LastIndex.Value);
+        if (Core.RottenEnd is { } rotten)
+            LogRot(_ports.Logger, Self.Value, Core.LastIndex.Next.Value, rotten.Index.Value, rotten.Term.Value, _storage.Rot);
+        else if (_storage.Rot.Length > 0)
+            LogRotPassed(_ports.Logger, Self.Value, _storage.Rot);
+        Status = Status with { RottenEnd = Core.RottenEnd?.Index };
     }
 
     private void Fail(Exception failure)

@@ -18,6 +18,9 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     public IReadOnlyList<PeerBoot> RememberedBoots { get; private set; } = [];
 
+    /// <summary>What of log and snapshots was not as it was written; empty if nothing that was read.</summary>
+    public string Rot { get; private set; } = "";
+
     /// <summary>For how long what earlier starts promised a leader may still hold.</summary>
     public TimeSpan PromisedBefore { get; private set; }
 
@@ -47,6 +50,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
         // An identity says that there was a log: without one, a vote was lost, and must not be given again.
         _log = SegmentedLog.Open(directory, options.Log with { MustExist = true }, Snapshots, out var recovered, beforeChanges);
         RememberedBoots = recovered.PeerBoots;
+        Rot = recovered.Rot;
         var membership = Membership.Empty;
         var at = LogIndex.Zero;
         if (recovered.Snapshot is { } mark)
@@ -59,7 +63,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
             if (entry.Kind == EntryKind.Membership)
                 (membership, at) = (MembershipCodec.Decode(entry.Payload.Span), entry.Index);
         }
-        return new RestoredState(recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries);
+        return new RestoredState(recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries) { RottenEnd = recovered.RottenEnd };
     }
 
     /// <summary>Makes this an initial member of a new cluster. Every founder writes the same first entry, so that their logs agree from the start.</summary>

@@ -33,6 +33,13 @@ internal sealed class LostQuorum : IDisposable
         IdentityFile.Open(directory, Identity.Member);
         _snapshots = SnapshotStore.Open(directory);
         _log = SegmentedLog.Open(directory, options with { MustExist = true }, _snapshots, out _recovered);
+        if (_recovered.RottenEnd is { } rotten)
+        {
+            Dispose();
+            throw new LogCorruptException(
+                $"{_recovered.Rot} The log in {directory.Location} ended at {rotten} and can be read only up to {_recovered.Entries.LastOrDefault().Index}: what is behind that was acknowledged, perhaps, and would be "
+                + "given up. Force another survivor, or empty this directory and let the member join that one's quorum.");
+        }
         ReadState();
     }
 

@@ -23,6 +23,7 @@ internal sealed class SafetyChecker
     private readonly HashSet<MemberIncarnation> _lost = [];
     private readonly HashSet<MemberIncarnation> _rolledBack = [];
     private readonly Dictionary<MemberIncarnation, DurableLog> _beforeDamage = [];
+    private readonly Dictionary<MemberIncarnation, (DurableLog Log, LogEnd End)> _beforeRot = [];
     private readonly Dictionary<(int Process, MemberId From), Told> _told = [];
     private readonly Dictionary<(int Process, ulong Token), LogIndex> _reads = [];
 
@@ -129,6 +130,8 @@ internal sealed class SafetyChecker
         if (member.Id.IsObserver)
             CheckObserver(member, mirror, core, inputs);
         CheckTerm(member, mirror, core);
+        if (core.RottenEnd is null && mirror.Durable.Last >= core.LastIndex)
+            _beforeRot.Remove(new MemberIncarnation(member.Id, run.Loop.Incarnation));
         CheckLog(member, mirror, core);
         if (core.Role == RaftRole.Leader && mirror.Role != RaftRole.Leader)
             CheckElection(member, run, mirror, core);
@@ -161,7 +164,8 @@ internal sealed class SafetyChecker
             Require(core.Term >= durable.Term, 2, $"member {self} restarted in term {core.Term}, though term {durable.Term} was synced");
             Require(core.Term > durable.Term || core.Vote == durable.Vote || durable.Vote.IsNone, 3,
                 $"member {self} restarted in term {core.Term} with a vote for {core.Vote}, though one for {durable.Vote} was synced");
-            for (var index = durable.Base.Next; index <= durable.Last && index < durable.MayBeCutFrom; index = index.Next)
+            CheckRot(member, self, core, durable);
+            for (var index = durable.Base.Next; core.RottenEnd is null && index <= durable.Last && index < durable.MayBeCutFrom; index = index.Next)
             {
                 Require(index <= core.SnapshotIndex || core.Log.TermAt(index) == durable.TermAt(index), 34,
                     $"member {self} restarted without entry {index} of term {durable.TermAt(index)}, which was synced; its log is {core.FirstIndex} to {core.LastIndex}");
@@ -193,6 +197,29 @@ internal sealed class SafetyChecker
             if (input is NodeInput.Received { Message: PeerMessage.Raft { Message: AppendRequest }, From: var from } && from != core.Leader && core.Commit > mirror.Commit)
                 _world.Faults.ObserverFedByFollower++;
         }
+    }
+
+    /// <summary>
+    /// What rotted on its disk a member may miss, never forget: it counts as one whose log ends no earlier, until it has all of that again.
+    /// </summary>
+    private void CheckRot(SimulatedMember member, MemberIncarnation self, RaftCore core, DurableLog durable)
+    {
+        if (core.RottenEnd is not { } rotten)
+        {
+            Require(core.LastIndex >= durable.Base, 34, $"member {self} restarted with a log that ends at {core.LastIndex}, though everything up to {durable.Base} was in its snapshot");
+            _beforeRot.Remove(self);
+            return;
+        }
+        Require(member.Damage == DiskDamage.Rot, 34, $"member {self} says that its log ended at {rotten} and cannot be read behind {core.LastIndex}, though its disk is sound");
+        if (durable.Last < durable.MayBeCutFrom && durable.TermAt(durable.Last) is { } lastTerm)
+            Require(rotten.Reaches(new LogEnd(durable.Last, lastTerm)), 34, $"member {self} counts as ending at {rotten}, though its log ended at {durable.Last} of term {lastTerm}");
+        for (var index = core.FirstIndex; index <= core.LastIndex && index < durable.MayBeCutFrom; index = index.Next)
+        {
+            if (durable.TermAt(index) is { } was)
+                Require(core.Log.TermAt(index) == was, 34, $"member {self} restarted with entry {index} of term {core.Log.TermAt(index)}, though one of term {was} was synced");
+        }
+        if (!_beforeRot.ContainsKey(self))
+            _beforeRot.Add(self, (durable.Copy(), durable.TermAt(durable.Last) is { } term ? new LogEnd(durable.Last, term) : default));
     }
 
     private void CheckTerm(SimulatedMember member, Mirror mirror, RaftCore core)
@@ -227,6 +254,7 @@ internal sealed class SafetyChecker
     private void CheckElection(SimulatedMember member, SimulatedRun run, Mirror mirror, RaftCore core)
     {
         LeaderChanges++;
+        Require(core.RottenEnd is null, 17, $"member {member.Id} leads term {core.Term} without what rotted of its log, which ended at {core.RottenEnd}");
         var leader = (member.Id, run.Process.Number);
         Require(_leaders.TryAdd(core.Term, leader) || _leaders[core.Term] == leader, 1,
             $"term {core.Term} has two leaders: member {_leaders[core.Term].Member} (process {_leaders[core.Term].Process}) and member {member.Id} (process {run.Process.Number})");
@@ -358,6 +386,12 @@ internal sealed class SafetyChecker
                 // A later term on the disk keeps the promise as well: it never votes in this one again.
                 Require(durable.Voted(raft.Term, to) || durable.Term > raft.Term, 11,
                     $"member {self} grants {to} its vote in term {raft.Term}, while its disk holds term {durable.Term} and a vote for {durable.Vote}");
+                // A candidate's log does not change while it is one.
+                if (_beforeRot.TryGetValue(self, out var rot) && _mirrors[to] is { Role: RaftRole.Candidate } candidate && candidate.Term == raft.Term)
+                {
+                    Require(new LogEnd(candidate.Last, candidate.LastTerm).Reaches(rot.End) || run.Loop.Core is { RottenEnd: null }, 17,
+                        $"member {self} votes for {to} in term {raft.Term}, whose log ends at {candidate.Last} of term {candidate.LastTerm}: its own, which rotted, ended at {rot.End}");
+                }
                 var given = _votes.GetValueOrDefault((self, raft.Term));
                 Require(given.IsNone || given == to, 3, $"member {self} votes for {to} in term {raft.Term}, and voted for {given} before");
                 _votes[(self, raft.Term)] = to;
@@ -388,7 +422,9 @@ internal sealed class SafetyChecker
         if (_beforeDamage.TryGetValue(voter, out var before))
             return before.Holds(index, term);
         var mirror = _mirrors[voter.Id];
-        return mirror.Incarnation == voter.Incarnation && mirror.Durable.Holds(index, term);
+        // What rotted it still counts as its own, whoever counts it so.
+        return mirror.Incarnation == voter.Incarnation
+            && (mirror.Durable.Holds(index, term) || (_beforeRot.TryGetValue(voter, out var rot) && rot.Log.Holds(index, term)));
     }
 
     private static bool HasMajority(Membership membership, Func<MemberIncarnation, bool> counts) =>

@@ -14,6 +14,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(3);
 
     private readonly SimulatedRandom _random = world.Random.Split("damage");
+    private readonly HashSet<MemberId> _isMissing = [];
     private SimulatedMember? _held;
 
     public void Begin()
@@ -30,16 +31,27 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             else if (kind < 0.7)
                 world.Scheduler.After(at, () => Copy(member));
             else
-                Later(at, member, () => true, () => Rot(member, kind));
+                RotLater(at, member, kind);
         }
     }
 
-    /// <summary>The member's process is up.</summary>
-    public void Started(SimulatedMember member)
+    /// <summary>The member's process is up, or has taken a turn.</summary>
+    public void Went(SimulatedMember member)
     {
-        // It read everything back: the checker knows whether anything is missing. Whether a copy is an old one, only others can tell.
-        if (member.Damage is DiskDamage.Rot)
-            member.Damage = DiskDamage.None;
+        // What it could not read it knows; the checker, whether it knows all of that. Whether a copy is an old one, only others can tell.
+        if (member is not { Damage: DiskDamage.Rot, Loop.Core: { } core })
+            return;
+        if (core.RottenEnd is not null)
+        {
+            _isMissing.Add(member.Id);
+            return;
+        }
+        // A crash may still lose what came back.
+        if (core.Durable < core.LastIndex)
+            return;
+        member.Damage = DiskDamage.None;
+        if (_isMissing.Remove(member.Id))
+            world.Faults.Repaired++;
     }
 
     /// <summary>A loop ended by itself, or could not start, for a reason that it may have.</summary>
@@ -69,6 +81,23 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private bool MayDamage(SimulatedMember victim) =>
         _held is null && victim is { Damage: DiskDamage.None, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
             || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count && core.Applied >= checker.Committed));
+
+    /// <summary>
+    /// Rot takes no promise back, so others need not have all: somebody does. Those who lead are preferred, for they were the first to have it, and what they acknowledged last not everybody
+    /// else has.
+    /// </summary>
+    private void RotLater(TimeSpan at, SimulatedMember member, double kind) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        var victim = kind < 0.85 && _random.Chance(0.5) ? world.Members.FirstOrDefault(m => m.Loop?.Core is { Role: RaftRole.Leader }) ?? member : member;
+        if (_held is null && victim is { Damage: DiskDamage.None, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
+                || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count))
+            && world.Members.Any(m => m != victim && m.Loop!.Core!.Applied >= checker.Committed))
+            Rot(victim, kind);
+        else
+            RotLater(Poll, member, kind);
+    });
 
     private void Wipe(SimulatedMember member)
     {
@@ -141,6 +170,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         world.Trace.Event(member.Id, "is wiped");
         member.Disk.Wipe();
         member.Damage = DiskDamage.None;
+        _isMissing.Remove(member.Id);
         checker.Wiped(member);
     }
 

@@ -34,6 +34,9 @@ internal sealed class FaultCounters
     /// <summary>...and got entries from one that did not lead.</summary>
     public long ObserverFedByFollower;
 
+    /// <summary>How often all that a member could not read any more was fetched again.</summary>
+    public long Repaired;
+
     /// <summary>Changes of the membership that came to their end, by what was asked for.</summary>
     private readonly SortedDictionary<string, long> _changes = new(StringComparer.Ordinal)
     {
@@ -49,7 +52,7 @@ internal sealed class FaultCounters
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
-        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower),
+        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired),
     ];
 
     public void Add(FaultCounters other)
@@ -79,5 +82,6 @@ internal sealed class FaultCounters
         ObserverFedByFollower += other.ObserverFedByFollower;
         Io += other.Io;
         Coverage.Add(other.Coverage);
+        Repaired += other.Repaired;
     }
 }

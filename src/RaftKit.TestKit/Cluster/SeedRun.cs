@@ -65,7 +65,11 @@ internal sealed class SeedRun
         _world.MemberUp = MemberUp;
         _world.StoppedAtIo = _faults.StoppedAtIo;
         _world.Ended = _damage.Ended;
-        _world.AfterTurn = _checker.AfterTurn;
+        _world.AfterTurn = (member, run, inputs) =>
+        {
+            _checker.AfterTurn(member, run, inputs);
+            _damage.Went(member);
+        };
         _workload.BeginGuests();
         foreach (var member in _world.Members.Take(founders))
         {
@@ -224,7 +228,7 @@ internal sealed class SeedRun
             var applied = LogIndex.Zero;
             foreach (var member in Expected)
             {
-                if (member.Loop?.Core is not { } core || core.Applied < _checker.Committed || core.Commit != core.LastIndex)
+                if (member.Loop?.Core is not { } core || core.Applied < _checker.Committed || core.Commit != core.LastIndex || core.RottenEnd is not null)
                     return false;
                 if (applied != LogIndex.Zero && core.Applied != applied)
                     return false;
@@ -247,7 +251,7 @@ internal sealed class SeedRun
         : new InboxLimits { MaxCalls = random.Between(3, 8), MaxBulk = random.Between(1, 6), MaxBulkBytes = 1 << random.Between(8, 20), MaxUrgent = random.Between(4, 64) };
 
     private string Describe() => string.Join("; ", _world.Everybody.Select(m => m.Loop?.Core is { } core
-        ? $"member {m.Id}#{m.Loop.Incarnation} {core.Role} of term {core.Term}, leader {core.Leader}, last {core.LastIndex}/{core.LastTerm}, commit {core.Commit}, applied {core.Applied}, {core.Membership}"
+        ? $"member {m.Id}#{m.Loop.Incarnation} {core.Role} of term {core.Term}, leader {core.Leader}, last {core.LastIndex}/{core.LastTerm}, commit {core.Commit}, applied {core.Applied}{(core.RottenEnd is { } rotten ? $", ended at {rotten} before rot" : "")}, {core.Membership}"
         : $"member {m.Id} {(m.IsUp ? "has no identity" : "is down")}"));
 
     private SimulatedApplication NewApplication(SimulatedRun run, SimulatedMember member) =>
@@ -265,7 +269,7 @@ internal sealed class SeedRun
     private void MemberUp(SimulatedMember member, SimulatedRun run)
     {
         _checker.Started(member, run);
-        _damage.Started(member);
+        _damage.Went(member);
         if (!_workload.Stopped)
             _workload.Begin(run.Process, ((SimulatedZnodes)run.Application).Sessions);
     }

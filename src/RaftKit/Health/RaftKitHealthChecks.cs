@@ -21,7 +21,7 @@ internal sealed class QuorumHealthCheck(RaftKitHost host) : IHealthCheck
         var status = host.IsRunning ? host.Member.Status : null;
         return Task.FromResult(status is { Ready: true, Leader.IsNone: false }
             ? HealthCheckResult.Healthy($"Member {status.Leader} leads term {status.Term}.", HealthData.Of(status))
-            : new HealthCheckResult(context.Registration.FailureStatus, $"Member {host.Options.Member} knows of no leader that answers.", null, HealthData.Of(status)));
+            : new HealthCheckResult(context.Registration.FailureStatus, $"Member {host.Options.Member} knows of no leader that answers.{HealthData.Rot(status)}", null, HealthData.Of(status)));
     }
 }
 
@@ -34,7 +34,7 @@ internal sealed class ReadyHealthCheck(RaftKitHost host) : IHealthCheck
         if (status is not { Ready: true })
         {
             return new HealthCheckResult(
-                context.Registration.FailureStatus, $"Member {host.Options.Member} is not in touch with a quorum.", null, HealthData.Of(status));
+                context.Registration.FailureStatus, $"Member {host.Options.Member} is not in touch with a quorum.{HealthData.Rot(status)}", null, HealthData.Of(status));
         }
 
         try
@@ -61,5 +61,10 @@ internal static class HealthData
         ["leader"] = status.Leader.Value,
         ["commit"] = status.Commit.Value,
         ["applied"] = status.Applied.Value,
+        ["rottenEnd"] = status.RottenEnd?.Value ?? 0,
     };
+
+    /// <summary>Why it may be that nobody leads: who holds the entries that rotted here is down.</summary>
+    public static string Rot(NodeStatus? status) => status?.RottenEnd is not { } rotten ? "" :
+        $" Entries of its log, up to {rotten}, rotted on its disk: it does not lead, and waits for a member that has them.";
 }

@@ -59,17 +59,16 @@ internal sealed class LogTarget : FuzzTarget
     {
         using var snapshots = SnapshotStore.Open(directory);
         var recovery = LogRecovery.Read(directory);
-        recovery.TakeTail();
+        recovery.Settle(snapshots.Newest);
         if (!recovery.Begun && snapshots.Newest is not null)
             throw new LogCorruptException("A snapshot, and no log.");
-        return recovery.State.First <= (snapshots.Newest?.Index ?? LogIndex.Zero).Next ? recovery.State
-            : throw new LogCorruptException($"The log begins with entry {recovery.State.First}, which no snapshot covers.");
+        return recovery.State;
     }
 
     private static void RequirePrefix(LogState answer, LogState truth)
     {
         // What a segment says of the time before it is true of that time only: terms and entries that came later may be missing, never others be there.
-        if (answer.Term > truth.Term || answer.First + answer.Entries.Count > truth.Next || answer.First < truth.First && answer.First != new LogIndex(1))
+        if (answer.Term > truth.Term || answer.First + answer.Entries.Count > truth.Next || answer.First < truth.First && answer.First != new LogIndex(1) && answer.Entries.Count > 0)
             throw new WrongAnswerException($"term {answer.Term} and entries {answer.First} to {answer.Next.Previous}, of term {truth.Term} and {truth.First} to {truth.Next.Previous}");
         foreach (var entry in answer.Entries)
         {

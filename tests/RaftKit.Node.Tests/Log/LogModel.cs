@@ -36,6 +36,29 @@ internal sealed class LogModel
             Boots[boot.Member] = boot;
     }
 
+    /// <summary>
+    /// Why this recovered log is neither this model nor one of which something rotted that is not forgotten; null when it is. Term and vote are the same whatever cannot be read, the entries
+    /// are some of the model's first ones, and the log counts as ending no earlier.
+    /// </summary>
+    public string? Forgets(RecoveredLog log)
+    {
+        if (log.RottenEnd is not { } rotten)
+            return Differs(log);
+        if (log.Term != Term || log.Vote != Vote)
+            return $"term {log.Term} vote {log.Vote}, not term {Term} vote {Vote}";
+        if (Entries.Count > 0 && !rotten.Reaches(new LogEnd(Next.Previous, Entries[^1].Term)))
+            return $"it counts as ending at {rotten}, the log ended at {Next.Previous}/{Entries[^1].Term}";
+        var behind = log.Snapshot?.Index ?? First.Previous;
+        if (log.Entries.Count > 0 && log.Entries[0].Index != behind.Next)
+            return $"its first entry is {log.Entries[0].Index}, behind {behind}";
+        foreach (var entry in log.Entries)
+        {
+            if (entry.Index >= Next || !Same(entry, Entries[(int)(entry.Index - First)]))
+                return $"entry {entry.Index} of term {entry.Term} is not the one that was written";
+        }
+        return null;
+    }
+
     /// <summary>Why this recovered log is not this model; null when it is. What a snapshot covers need not be there.</summary>
     public string? Differs(RecoveredLog log)
     {

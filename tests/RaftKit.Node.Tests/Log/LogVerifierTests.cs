@@ -108,9 +108,11 @@ public sealed class LogVerifierTests
         var report = Verify();
 
         var problem = Assert.Single(report.Problems, p => p.Kind == LogProblemKind.Rot);
-        Assert.Equal((name, 0L, true), (problem.File, problem.Offset, problem.PreventsStart));
-        Assert.False(report.CanStart);
-        Assert.Contains("let the member join anew", problem.Advice, StringComparison.Ordinal);
+        Assert.Equal((name, 0L, false), (problem.File, problem.Offset, problem.PreventsStart));
+        Assert.True(report.CanStart);
+        Assert.Equal(new LogIndex(5), report.RottenEnd);
+        Assert.Contains("fetches from the leader", problem.Advice, StringComparison.Ordinal);
+        Assert.Contains("and fetches entries", report.ToString(), StringComparison.Ordinal);
 
         // In a segment's second page: the entries before it are known.
         _disk.Files[name].Bytes[700] ^= 1;
@@ -158,7 +160,7 @@ public sealed class LogVerifierTests
     }
 
     [Fact]
-    public void A_corrupt_snapshot_prevents_a_start_only_if_the_log_needs_it()
+    public void A_corrupt_snapshot_is_missed_only_if_the_log_needs_it()
     {
         Fill(5);
         TakeSnapshot(_disk, 3, 1);
@@ -172,7 +174,7 @@ public sealed class LogVerifierTests
         FillCompacted(compacted);
         compacted.Files[compacted.Files.Keys.Single(SnapshotStore.IsSnapshot)].Bytes[60] ^= 4;
         problem = Assert.Single(LogVerifier.Verify(compacted, default).Problems, p => p.Kind != LogProblemKind.MissingIdentity);
-        Assert.Equal((LogProblemKind.Rot, 1L, true), (problem.Kind, problem.Index, problem.PreventsStart));
+        Assert.Equal((LogProblemKind.Rot, 1L, false), (problem.Kind, problem.Index, problem.PreventsStart));
     }
 
     [Fact]
@@ -232,7 +234,7 @@ public sealed class LogVerifierTests
                 _ = Agrees(disk, $"{name} at {at}") ? starts++ : refusals++;
             }
         }
-        Assert.True(starts > 500 && refusals > 500, $"{starts} starts, {refusals} refusals");
+        Assert.True(starts > 500 && refusals > 100, $"{starts} starts, {refusals} refusals");
     }
 
     internal static bool Agrees(MemoryDirectory disk, string what)

@@ -189,7 +189,7 @@ public sealed class SegmentedLogTests
     }
 
     [Fact]
-    public void A_log_whose_beginning_no_snapshot_covers_is_refused_and_left_as_it_is()
+    public void A_log_whose_beginning_no_snapshot_covers_counts_as_ending_where_it_did_and_is_left_as_it_is()
     {
         var log = SegmentedLog.Open(_disk, Tiny, out _);
         for (var index = 1; index <= 20; index++)
@@ -200,9 +200,11 @@ public sealed class SegmentedLogTests
         _disk.Remove(_disk.Files.Keys.Single(name => name.EndsWith(".snapshot", StringComparison.Ordinal)));
         var entries = _disk.Files.Keys.Where(name => name.EndsWith(".log", StringComparison.Ordinal)).Order().ToList();
 
-        var refused = Assert.Throws<LogCorruptException>(() => SegmentedLog.Open(_disk, Tiny, out _));
-
-        Assert.Contains("no snapshot covers", refused.Message, StringComparison.Ordinal);
+        using (SegmentedLog.Open(_disk, Tiny, out var found))
+        {
+            Assert.Equal(new LogEnd(new LogIndex(20), new Term(1)), found.RottenEnd);
+            Assert.Empty(found.Entries);
+        }
         Assert.Subset(_disk.Files.Keys.ToHashSet(), entries.ToHashSet());
     }
 

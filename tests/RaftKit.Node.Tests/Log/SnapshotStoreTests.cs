@@ -186,7 +186,7 @@ public sealed class SnapshotStoreTests
     }
 
     [Fact]
-    public void A_log_that_needs_a_corrupt_snapshot_is_refused_naming_it()
+    public void A_log_that_needs_a_corrupt_snapshot_counts_as_ending_where_it_did_and_names_it()
     {
         using (var log = SegmentedLog.Open(_disk, Tiny, out _))
         {
@@ -198,9 +198,27 @@ public sealed class SnapshotStoreTests
         var (name, node) = _disk.Files.Single(file => file.Key.EndsWith(".snapshot", StringComparison.Ordinal));
         node.Bytes[60] ^= 4;
 
-        var refused = Assert.Throws<LogCorruptException>(() => SegmentedLog.Open(_disk, Tiny, out _));
+        using (SegmentedLog.Open(_disk, Tiny, out var found))
+        {
+            Assert.Equal((new LogEnd(new LogIndex(20), new Term(1)), new Term(1), new MemberId(1)), (found.RottenEnd!.Value, found.Term, found.Vote));
+            Assert.Null(found.Snapshot);
+            Assert.Empty(found.Entries);
+            Assert.Contains($"Snapshot {name} in memory is corrupt: the checksum of chunk 0", found.Rot, StringComparison.Ordinal);
+        }
 
-        Assert.Contains($"Snapshot {name} in memory is corrupt: the checksum of chunk 0", refused.Message, StringComparison.Ordinal);
+        // A leader's takes its place; the log goes on behind it.
+        using var snapshots = SnapshotStore.Open(_disk);
+        using var again = SegmentedLog.Open(_disk, Tiny, snapshots, out _);
+        var fetched = TakeSnapshot(snapshots, 18, 1);
+        again.Write(new LogBatch { Term = new Term(1), Vote = new MemberId(1), ResetTo = fetched });
+        again.Write(Batch(1, 1, Entry(19, 1, "s"), Entry(20, 1, "t")));
+        again.Sync();
+        again.Dispose();
+        using (SegmentedLog.Open(_disk, Tiny, out var repaired))
+        {
+            Assert.Null(repaired.RottenEnd);
+            Assert.Equal(["19/1 s", "20/1 t"], Tell(repaired.Entries));
+        }
     }
 
     [Fact]

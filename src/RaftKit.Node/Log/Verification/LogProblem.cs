@@ -13,6 +13,8 @@ public sealed record LogProblem(LogProblemKind Kind, string File, long? Offset, 
     public string Advice => Kind switch
     {
         LogProblemKind.MissingIdentity => "A start counts this directory as empty: it deletes what is here, and the member joins anew. Put the file back if you have it.",
+        LogProblemKind.Rot or LogProblemKind.Misdirected or LogProblemKind.LostWrite or LogProblemKind.MissingSegment or LogProblemKind.Contradiction when !PreventsStart =>
+            "Start the member: what it needs of this it fetches from the leader, and it does not lead before. Look after the disk.",
         _ when !PreventsStart => "Nothing: the next start of the member goes on without it, and nothing that was acknowledged is lost.",
         LogProblemKind.UnknownFormat => "Start the version of RaftKit that wrote this directory, or a newer one.",
         LogProblemKind.Unreadable => "Look after the disk. If it stays unreadable, give the member an empty directory on another one: it joins anew.",

@@ -41,6 +41,12 @@ public sealed record LogReport
     /// <summary>The term of that entry.</summary>
     public Term LastTerm { get; init; }
 
+    /// <summary>
+    /// Where the log ended before entries of it rotted; null when nothing is missing. The member starts, counts as one whose log ends there, does not campaign, and fetches from the leader
+    /// what is behind <see cref="LastIndex"/>.
+    /// </summary>
+    public LogIndex? RottenEnd { get; init; }
+
     /// <summary>How many entries the log has that count, from <see cref="FirstIndex"/> on.</summary>
     public long Entries { get; init; }
 
@@ -74,7 +80,8 @@ public sealed record LogReport
             $"term {Term}, vote {Vote}; entries {FirstIndex} to {LastIndex} (term {LastTerm}); {Segments.Count} segments, {Records} records, {Snapshots.Count} snapshots");
         foreach (var problem in Problems)
             text.AppendLine(problem.ToString());
-        text.Append(IsSound ? "sound" : CanStart ? "a member starts here" : "a member refuses to start here");
+        text.Append(IsSound ? "sound" : !CanStart ? "a member refuses to start here" : RottenEnd is null ? "a member starts here"
+            : string.Create(CultureInfo.InvariantCulture, $"a member starts here, and fetches entries {LastIndex.Next} to {RottenEnd} again"));
         return text.ToString();
     }
 }

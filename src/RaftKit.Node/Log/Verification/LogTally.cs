@@ -83,6 +83,9 @@ internal sealed class LogTally
             case RecordKind.PeerBoot:
                 RecordReader.Boot(ref body);
                 break;
+            case RecordKind.RottenEnd:
+                RecordReader.End(ref body);
+                break;
         }
     }
 

@@ -26,7 +26,8 @@ internal sealed class LogVerification(ILogDirectory directory, CancellationToken
             ReadIdentity();
             ReadSnapshots();
             ReadLog();
-            return Report();
+            var report = Report();
+            return report.CanStart ? report : WithRepair(report);
         }
         finally
         {
@@ -58,6 +59,46 @@ internal sealed class LogVerification(ILogDirectory directory, CancellationToken
             Snapshots = _snapshots,
             Problems = [.. _problems.OrderByDescending(problem => problem.PreventsStart)],
         };
+    }
+
+    /// <summary>
+    /// What rotted a start may be able to fetch again, as long as it can tell what it must not forget: it itself is asked. Only here are entries kept, those of the whole log.
+    /// </summary>
+    private LogReport WithRepair(LogReport report)
+    {
+        try
+        {
+            using var snapshots = SnapshotStore.Open(directory);
+            var recovery = LogRecovery.Read(directory);
+            try
+            {
+                recovery.Settle(snapshots.Newest);
+                if (!recovery.Begun)
+                    return report;
+                if (snapshots.Newest is { } newest && !recovery.Agrees(newest))
+                    recovery.GoOnBehind(newest);
+            }
+            finally
+            {
+                recovery.Close();
+            }
+            var state = recovery.State;
+            return report with
+            {
+                Term = state.Term,
+                Vote = state.Vote,
+                FirstIndex = state.First,
+                LastIndex = state.Next.Previous,
+                LastTerm = state.LastTerm,
+                Entries = state.Entries.Count,
+                RottenEnd = state.RottenEnd?.Index,
+                Problems = [.. report.Problems.Select(problem => problem with { PreventsStart = problem.PreventsStart && problem.File == IdentityFile.Name })],
+            };
+        }
+        catch (Exception refused) when (refused is LogCorruptException or UnknownFormatException or LogFailedException)
+        {
+            return report;
+        }
     }
 
     private void ReadIdentity()
@@ -307,7 +348,7 @@ internal sealed class LogVerification(ILogDirectory directory, CancellationToken
 
     private Part? Scan(long number, int? endPage)
     {
-        var damage = new SegmentDamage(cancellation);
+        var damage = new SegmentDamage(cancellation) { TakesUnknownFormats = true };
         try
         {
             var file = directory.Open(_files[number]);

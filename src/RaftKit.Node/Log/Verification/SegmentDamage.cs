@@ -12,6 +12,9 @@ internal sealed class SegmentDamage(CancellationToken cancellation)
 
     public CancellationToken Cancellation => cancellation;
 
+    /// <summary>A page of a newer format is told as well, and not refused: nothing is going to be changed.</summary>
+    public bool TakesUnknownFormats { get; init; }
+
     public IReadOnlyList<PageDamage> Found => _found;
 
     /// <summary>How many more there are than <see cref="Found"/> holds.</summary>
