@@ -83,7 +83,7 @@ internal sealed record Bounds
             Elections = 3, Silences = 1, Beats = 1, Proposals = 1, Reads = 1, Transfers = 1, Changes = 1, Crashes = 1, SlowWrites = 1, Losses = 1, Duplicates = 1,
             Breaks = 1, Evidence = 1,
         },
-        ["elections"] = new() { Elections = 3, SlowWrites = 0, PreVotesAtOnce = true, Link = 1 },
+        ["elections"] = new() { Elections = 3, Silences = 1, PreVotesAtOnce = true, Link = 1 },
         ["logs"] = new() { Elections = 4, Silences = 2, Proposals = 1, PreVotesAtOnce = true, Link = 1 },
         ["disks"] = new() { Elections = 2, Crashes = 1, SlowWrites = 1, PreVotesAtOnce = true, Link = 1 },
         ["appends"] = new() { Elections = 1, Beats = 1, Proposals = 2, Duplicates = 1, PreVotesAtOnce = true, FromLeader = true },

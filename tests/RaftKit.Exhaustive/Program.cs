@@ -3,7 +3,7 @@ using RaftKit.Exhaustive;
 
 var scope = new Option<string>("--scope") { Description = $"A set of bounds: {string.Join(", ", Bounds.Scopes.Keys)}.", DefaultValueFactory = _ => "all" };
 scope.AcceptOnlyFromAmong([.. Bounds.Scopes.Keys]);
-var states = new Option<int>("--states") { Description = "Ends the search at so many different states.", DefaultValueFactory = _ => 20_000_000 };
+var states = new Option<int>("--states") { Description = "Ends the search at so many different states.", DefaultValueFactory = _ => 40_000_000 };
 states.Validators.Add(flag =>
 {
     if (flag.GetValueOrDefault<int>() is < 1 or > 500_000_000)
