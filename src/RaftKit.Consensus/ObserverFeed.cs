@@ -13,7 +13,6 @@ internal sealed class ObserverFeed(RaftCore core)
     private readonly SortedDictionary<MemberId, Fed> _fed = [];
     private Fed[] _all = [];
     private int _first;
-    private long _bytesLeft;
     private IReadOnlyList<Entry> _slice = [];
 
     /// <summary>How many observers this member feeds.</summary>
@@ -53,7 +52,7 @@ internal sealed class ObserverFeed(RaftCore core)
     public void Gone(MemberId observer)
     {
         if (_fed.Remove(observer))
-            _all = [.. _fed.Values];
+            (_all, _first) = ([.. _fed.Values], 0);
     }
 
     /// <summary>A newer snapshot replaced the one that was being sent, whose file may go any time.</summary>
@@ -68,18 +67,19 @@ internal sealed class ObserverFeed(RaftCore core)
 
     public void EndTurn()
     {
-        _bytesLeft = MaxBytesPerTurn;
-        int first = _first;
-        for (int i = 0; i < _all.Length; i++)
+        foreach (var fed in _all)
         {
-            var fed = _all[(first + i) % _all.Length];
             // Who leads now is worth telling at once: the observer's own users wait for that.
             if (fed.AwaitsReply || fed.Told != (core.Term, core.Leader))
                 Reply(fed);
-            bool hadRoom = _bytesLeft > 0;
-            Feed(fed);
-            if (hadRoom && _bytesLeft <= 0)
-                _first = (first + i + 1) % _all.Length;
+            if (fed.Next.Previous < core.Log.Base && fed.Next <= core.Commit && fed.Transfer is null)
+                fed.BeginSnapshot(core.Snapshot!);
+            SendSnapshot(fed);
+        }
+        long left = MaxBytesPerTurn;
+        while (FeedEach(ref left))
+        {
+            // One message each, until nobody may be sent more.
         }
         _slice = [];
     }
@@ -101,27 +101,35 @@ internal sealed class ObserverFeed(RaftCore core)
         if (!_fed.TryGetValue(request.From, out var fed))
         {
             _fed[request.From] = fed = new Fed(request.From, request.LastIndex, core.Options);
-            _all = [.. _fed.Values];
+            (_all, _first) = ([.. _fed.Values], 0);
         }
         fed.Asked(request);
     }
 
-    private void Feed(Fed fed)
+    private void SendSnapshot(Fed fed)
     {
-        while (fed.Transfer is null && !fed.Window.IsFull && fed.Next <= core.Commit && _bytesLeft > 0)
+        if (fed.Transfer is not { IsWaiting: false, IsComplete: false } transfer)
+            return;
+        core.Effects.SnapshotSends.Add(new SnapshotSend(fed.Id, core.Term, transfer.Snapshot, transfer.Offset, core.Options.SnapshotChunkBytes));
+        transfer.Sent();
+    }
+
+    private bool FeedEach(ref long left)
+    {
+        bool any = false;
+        int first = _first;
+        for (int i = 0; i < _all.Length && left > 0; i++)
         {
-            if (fed.Next.Previous < core.Log.Base)
-            {
-                fed.BeginSnapshot(core.Snapshot!);
-                break;
-            }
-            SendAppend(fed, Committed(fed.Next));
+            int at = (first + i) % _all.Length;
+            var fed = _all[at];
+            if (fed.Transfer is not null || fed.Window.IsFull || fed.Next > core.Commit)
+                continue;
+            left -= SendAppend(fed, Committed(fed.Next));
+            // Whoever had none, because others had all that there is for a turn, is the first in the next.
+            _first = (at + 1) % _all.Length;
+            any = true;
         }
-        if (fed.Transfer is { IsWaiting: false, IsComplete: false } transfer)
-        {
-            core.Effects.SnapshotSends.Add(new SnapshotSend(fed.Id, core.Term, transfer.Snapshot, transfer.Offset, core.Options.SnapshotChunkBytes));
-            transfer.Sent();
-        }
+        return any;
     }
 
     /// <summary>Those who are as far as each other share what is read.</summary>
@@ -134,7 +142,7 @@ internal sealed class ObserverFeed(RaftCore core)
         return _slice = entries;
     }
 
-    private void SendAppend(Fed fed, IReadOnlyList<Entry> entries)
+    private long SendAppend(Fed fed, IReadOnlyList<Entry> entries)
     {
         long bytes = 0;
         for (int i = 0; i < entries.Count; i++)
@@ -144,8 +152,8 @@ internal sealed class ObserverFeed(RaftCore core)
             From = core.Self, To = fed.Id, Term = core.Term,
             PreviousIndex = fed.Next.Previous, PreviousTerm = core.Log.TermAt(fed.Next.Previous)!.Value, Commit = core.Commit, Entries = entries,
         });
-        _bytesLeft -= bytes;
         fed.Sent(entries[^1].Index, bytes);
+        return bytes;
     }
 
     private void Reply(Fed fed)
