@@ -15,6 +15,9 @@ public sealed record SimulatedClusterOptions
     /// <summary>How many members there are, 1 to 7.</summary>
     public int Members { get; init; } = 3;
 
+    /// <summary>How many observers there are beside them, 0 to 1000: numbers from 256 on.</summary>
+    public int Observers { get; init; }
+
     /// <summary>How many of them, from the first, form the cluster; the others are only started by name, and join once <see cref="IQuorumMembership"/> added them. 0: all.</summary>
     public int Founders { get; init; }
 
@@ -44,18 +47,21 @@ public sealed class SimulatedCluster
     private readonly ulong _seed;
 
     /// <summary>Lays out a cluster; nobody is started.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">There are not 1 to 7 members.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are not 1 to 7 members, or more than 1000 observers.</exception>
     public SimulatedCluster(SimulatedClusterOptions? options = null)
     {
         options ??= new SimulatedClusterOptions();
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Members, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Members, 7, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.Observers, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Observers, MemberId.GreatestObserver - MemberId.GreatestMember, nameof(options));
         _seed = options.Seed;
         TreeOracle oracle = null!;
         _world = new SimulatedWorld(new SimulatedWorldOptions
         {
             Seed = options.Seed,
             Members = options.Members,
+            Observers = options.Observers,
             Founders = options.Founders == 0 ? options.Members : options.Founders,
             SameMachine = options.SameMachine,
             SessionTimeout = options.SessionTimeout,
@@ -75,8 +81,11 @@ public sealed class SimulatedCluster
     /// <summary>Since the simulation began.</summary>
     public TimeSpan Now => _world.Scheduler.Now;
 
-    /// <summary>Everybody, up or not.</summary>
+    /// <summary>Every member, up or not.</summary>
     public IReadOnlyList<MemberId> Members => _world.Ids;
+
+    /// <summary>Every observer, up or not. Whatever can be done to a member can be done to one.</summary>
+    public IReadOnlyList<MemberId> Observers => [.. _world.Observers.Select(o => o.Id)];
 
     /// <summary>The member that leads the newest term and is ready for work; nobody if none does.</summary>
     public MemberId Leader => Members
@@ -88,12 +97,12 @@ public sealed class SimulatedCluster
     /// <summary>What a member knows of the quorum; null while it is down.</summary>
     public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
 
-    /// <summary>Starts everybody who is down: the founders, and whoever was started by name before.</summary>
+    /// <summary>Starts everybody who is down: the founders, the observers, and whoever was started by name before.</summary>
     public void StartAll()
     {
-        foreach (var member in _world.Members)
+        foreach (var member in _world.Everybody)
         {
-            if (!member.IsUp && (member.Id.Value <= _world.Options.Founders || member.WasStarted))
+            if (!member.IsUp && (member.Id.IsObserver || member.Id.Value <= _world.Options.Founders || member.WasStarted))
                 member.Start();
         }
     }
@@ -157,18 +166,18 @@ public sealed class SimulatedCluster
     }
 
     /// <summary>
-    /// Makes one member the whole quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does with a real directory, while everybody is down. All others must be wiped before they can join again.
+    /// Makes one member the whole quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does with a real directory, while everybody is down. All other members must be wiped before they can join again; an observer only if it holds more than the survivor did.
     /// </summary>
     /// <param name="member">The survivor.</param>
     /// <returns>The zxid of the epoch break.</returns>
     /// <exception cref="InvalidOperationException">Somebody is up.</exception>
     public long ForceNewQuorum(MemberId member)
     {
-        if (_world.Members.FirstOrDefault(m => m.IsUp) is { } running)
+        if (_world.Everybody.FirstOrDefault(m => m.IsUp) is { } running)
             throw new InvalidOperationException($"Member {running.Id} is up. Kill it first.");
         using var directory = LostQuorum.Open(_world[member].Disk, _world.Options.Log);
         _checker.QuorumForced(directory.LastIndex);
-        foreach (var other in _world.Members.Where(m => m.Id != member && m.WasStarted))
+        foreach (var other in _world.Everybody.Where(m => m.Id != member && m.WasStarted))
             other.Damage = DiskDamage.OldCopy;
         return directory.Force();
     }
@@ -183,8 +192,8 @@ public sealed class SimulatedCluster
     public void Partition(params IReadOnlyList<MemberId>[] groups)
     {
         _world.Network.Block(
-            from a in Members
-            from b in Members
+            from a in _world.Everybody.Select(m => m.Id)
+            from b in _world.Everybody.Select(m => m.Id)
             where a != b && !groups.Any(g => g.Contains(a) && g.Contains(b))
             select (a, b));
     }

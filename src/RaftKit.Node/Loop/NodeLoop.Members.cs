@@ -1,6 +1,7 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Log;
 using RaftKit.Node.Members;
+using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Loop;
 
@@ -10,6 +11,9 @@ internal sealed partial class NodeLoop
     private readonly Dictionary<MemberId, string> _learned = [];
 
     public IReadOnlyDictionary<MemberId, string> ConfiguredEndpoints => _options.Members;
+
+    /// <summary>What this is while it takes no part.</summary>
+    private RaftRole NoRole => Self.IsObserver ? RaftRole.Observer : RaftRole.Follower;
 
     private void FollowMembership()
     {
@@ -55,6 +59,21 @@ internal sealed partial class NodeLoop
         }
         endpoints.Remove(Self);
         _ports.Transport.SetPeers(endpoints);
+    }
+
+    /// <summary>Another member has held this start against what it was told before.</summary>
+    private void Judged(MemberId by, PeerMessage.StartJudged judged)
+    {
+        if ((judged.Incarnation, judged.Boot) != (Incarnation, Boot) || Core is null)
+            return;
+        if (judged.Refusal.Length == 0)
+        {
+            _judgement.Admitted(by);
+            return;
+        }
+        // Durably, so that no later start votes before somebody refuses it again.
+        _storage.MarkRolledBack(judged.Refusal);
+        throw new DirectoryRolledBackException($"{_ports.Directory.Location} is an old copy, as member {by} found: {judged.Refusal}");
     }
 
     /// <summary>This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.</summary>

@@ -91,9 +91,6 @@ internal sealed partial class NodeLoop : ILoopServices
 
     public HostProcess HostProcess => _options.HostProcess;
 
-    /// <summary>What this is while it takes no part.</summary>
-    private RaftRole NoRole => Self.IsObserver ? RaftRole.Observer : RaftRole.Follower;
-
     public int Incarnation => _storage.Identity?.Incarnation ?? 0;
 
     public long Boot => _storage.Identity?.Boot ?? 0;
@@ -329,21 +326,6 @@ internal sealed partial class NodeLoop : ILoopServices
         _formation.LinkChanged(hello.Member, true);
     }
 
-    /// <summary>Another member has held this start against what it was told before.</summary>
-    private void Judged(MemberId by, PeerMessage.StartJudged judged)
-    {
-        if ((judged.Incarnation, judged.Boot) != (Incarnation, Boot) || Core is null)
-            return;
-        if (judged.Refusal.Length == 0)
-        {
-            _judgement.Admitted(by);
-            return;
-        }
-        // Durably, so that no later start votes before somebody refuses it again.
-        _storage.MarkRolledBack(judged.Refusal);
-        throw new DirectoryRolledBackException($"{_ports.Directory.Location} is an old copy, as member {by} found: {judged.Refusal}");
-    }
-
     private void LinkDown(NodeInput.LinkDown down)
     {
         _links.Down(down.Link);
@@ -511,9 +493,7 @@ internal sealed partial class NodeLoop : ILoopServices
             return false;
         }
         var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied)
-        {
-            RecoveryEpoch = _applier.Recovery.Epoch, Source = core.Source, RottenEnd = core.RottenEnd?.Index,
-        };
+        { RecoveryEpoch = _applier.Recovery.Epoch, Source = core.Source, RottenEnd = core.RottenEnd?.Index };
         Status = status;
         if (before.RottenEnd is { } rotten && status.RottenEnd is null)
         {

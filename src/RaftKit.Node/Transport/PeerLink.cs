@@ -152,9 +152,15 @@ internal sealed class PeerLink
     }
 
     // Not on the thread that starts it: there may be much to read already.
-    private Task ReadAsync() => _connection.ReadOnOwnThread()
-        ? Task.Factory.StartNew(PumpAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap()
-        : Task.Run(PumpAsync);
+    private Task ReadAsync()
+    {
+        // There may be a thousand observers, and no member's write waits for one: they get no thread each.
+        if (Peer.IsObserver)
+            _connection.ReadOnPool();
+        else if (_connection.ReadOnOwnThread())
+            return Task.Factory.StartNew(PumpAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+        return Task.Run(PumpAsync);
+    }
 
     private async Task PumpAsync()
     {

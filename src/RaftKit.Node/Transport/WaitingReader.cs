@@ -18,6 +18,7 @@ internal sealed partial class WaitingReader(Socket socket) : Stream
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(1);
 
     private bool _waitsItself;
+    private bool _leftToPool;
 
     public override bool CanRead => true;
 
@@ -36,8 +37,13 @@ internal sealed partial class WaitingReader(Socket socket) : Stream
     /// <summary>From the next read on, the thread that reads is the one that waits.</summary>
     public void WaitItself() => _waitsItself = true;
 
+    /// <summary>From the next read on it reads as .NET does: for the many links that no write waits for.</summary>
+    public void LeaveToPool() => _leftToPool = true;
+
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
+        if (_leftToPool)
+            return socket.ReceiveAsync(buffer, cancellationToken);
         if (!_waitsItself)
             return LookAsync(buffer, cancellationToken);
         try

@@ -39,6 +39,9 @@ internal sealed class WireConnection : IDisposable
         return _waiting is not null;
     }
 
+    /// <summary>From now on it is read as .NET reads: two threads are woken for each message, and none is kept for this connection.</summary>
+    public void ReadOnPool() => _waiting?.LeaveToPool();
+
     /// <summary>
     /// Dials. A refusal is an answer here and no exception: it is what the probes of a peer that died meet, when every millisecond counts.
     /// </summary>

@@ -45,6 +45,19 @@ public sealed class MemberTableTests
         Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
     }
 
+    [Fact]
+    public void An_observers_lives_are_counted_in_snapshots_too_and_make_no_member_of_it()
+    {
+        Assert.Equal([1, 2, 1], [_table.BeginLife(new(256)), _table.BeginLife(new(256)), _table.BeginLife(new(900))]);
+        Assert.True(_table.IsEmpty);
+        var bytes = new System.Buffers.ArrayBufferWriter<byte>();
+        _table.WriteTo(bytes);
+        var restored = new MemberTable();
+        Assert.Equal(bytes.WrittenCount, restored.ReadFrom(bytes.WrittenMemory));
+        Assert.Equal(3, restored.BeginLife(new(256)));
+        Assert.True(restored.IsEmpty);
+    }
+
     private void Replace(int old, int next) => Apply(new MembershipChange.Replace(Known, new MemberId(old), new MemberId(next), Endpoint(next)));
 
     private void Apply(MembershipChange change) => Assert.Null(_table.Apply(change, Voters(1, 2, 3)));

@@ -42,6 +42,14 @@ public sealed class PeerLinksTests
     }
 
     [Fact]
+    public void An_observer_is_heard_at_once_and_leaves_nothing_on_the_disk()
+    {
+        Assert.Null(Up(1, Hello(300, 1, 5)));
+        Assert.Equal(Admission.Admitted, _links.Pass(1, Message));
+        Assert.False(_links.HasBootsToRemember);
+    }
+
+    [Fact]
     public void An_older_start_than_one_that_was_seen_is_a_rolled_back_disk()
     {
         Remember(2, 2, 5);
