@@ -77,10 +77,10 @@ internal sealed class LogRecovery
     /// <exception cref="LogCorruptException">The term or the vote cannot be told: this member counts as wiped.</exception>
     public void Settle(SnapshotMark? snapshot)
     {
-        if (!State.IsTermKnown)
+        if (!State.IsTermKnown || !State.IsEarlierEndKnown || !State.IsBounded(snapshot))
         {
             throw new LogCorruptException(
-                $"{Rot[^1]} The term and vote that stood there cannot be told any more, so this member must not vote again under its old incarnation. Nothing was cut. "
+                $"{Rot[^1]} {(State.IsTermKnown ? "Where the log ended" : "The term and vote that stood there")} cannot be told any more, so this member must not vote again under its old incarnation. Nothing was cut. "
                 + "While a majority of the other members is healthy, empty this directory and let the member join anew.");
         }
         var (first, remainder) = (State.First, State.Settle(snapshot));
@@ -284,7 +284,7 @@ internal sealed class LogRecovery
         {
             if (record.Kind is not { } kind)
             {
-                State.LoseAll(record.Bytes, mayBeVow: !record.BehindEntry);
+                State.LoseAll(record.Bytes, mayBeVow: !record.BehindEntry, isBeginning: piece.FirstPage == 0);
                 continue;
             }
             if (!record.IsWhole)

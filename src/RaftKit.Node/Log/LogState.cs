@@ -12,6 +12,7 @@ internal sealed class LogState
     private Readable? _before;
     private bool _isNextExact = true;
     private Term? _baseTerm;
+    private bool _mayHaveJumped;
 
     public Term Term { get; private set; }
 
@@ -19,6 +20,12 @@ internal sealed class LogState
 
     /// <summary>Whether no change of term or vote was among what cannot be read, or a later one followed.</summary>
     public bool IsTermKnown { get; private set; } = true;
+
+    /// <summary>Whether no word of where an earlier log ended was among what cannot be read, or a later segment, which would repeat it, followed.</summary>
+    public bool IsEarlierEndKnown { get; private set; } = true;
+
+    /// <summary>Whether the log did surely not end behind <see cref="Next"/>: a start behind a snapshot may be among what cannot be read.</summary>
+    public bool IsBounded(SnapshotMark? snapshot) => !_mayHaveJumped || First <= (snapshot?.Index ?? LogIndex.Zero).Next;
 
     /// <summary>The entries that still count, contiguous, from <see cref="First"/> on.</summary>
     public List<Entry> Entries { get; private set; } = [];
@@ -63,6 +70,8 @@ internal sealed class LogState
             (First, _isNextExact) = (header.NextIndex, true);
         if (header.NextIndex != Next)
             return false;
+        _mayHaveJumped = false;
+        IsEarlierEndKnown = true;
         Take(header);
         return true;
     }
@@ -74,6 +83,7 @@ internal sealed class LogState
             (First, _isNextExact) = (entry.Index, true);
         if (entry.Index != Next)
             return false;
+        _mayHaveJumped = false;
         Entries.Add(entry);
         NoteRepair();
         return true;
@@ -107,6 +117,7 @@ internal sealed class LogState
     public void Reset(SnapshotMark mark)
     {
         Restart(mark.Index.Next);
+        _mayHaveJumped = false;
         _baseTerm = mark.Term;
         NoteRepair();
     }
@@ -137,13 +148,16 @@ internal sealed class LogState
     /// <summary>Nothing is known of what was written there.</summary>
     /// <param name="bytes">How much it was.</param>
     /// <param name="mayBeVow">Perhaps a change of term or vote, or a cut, which takes along what seems to be there still.</param>
-    public void LoseAll(int bytes, bool mayBeVow)
+    /// <param name="isBeginning">A segment begins there.</param>
+    public void LoseAll(int bytes, bool mayBeVow, bool isBeginning)
     {
         Lose(Next + ((bytes / LogSalvage.ShortestEntry) + 1), isExact: false);
         if (!mayBeVow)
             return;
         _before = _before! with { IsCertain = false };
         IsTermKnown = false;
+        _mayHaveJumped = true;
+        IsEarlierEndKnown &= !isBeginning;
     }
 
     /// <summary>

@@ -70,6 +70,10 @@ internal sealed class LogTarget : FuzzTarget
         // What a segment says of the time before it is true of that time only: terms and entries that came later may be missing, never others be there.
         if (answer.Term > truth.Term || answer.First + answer.Entries.Count > truth.Next || answer.First < truth.First && answer.First != new LogIndex(1) && answer.Entries.Count > 0)
             throw new WrongAnswerException($"term {answer.Term} and entries {answer.First} to {answer.Next.Previous}, of term {truth.Term} and {truth.First} to {truth.Next.Previous}");
+        // What rotted may be missing; that it was there, the term and the vote may not.
+        if (answer.RottenEnd is { } rotten
+            && (!rotten.Reaches(new LogEnd(truth.Next.Previous, truth.LastTerm)) || answer.Term != truth.Term || answer.Vote != truth.Vote))
+            throw new WrongAnswerException($"it counts as ending at {rotten} with term {answer.Term}, vote {answer.Vote}; it ended at {truth.Next.Previous}/{truth.LastTerm} with term {truth.Term}, vote {truth.Vote}");
         foreach (var entry in answer.Entries)
         {
             var was = truth.Entries[(int)(entry.Index - truth.First)];

@@ -21,6 +21,7 @@ internal static class GoldenDirectories
         ["compacted"] = WriteCompacted,
         ["joined"] = WriteJoined,
         ["torn"] = WriteTorn,
+        ["rotten"] = WriteRotten,
     };
 
     /// <summary>The kept files.</summary>
@@ -127,5 +128,34 @@ internal static class GoldenDirectories
             file.Write(3 * 4096 + 1000, new byte[4096 - 1000]);
         }
         IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(2), 1, 1, Guid.Empty, [new(1), new(2)]));
+    }
+
+    /// <summary>Four durable entries, of which the second rotted; then a start that has got it again, and not yet what was behind it.</summary>
+    private static void WriteRotten(ILogDirectory disk)
+    {
+        var options = new SegmentedLogOptions { SegmentBytes = 24 << 10, FirstSegmentBytes = 24 << 10, PrepareBytes = 4 << 10 };
+        string name;
+        using (var log = SegmentedLog.Open(disk, options, out _))
+        {
+            for (var index = 1; index <= 4; index++)
+            {
+                log.Write(Batch(5, 2, Entry(index, 5, $"entry {index}")));
+                log.Sync();
+            }
+            name = disk.List().First(file => file.EndsWith(".log", StringComparison.Ordinal));
+        }
+        using (var file = disk.Open(name))
+        {
+            var payload = new byte[4096];
+            file.Read(2 * 4096, payload);
+            payload[payload.AsSpan().IndexOf("entry"u8)] ^= 1;
+            file.Write(2 * 4096, payload);
+        }
+        using (var log = SegmentedLog.Open(disk, options, out _))
+        {
+            log.Write(Batch(6, 0, Entry(2, 5, "entry 2")));
+            log.Sync();
+        }
+        IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(3), 1, 2, Cluster, [new(1), new(2), new(3)]));
     }
 }

@@ -76,15 +76,35 @@ public sealed class GoldenDirectoryTests
         Assert.Equal(["1/1 one", "2/1 two"], Tell(found.Entries));
     }
 
+    [Fact]
+    public void A_rotten_directory_counts_as_ending_where_it_did_until_that_is_there_again()
+    {
+        var disk = GoldenDirectories.Load("rotten");
+        var rot = Assert.Single(LogVerifier.Verify(disk, default).Problems, problem => problem.Kind == LogProblemKind.Rot);
+        Assert.Equal((8192L, false), (rot.Offset, rot.PreventsStart));
+        using (var log = SegmentedLog.Open(disk, Tiny, out var found))
+        {
+            Assert.Equal((new Term(6), MemberId.None, new LogEnd(new LogIndex(4), new Term(5))), (found.Term, found.Vote, found.RottenEnd!.Value));
+            Assert.Equal(["1/5 entry 1", "2/5 entry 2"], Tell(found.Entries));
+            log.Write(Batch(6, 0, Entry(3, 6, "another")));
+            log.Sync();
+        }
+        using (SegmentedLog.Open(disk, Tiny, out var repaired))
+        {
+            Assert.Null(repaired.RottenEnd);
+            Assert.Equal(["1/5 entry 1", "2/5 entry 2", "3/6 another"], Tell(repaired.Entries));
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Scenes))]
     public async Task The_verifier_reads_it_as_it_lies_there(string scene)
     {
         var report = await LogVerifier.VerifyAsync(GoldenDirectories.Folder(scene));
         Assert.True(report.CanStart, report.ToString());
-        Assert.Equal(scene != "torn", report.IsSound);
+        Assert.Equal(scene is not ("torn" or "rotten"), report.IsSound);
         Assert.Equal(
-            scene switch { "founded" => (3, 2, 1, 6, 3), "compacted" => (9, 0, 6, 7, 9), "joined" => (0, 0, 1, 0, 0), _ => (1, 2, 1, 2, 1) },
+            scene switch { "founded" => (3, 2, 1, 6, 3), "compacted" => (9, 0, 6, 7, 9), "joined" => (0, 0, 1, 0, 0), "rotten" => (6, 0, 1, 2, 5), _ => (1, 2, 1, 2, 1) },
             ((int)report.Term.Value, report.Vote.Value, (int)report.FirstIndex.Value, (int)report.LastIndex.Value, (int)report.LastTerm.Value));
     }
 
@@ -130,6 +150,7 @@ public sealed class GoldenDirectoryTests
     // The larger ones: every seventh bit, and so each place of a byte in its turn.
     [InlineData("founded", 7)]
     [InlineData("torn", 7)]
+    [InlineData("rotten", 13)]
     public void Every_flipped_bit_is_refused_or_changes_nothing_or_is_not_forgotten(string scene, int step)
     {
         var truth = new Answer(GoldenDirectories.Load(scene));
@@ -233,7 +254,7 @@ public sealed class GoldenDirectoryTests
 
         /// <summary>The same; or entries are missing, and the member counts as one that has them.</summary>
         public bool Remembers(Answer truth) => IsPrefixOf(truth) && _log.Vote == truth._log.Vote && _log.Term == truth._log.Term
-            && (_log.RottenEnd is { } rotten ? rotten.Reaches(new LogEnd(truth.Last, truth._log.LastTerm)) : Last == truth.Last);
+            && (_log.RottenEnd is { } rotten ? rotten.Reaches(truth._log.RottenEnd ?? new LogEnd(truth.Last, truth._log.LastTerm)) : Last == truth.Last && !truth.HasRot);
 
         public bool IsPrefixOf(Answer truth) =>
             (_identity is null ? truth._identity is null : truth._identity is { } true_ && _identity.Member == true_.Member && _identity.Boot == true_.Boot

@@ -124,7 +124,7 @@ public sealed class LogDamageTests
         log.Sync();
         log.Write(new LogBatch { Term = new Term(5), Vote = new MemberId(1), TruncateFrom = new LogIndex(9), Entries = [Noise(9, 5, 900, new Random(3))] });
         log.Sync();
-        log.Write(new LogBatch { Term = new Term(6), Vote = new MemberId(2) });
+        log.Write(Batch(6, 2, Noise(10, 6, 100, new Random(3))));
         log.Sync();
         log.Dispose();
         var (name, page) = LastPage();
@@ -134,7 +134,7 @@ public sealed class LogDamageTests
 
         // Nobody can tell how far the cut went: nothing behind the snapshot, and there is none, is believed.
         Assert.Empty(found.Entries);
-        Assert.True(found.RottenEnd!.Value.Reaches(new LogEnd(new LogIndex(9), new Term(5))), $"{found.RottenEnd}");
+        Assert.True(found.RottenEnd!.Value.Reaches(new LogEnd(new LogIndex(10), new Term(6))), $"{found.RottenEnd}");
         Assert.Equal((new Term(6), new MemberId(2)), (found.Term, found.Vote));
     }
 
