@@ -58,6 +58,33 @@ public sealed class MembershipTests
         Assert.Equal("2", cluster.Run(Id(6), host => Read(host, "/kept"), Soon));
     }
 
+    /// <summary>
+    /// Seed 5 with 60 s: a member that was cut off when it was removed still went by the old membership. One whom that names was wiped meanwhile, and was joining anew: its new life knew
+    /// nothing, granted its vote, and was counted for the old one, which had helped to remove the asker. So one term had two leaders.
+    /// </summary>
+    [Theory, InlineData(1), InlineData(2), InlineData(3)]
+    public void The_vote_of_a_new_life_does_not_count_for_the_life_that_an_old_membership_names(ulong seed)
+    {
+        var cluster = Formed(members: 4, founders: 3, seed);
+        Lead(cluster, Id(2));
+        cluster.Partition([Id(1), Id(2), Id(4)], [Id(3)]);
+        cluster.Start(Id(4));
+        cluster.Run(Id(2), host => host.Membership.RemoveAsync(3), Soon);
+        cluster.Run(Id(2), host => host.Membership.AddAsync(4, "member-4:1"), Soon);
+        cluster.Kill(Id(1));
+        cluster.Wipe(Id(1));
+        cluster.Start(Id(1), Id(2), Id(4));
+        Assert.True(cluster.RunUntil(() => cluster.IncarnationOf(Id(1)) == 2, Soon));
+        // It has its new incarnation, and nothing else yet.
+        cluster.Partition([Id(2), Id(4)], [Id(1), Id(3)]);
+
+        cluster.RunFor(TimeSpan.FromSeconds(5));
+
+        Assert.NotEqual(RaftRole.Leader, cluster.StatusOf(Id(3))!.Role);
+        cluster.Heal();
+        cluster.Run(Id(4), host => Write(host, "/after", "1"), Soon);
+    }
+
     [Fact]
     public void The_leader_that_is_removed_steps_down_and_the_others_go_on()
     {

@@ -277,7 +277,8 @@ internal sealed partial class NodeLoop : ILoopServices
         switch (message)
         {
             case PeerMessage.Raft raft when raft.Message.From == from && raft.Message.To == Self:
-                core.Step(raft.Message);
+                if (_links.MayCount(raft.Message, core.Membership, core.Term))
+                    core.Step(raft.Message);
                 break;
             case PeerMessage.ForwardProposals forward when forward.Proposer.Member == from:
                 TakeForwarded(from, forward);

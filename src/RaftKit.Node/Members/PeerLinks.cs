@@ -137,6 +137,19 @@ internal sealed class PeerLinks
         return peer.Admission;
     }
 
+    /// <summary>
+    /// Whether the core may hear a message that was admitted. Messages name members and not lives: what a later life answers would count for the one that this membership names, which
+    /// may have promised, or acknowledged, what the later one knows nothing of. So it is left out until this member has heard of a membership that names the later one; that
+    /// there is a newer term is heard nevertheless. Requests are of whoever makes them.
+    /// </summary>
+    public bool MayCount(Message message, Membership membership, Term term)
+    {
+        var granted = message is VoteReply { Granted: true };
+        if (!granted && (message.Term > term || message is not (VoteReply or AppendReply or HeartbeatReply or SnapshotReply)))
+            return true;
+        return Current(message.From) is not { } hello || !membership.NamesAnotherLifeOf(new(hello.Member, hello.Incarnation));
+    }
+
     /// <summary>Links that a newer membership rules out: their member goes by a newer incarnation now.</summary>
     public List<(long Link, string Reason)> Outdated(Membership membership)
     {
