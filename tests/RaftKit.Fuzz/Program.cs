@@ -1,12 +1,38 @@
+using System.CommandLine;
 using RaftKit.Fuzz;
 
-var wanted = Arguments.Parse(args);
-if (wanted.Error is { } error)
-    return Arguments.Refuse(error);
-var fuzzer = new Fuzzer(wanted.Seed, wanted.Target);
-if (wanted.Input is { } input)
-    return fuzzer.Explain(input, Console.Out) ? 0 : 1;
+const int BadFlags = 2;
 
-var report = fuzzer.Run(wanted.Inputs);
-Console.WriteLine(wanted.Json ? report.ToJson() : report.ToString());
-return report.Failures.Count == 0 ? 0 : 1;
+var inputs = new Option<long>("--inputs") { Description = "How many damaged inputs.", HelpName = "N", DefaultValueFactory = _ => 1_000_000 };
+var seed = new Option<ulong>("--seed") { Description = "Draws all of them.", HelpName = "S", DefaultValueFactory = _ => 1 };
+var target = new Option<string?>("--target") { Description = $"Only one of {string.Join(", ", Fuzzer.Targets)}.", HelpName = "NAME" };
+var input = new Option<long?>("--input") { Description = "Runs one input again, and tells what happens.", HelpName = "K" };
+var json = new Option<bool>("--json") { Description = "The result as one JSON object." };
+inputs.Validators.Add(flag =>
+{
+    if (!flag.Errors.Any() && flag.GetValueOrDefault<long>() <= 0)
+        flag.AddError("--inputs must be 1 or more.");
+});
+input.Validators.Add(flag =>
+{
+    if (!flag.Errors.Any() && flag.GetValueOrDefault<long?>() < 0)
+        flag.AddError("--input is the number that a failure named, 0 or more.");
+});
+target.AcceptOnlyFromAmong([.. Fuzzer.Targets]);
+
+var command = new RootCommand("Damaged peer frames, log files and snapshot files. Exits with 0 if all are handled, 1 if one is not.") { inputs, seed, target, input, json };
+command.SetAction(flags =>
+{
+    var fuzzer = new Fuzzer(flags.GetValue(seed), flags.GetValue(target));
+    if (flags.GetValue(input) is { } one)
+        return fuzzer.Explain(one, Console.Out) ? 0 : 1;
+    var report = fuzzer.Run(flags.GetValue(inputs));
+    Console.WriteLine(flags.GetValue(json) ? report.ToJson() : report.ToString());
+    return report.Failures.Count == 0 ? 0 : 1;
+});
+var parsed = command.Parse(args);
+if (parsed.Errors.Count == 0)
+    return parsed.Invoke(new InvocationConfiguration { ProcessTerminationTimeout = null });
+foreach (var error in parsed.Errors)
+    Console.Error.WriteLine(error.Message);
+return BadFlags;

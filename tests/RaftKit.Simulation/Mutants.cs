@@ -9,6 +9,8 @@ namespace RaftKit.Simulation;
 /// </summary>
 internal static class Mutants
 {
+    private const int BadFlags = 2;
+
     private static string Root => FindRoot();
 
     private static string Folder => Path.Combine(Root, "tests", "RaftKit.Simulation", "Mutants");
@@ -24,7 +26,10 @@ internal static class Mutants
     public static int Run(string name, (ulong From, ulong To) seeds, bool json)
     {
         if (!File.Exists(PatchOf(name)))
-            return Arguments.Refuse($"There is no mutant {name}; --list-mutants names them.");
+        {
+            Console.Error.WriteLine($"There is no mutant {name}; --list-mutants names them.");
+            return BadFlags;
+        }
         using var copy = new ScratchCopy(Root, "RaftKit.Simulation");
         return Report(Try(copy, name, seeds), json) ? 0 : 1;
     }

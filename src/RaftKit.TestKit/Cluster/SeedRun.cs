@@ -22,7 +22,10 @@ internal sealed class SeedRun
     private readonly ChurnPlan? _churn;
     private readonly TimeSpan _trouble;
 
-    public SeedRun(ulong seed, TextWriter? trace = null)
+    /// <param name="seed">Draws everything.</param>
+    /// <param name="trace">Gets every event.</param>
+    /// <param name="atLeast">How long the trouble lasts at the least, before it heals; otherwise as the seed draws it.</param>
+    public SeedRun(ulong seed, TextWriter? trace = null, TimeSpan atLeast = default)
     {
         _seed = seed;
         var random = new SimulatedRandom(seed).Split("layout");
@@ -30,6 +33,8 @@ internal sealed class SeedRun
         var sizes = new SimulatedRandom(seed).Split("sizes");
         var churn = new SimulatedRandom(seed).Split("churns");
         _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
+        var usual = _trouble;
+        _trouble = atLeast > usual ? atLeast : usual;
         var founders = random.Pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
         var churns = churn.Chance(0.3);
         _world = new SimulatedWorld(new SimulatedWorldOptions
@@ -57,7 +62,7 @@ internal sealed class SeedRun
         _world.Trace.Output = trace;
         _checker = new SafetyChecker(_world);
         _oracle = new TreeOracle(_world);
-        _workload = new Workload(_world, _oracle);
+        _workload = new Workload(_world, _oracle) { Pace = _trouble / usual };
         _faults = new FaultPlan(_world);
         _damage = new DamagePlan(_world, _checker, _faults);
         _churn = churns ? new ChurnPlan(_world, _checker, _faults) : null;

@@ -55,7 +55,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         }
     }
 
-    private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)), machine.Time);
+    private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, machine.Time);
 
     private async Task<SimulatedZnodes?> Connect()
     {

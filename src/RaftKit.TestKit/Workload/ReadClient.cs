@@ -30,7 +30,7 @@ internal sealed class ReadClient(Workload workload, int number, SimulatedProcess
             {
                 // Nobody could say; it asks again.
             }
-            await Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(30)), process.Time);
+            await Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(30)) * workload.Pace, process.Time);
         }
     }
 

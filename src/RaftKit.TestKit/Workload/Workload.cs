@@ -55,6 +55,9 @@ internal sealed class Workload
     /// <summary>Clients finish what they are at, and begin nothing new.</summary>
     public bool Stopped { get; set; }
 
+    /// <summary>How much longer than usual clients pause, so that a long run leaves a history that can still be judged.</summary>
+    public double Pace { get; init; } = 1;
+
     public long WatchEvents { get; set; }
 
     /// <summary>Events of watches that came of comparing the states before and after a snapshot.</summary>
@@ -256,7 +259,7 @@ internal sealed class Workload
             {
                 // It asks again.
             }
-            await Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(30)), process.Time);
+            await Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(30)) * Pace, process.Time);
         }
         if (session is not null)
             await session.DisposeAsync();

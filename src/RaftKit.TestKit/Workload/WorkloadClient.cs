@@ -78,7 +78,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
         }
     }
 
-    private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)), process.Time);
+    private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, process.Time);
 
     private async Task Act()
     {
