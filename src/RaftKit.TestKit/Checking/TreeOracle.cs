@@ -70,8 +70,8 @@ internal sealed class TreeOracle(SimulatedWorld world)
         Agree(member, zxid, machine);
         if (zxid <= Zxid)
             return;
-        // The last entries that it covers were the node's own (an observer's identity): they change no znode, and nobody told of them (seed 452).
-        Require(_digests.GetValueOrDefault(Zxid) == _digests[zxid], 18, $"member {member} restored a state at {zxid:x} that nobody has come to");
+        // The last entries that it covers were the node's own (an observer's identity) or another machine's: they change no znode, and nobody told of them (seed 452).
+        Require(Zxid == 0 || _digests[Zxid] == _digests[zxid], 18, $"member {member} restored a state at {zxid:x} that nobody has come to");
         Zxid = zxid;
     }
 
