@@ -58,13 +58,7 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         Core.Clock.Restart();
     }
 
-    public override void ReadIndex(ulong token, bool byLease)
-    {
-        if (Core.Leader.IsNone)
-            base.ReadIndex(token, byLease);
-        else
-            Core.RemoteReads.Ask(token, byLease);
-    }
+    public override void ReadIndex(ulong token, bool byLease) => AskLeader(token, byLease);
 
     public override void PeerUnreachable(MemberId member)
     {

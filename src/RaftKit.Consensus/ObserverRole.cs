@@ -75,13 +75,7 @@ internal sealed class ObserverRole(RaftCore core) : Role(core)
         _asksNow |= _sinceAsked >= Core.Options.HeartbeatTicks;
     }
 
-    public override void ReadIndex(ulong token, bool byLease)
-    {
-        if (Core.Leader.IsNone)
-            base.ReadIndex(token, byLease);
-        else
-            Core.RemoteReads.Ask(token, byLease);
-    }
+    public override void ReadIndex(ulong token, bool byLease) => AskLeader(token, byLease);
 
     public override void PeerReachable(MemberId member)
     {

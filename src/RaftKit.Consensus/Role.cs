@@ -51,6 +51,15 @@ internal abstract class Role(RaftCore core)
         core.Dispatch(message);
     }
 
+    /// <summary>Only the leader can say; while none is known, nobody can.</summary>
+    protected void AskLeader(ulong token, bool byLease)
+    {
+        if (core.Leader.IsNone)
+            core.Effects.Reads.Add(new ReadGrant(token, LogIndex.Zero, Refused: true));
+        else
+            core.RemoteReads.Ask(token, byLease);
+    }
+
     protected void RefuseRead(ReadIndexRequest request) => core.Effects.Messages.Add(new ReadIndexReply
     {
         From = core.Self, To = request.From, Term = core.Term, Token = request.Token, Refused = true,

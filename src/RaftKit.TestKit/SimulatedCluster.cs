@@ -97,6 +97,9 @@ public sealed class SimulatedCluster
     /// <summary>What a member knows of the quorum; null while it is down.</summary>
     public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
 
+    /// <summary>A member's own copy of the state.</summary>
+    internal IZnodeView ViewOf(MemberId member) => new SimulatedHost(UpOrThrow(member)).Sessions.View;
+
     /// <summary>Which life of its own a member knows of; 0 while it is down or has none.</summary>
     internal int IncarnationOf(MemberId member) => _world[member].Loop?.Incarnation ?? 0;
 

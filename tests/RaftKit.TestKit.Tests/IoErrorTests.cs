@@ -82,11 +82,6 @@ public sealed class IoErrorTests
         return 1;
     }
 
-    private static bool Holds(SimulatedCluster cluster, int round)
-    {
-        if (cluster.StatusOf(Victim) is null)
-            cluster.Start(Victim);
-        return cluster.StatusOf(Victim) is { Ready: true } && cluster.Begin(Victim, host => Task.FromResult(host.Sessions.View.Get("/n"))).Result is { } node
-            && node.Data.Span is [var at] && at == round;
-    }
+    private static bool Holds(SimulatedCluster cluster, int round) =>
+        cluster.StatusOf(Victim) is { Ready: true } && cluster.ViewOf(Victim).Get("/n") is { } node && node.Data.Span is [var at] && at == round;
 }

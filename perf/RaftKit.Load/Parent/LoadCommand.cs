@@ -68,19 +68,26 @@ internal static class LoadCommand
         ParseResult flags, LoadOptions options, Func<LoadOptions, string, IAsyncEnumerable<MeasuredResult>> measure)
     {
         var folder = Directory.CreateDirectory(Path.Combine(options.Data, $"raftkit-load-{Guid.NewGuid():n}")).FullName;
+        var succeeded = false;
         try
         {
             await foreach (var result in measure(options, folder))
                 Console.WriteLine(options.Json ? result.ToJson() : result.ToText());
+            succeeded = true;
+            return 0;
         }
         catch (LoadFailedException e)
         {
-            await Console.Error.WriteLineAsync($"{e.Message}\nWhat the members logged is left in {folder}.");
+            await Console.Error.WriteLineAsync(e.Message);
             return 1;
         }
-
-        Directory.Delete(folder, recursive: true);
-        return 0;
+        finally
+        {
+            if (succeeded)
+                Directory.Delete(folder, recursive: true);
+            else
+                await Console.Error.WriteLineAsync($"What the members logged is left in {folder}.");
+        }
     }
 
     private static LoadOptions Options(ParseResult flags) => new()

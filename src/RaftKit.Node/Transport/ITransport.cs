@@ -41,5 +41,5 @@ internal sealed record PeerHello(
     public RunEnds RunEnds { get; init; } = RunEnds.None;
 
     /// <summary>The protocol's version; links between different versions are refused with a clear error.</summary>
-    public const int ProtocolVersion = 2;
+    public const int ProtocolVersion = 3;
 }

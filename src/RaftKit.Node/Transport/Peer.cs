@@ -193,7 +193,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
             if (end == LinkEnd.Broken && _latest is { } latest)
             {
                 _watch = new DeathWatch(latest.Process, context.Hello.Process, context.Options.RefusedForDeath, Now());
-                if (id.IsObserver)
+                if (id.IsObserver && _watch.CanBeProven)
                     LookForObserver(_watch, latest);
             }
         }

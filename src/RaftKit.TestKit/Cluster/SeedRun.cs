@@ -51,8 +51,6 @@ internal sealed class SeedRun
             KeepEntries = random.Between(0, 60),
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
             Inbox = Inbox(new SimulatedRandom(seed).Split("inbox")),
-            // Not where members come and go: see the README of the simulation, open ends.
-            HasReaders = true,
             VoterPromise = VoterPromise(new SimulatedRandom(seed).Split("leases")),
             ClockDrift = 0.05,
         })

@@ -160,9 +160,6 @@ internal sealed record SimulatedWorldOptions
 
     public TimeSpan VoterPromise { get; init; }
 
-    /// <summary>Whether clients may read in every way that there is.</summary>
-    public bool HasReaders { get; init; }
-
     /// <summary>What the members are told; their machines' clocks keep to it.</summary>
     public double ClockDrift { get; init; } = 0.01;
 

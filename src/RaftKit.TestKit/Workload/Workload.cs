@@ -45,7 +45,7 @@ internal sealed class Workload
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
         _sync = _random.Split("syncs").Chance(0.5);
-        _read = world.Options.HasReaders && _random.Split("reads").Chance(0.6);
+        _read = _random.Split("reads").Chance(0.6);
     }
 
     public TreeOracle Oracle { get; }
@@ -55,7 +55,7 @@ internal sealed class Workload
     /// <summary>Clients finish what they are at, and begin nothing new.</summary>
     public bool Stopped { get; set; }
 
-    /// <summary>How much longer than usual clients pause, so that a long run leaves a history that can still be judged.</summary>
+    /// <summary>How much longer than usual clients pause, so that a long run costs what its faults cost, and not what ever more of the same writes do.</summary>
     public double Pace { get; init; } = 1;
 
     public long WatchEvents { get; set; }

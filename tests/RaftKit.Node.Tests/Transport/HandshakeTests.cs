@@ -24,13 +24,13 @@ public sealed class HandshakeTests
         writer.WriteArrayHeader(4);
         writer.Write((byte)FrameKind.Hello);
         writer.Write("RaftKit");
-        writer.Write(3);
-        writer.Write("whatever version 3 says here");
+        writer.Write(PeerHello.ProtocolVersion + 1);
+        writer.Write("whatever that version says here");
         writer.Flush();
         peer.WriteFrame(output.WrittenSpan.ToArray());
         var refusal = Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame());
         Assert.Equal(RefusalCode.Version, refusal.Code);
-        Assert.Contains("version 2, the other side speaks version 3", refusal.Reason);
+        Assert.Contains($"version {PeerHello.ProtocolVersion}, the other side speaks version {PeerHello.ProtocolVersion + 1}", refusal.Reason);
         Assert.Null(peer.ReadBody());
         Assert.Equal(1, one.Transport.Counters.Refused);
     }
