@@ -1,25 +1,12 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Text.Json;
-using RaftKit.TestKit;
+using RaftKit.Chaos.Faults;
 
 namespace RaftKit.Chaos;
 
-/// <summary>What the command line asks for.</summary>
-internal sealed record ChaosOptions
-{
-    public required int Members { get; init; }
-
-    public required TimeSpan RunFor { get; init; }
-
-    public required int Seed { get; init; }
-
-    public string? History { get; init; }
-
-    public bool Json { get; init; }
-}
-
-/// <summary>One run: the subject, two hands that strike it, and the judgement of what its clients were told.</summary>
+/// <summary>One run: the machines, the subject on them, the hands that strike it, and the judgement of what its clients were told.</summary>
 internal sealed class ChaosRun(ChaosOptions options)
 {
     public const int CannotRun = 2;
@@ -32,117 +19,147 @@ internal sealed class ChaosRun(ChaosOptions options)
     private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
 
-    private readonly Dictionary<string, int> _struck = Fault.All.ToDictionary(f => f.Name, _ => 0);
-    private readonly HashSet<int> _held = [];
-    private readonly Lock _lock = new();
+    private readonly ConcurrentDictionary<string, int> _struck = new(Fault.All.Select(f => KeyValuePair.Create(f.Name, 0)));
+    private readonly ConcurrentQueue<string> _problems = new();
 
     public async Task<int> RunAsync()
     {
-        if (Fault.All.Select(f => f.Missing).OfType<string>().Distinct().ToList() is [_, ..] missing)
+        if (Requirements.Missing() is { } missing)
         {
-            await Console.Error.WriteLineAsync($"This machine lacks {string.Join(", ", missing)}.");
+            await Console.Error.WriteLineAsync(missing);
             return CannotRun;
         }
 
+        using var interrupted = new CancellationTokenSource();
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
         var history = options.History ?? Path.GetTempFileName();
         try
         {
-            using var subject = new Subject(options, history);
-            await subject.Ready;
-            using var end = new CancellationTokenSource(options.RunFor - Calm);
-            // Each kind once before chance decides: a run that never did what it is to do proves less than it says.
-            var random = new Random(options.Seed);
-            var first = new ConcurrentQueue<Fault>(Fault.All.OrderBy(_ => random.Next()));
-            // As many at a time as the quorum bears.
-            var hands = Enumerable.Range(0, (options.Members - 1) / 2).Select(_ => StrikeAsync(subject, first, new Random(random.Next()), end.Token)).ToArray();
-            await Task.WhenAll(hands);
-            var (code, errors) = await subject.EndAsync();
-            return Judge(subject, code, errors, history);
+            Subject? subject = null;
+            await using var room = await MachineRoom.BuildAsync(options.Members, (member, cutOff) => subject!.TellAsync(member, cutOff));
+            using (subject = new Subject(options, room, history))
+                return await RunAsync(subject, room, history, interrupted.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            await Console.Error.WriteLineAsync("The run was ended before its faults had begun.");
+            return 1;
+        }
+        catch (CommandFailedException failure)
+        {
+            await Console.Error.WriteLineAsync($"This machine refuses what the run needs. {failure.Message}");
+            return CannotRun;
         }
         finally
         {
             if (options.History is null)
                 File.Delete(history);
         }
-    }
 
-    private async Task StrikeAsync(Subject subject, ConcurrentQueue<Fault> first, Random random, CancellationToken end)
-    {
-        while (!end.IsCancellationRequested)
+        // The first one ends the run and tidies up, as the end of its time does; the second one is not waited for.
+        void Interrupt(PosixSignalContext signal)
         {
-            if (Take(subject, random) is { } victim)
-            {
-                var fault = first.TryDequeue(out var next) ? next : Fault.All[random.Next(Fault.All.Count)];
-                var what = await fault.StrikeAsync(victim.Pid, random);
-                await BackAsync(subject, victim.Id);
-                Say(fault, victim, what, ended: subject.Find(victim.Id)?.Pid != victim.Pid);
-                lock (_lock)
-                    _held.Remove(victim.Id);
-            }
-
-            await Task.Delay(TimeSpan.FromMilliseconds(random.Next(200, 1500)), CancellationToken.None);
+            signal.Cancel = !interrupted.IsCancellationRequested;
+            interrupted.Cancel();
         }
     }
 
-    private MemberProcess? Take(Subject subject, Random random)
+    private async Task<int> RunAsync(Subject subject, MachineRoom room, string history, CancellationToken interrupted)
     {
-        lock (_lock)
+        await subject.Ready.WaitAsync(interrupted);
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
+        end.CancelAfter(options.RunFor - Calm);
+        // Each kind once before chance decides: a run that never did what it is to do proves less than it says.
+        var random = new Random(options.Seed);
+        var first = new ConcurrentQueue<Fault>(Fault.All.OrderBy(_ => random.Next()));
+        var victims = new Victims(subject, options.Members);
+        // As many at a time as the quorum bears.
+        var hands = Enumerable.Range(0, (options.Members - 1) / 2)
+            .Select(_ => StrikeAsync(subject, room, victims, first, new Random(random.Next()), end.Token)).ToArray();
+        await Task.WhenAll(hands);
+        if (interrupted.IsCancellationRequested)
+            subject.End();
+        var (code, errors) = await subject.EndAsync();
+        return Judge(subject, room, code, errors, history);
+    }
+
+    private async Task StrikeAsync(
+        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationToken end)
+    {
+        Fault? fault = null;
+        while (!end.IsCancellationRequested)
         {
-            var free = subject.Members.Where(m => m.TakesPart && !_held.Contains(m.Id)).ToList();
-            if (free.Count <= options.Members / 2)
-                return null;
-            var victim = free.Find(m => m.Leads && random.Next(5) < 2) ?? free[random.Next(free.Count)];
-            _held.Add(victim.Id);
-            return victim;
+            fault ??= first.TryDequeue(out var next) ? next : Fault.All[random.Next(Fault.All.Count)];
+            if (victims.Take(fault.Wide, random) is { } taken)
+            {
+                var what = await fault.StrikeAsync(new Strike(room, taken, random));
+                foreach (var victim in taken)
+                    await BackAsync(subject, victim.Id, fault);
+                Say(fault, taken, what, ended: taken.Any(victim => subject.Find(victim.Id)?.Pid != victim.Pid));
+                victims.Release(taken);
+                fault = null;
+                await Task.Delay(TimeSpan.FromMilliseconds(random.Next(200, 1000)), CancellationToken.None);
+            }
+            else
+            {
+                await Task.Delay(LookEvery, CancellationToken.None);
+            }
         }
     }
 
     // It takes part again, under whatever process: only then may somebody else be struck in its place.
-    private static async Task BackAsync(Subject subject, int id)
+    private async Task BackAsync(Subject subject, int id, Fault fault)
     {
         var began = Stopwatch.GetTimestamp();
         await Task.Delay(Settling);
-        while (subject.Find(id) is not { TakesPart: true } && Stopwatch.GetElapsedTime(began) < BackWithin)
+        while (subject.Find(id) is not { TakesPart: true } && !subject.Ended)
+        {
+            if (Stopwatch.GetElapsedTime(began) > BackWithin)
+            {
+                _problems.Enqueue($"member {id} did not take part again within {BackWithin.TotalSeconds:0} s after {fault.Name}");
+                return;
+            }
+
             await Task.Delay(LookEvery);
+        }
+
         await Task.Delay(Settling);
     }
 
-    private void Say(Fault fault, MemberProcess victim, string what, bool ended)
+    private void Say(Fault fault, IReadOnlyList<MemberProcess> victims, string what, bool ended)
     {
-        lock (_lock)
-            _struck[fault.Name]++;
+        _struck.AddOrUpdate(fault.Name, 1, (_, count) => count + 1);
+        var victim = victims[0];
         Console.WriteLine(options.Json
             ? JsonSerializer.Serialize(new { @event = "fault", fault = fault.Name, id = victim.Id, pid = victim.Pid, leader = victim.Leads, what, ended })
-            : $"member {victim.Id}{(victim.Leads ? ", the leader" : "")}: {what}{(ended ? "; the process ended" : "")}");
+            : fault.Wide ? $"members {what}" : $"member {victim.Id}{(victim.Leads ? ", the leader" : "")}: {what}{(ended ? "; the process ended" : "")}");
     }
 
-    private int Judge(Subject subject, int code, string errors, string history)
+    private int Judge(Subject subject, MachineRoom room, int code, string errors, string history)
     {
-        var operations = HistoryReader.Read(history).ToArray();
-        var checking = Stopwatch.StartNew();
-        var result = LinearizabilityChecker.Check(operations);
-        var problems = new List<string>();
+        var judgement = Judgement.Of(history);
+        List<string> problems = [.. _problems, .. judgement.Problems];
         if (code != 0)
             problems.Add($"the sample ended with exit code {code}: {errors.Trim()}");
-        if (!result.Holds)
-            problems.Add($"the history is not linearizable: {result.Explanation}");
-        if (!result.Decided)
-            problems.Add($"the history could not be decided: {result.Explanation}");
         problems.AddRange(_struck.Where(s => s.Value == 0).Select(s => $"no {s.Key} was struck: run for longer"));
+        if (room.Links.Dropped == 0)
+            problems.Add("no packet was dropped: links were cut in words only");
         foreach (var problem in problems)
             Console.Error.WriteLine(problem);
 
-        int Count(HistoryStatus status) => operations.Count(o => o.Status == status);
+        var struck = Fault.All.ToDictionary(f => f.Name, f => _struck[f.Name]);
         var summary = new
         {
-            @event = "summary", members = options.Members, seed = options.Seed, faults = _struck, operations = operations.Length, ok = Count(HistoryStatus.Ok),
-            fail = Count(HistoryStatus.Fail), info = Count(HistoryStatus.Info), linearizable = result.Holds && result.Decided,
-            check_seconds = Math.Round(checking.Elapsed.TotalSeconds, 1), failed = problems.Count, subject = subject.Summary,
+            @event = "summary", members = options.Members, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
+            packets_dropped = room.Links.Dropped,
+            fail = judgement.Fail, info = judgement.Info, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count,
+            subject = subject.Summary,
         };
         Console.WriteLine(options.Json
             ? JsonSerializer.Serialize(summary)
-            : $"{operations.Length} operations ({summary.ok} ok, {summary.fail} refused, {summary.info} unknown), "
-                + $"{string.Join(", ", _struck.Select(s => $"{s.Value} {s.Key}"))}: {(problems.Count == 0 ? "nothing was lost, and the history is linearizable" : "FAILED")}");
+            : $"{judgement.Operations} operations ({judgement.Ok} ok, {judgement.Fail} refused, {judgement.Info} unknown), "
+                + $"{string.Join(", ", struck.Select(s => $"{s.Value} {s.Key}"))}: {(problems.Count == 0 ? "nothing was lost, and the history is linearizable" : "FAILED")}");
         return problems.Count == 0 ? 0 : 1;
     }
 }

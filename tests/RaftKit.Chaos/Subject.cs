@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace RaftKit.Chaos;
 
-/// <summary>One member's process, as the sample tells of it.</summary>
+/// <summary>One member's process, as the sample tells of it. It takes part while its session has its ephemeral znode in the tree.</summary>
 internal sealed record MemberProcess(int Id, int Pid, bool TakesPart, bool Leads);
 
 /// <summary>
@@ -19,13 +19,14 @@ internal sealed class Subject : IDisposable
     private readonly Task _listening;
     private readonly Task<string> _errors;
 
-    public Subject(ChaosOptions options, string history)
+    public Subject(ChaosOptions options, MachineRoom room, string history)
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         string[] flags =
         [
             Assembly(), "--json", "--brokers", $"{options.Members}", "--partitions", "8", "--run-for", FormattableString.Invariant($"{options.RunFor.TotalSeconds:0}"),
             "--kill-every", "0", "--freeze-every", "0", "--history", history,
+            "--attended", "--data", room.Data, "--launcher", room.Launcher, "--addresses", string.Join(',', room.Addresses),
         ];
         foreach (var flag in flags)
             start.ArgumentList.Add(flag);
@@ -39,6 +40,20 @@ internal sealed class Subject : IDisposable
 
     /// <summary>The last line, once it has ended; null if there was none.</summary>
     public JsonElement? Summary { get; private set; }
+
+    /// <summary>Tells it who is cut off from those it needs, and who no longer: what that costs a member is not the quorum's fault.</summary>
+    public async Task TellAsync(int member, bool cutOff)
+    {
+        try
+        {
+            await _process.StandardInput.WriteLineAsync($"{(cutOff ? "cut" : "mended")} {member}");
+            await _process.StandardInput.FlushAsync();
+        }
+        catch (IOException)
+        {
+            // It has ended; its exit code tells why.
+        }
+    }
 
     public IReadOnlyList<MemberProcess> Members
     {
@@ -54,6 +69,11 @@ internal sealed class Subject : IDisposable
         lock (_lock)
             return _members.GetValueOrDefault(id);
     }
+
+    public bool Ended => _listening.IsCompleted;
+
+    /// <summary>Tells it to end now: it takes the end of its input for the end of us.</summary>
+    public void End() => _process.StandardInput.Close();
 
     /// <summary>Waits for its end.</summary>
     /// <returns>Its exit code, and what it wrote to its errors.</returns>
@@ -83,14 +103,18 @@ internal sealed class Subject : IDisposable
         switch (said.GetProperty("event").GetString())
         {
             case "started":
-                Set(said, takesPart: false);
+                Set(said, _ => new(Id(said), said.GetProperty("pid").GetInt32(), TakesPart: false, Leads: false));
                 break;
             case "member":
-                Set(said, takesPart: true);
+                Set(said, member => member with { Leads = said.GetProperty("leader").GetBoolean() });
+                break;
+            case "registered":
+            case "unregistered":
+                Set(said, member => member with { TakesPart = said.GetProperty("event").GetString() == "registered" });
                 break;
             case "exit":
                 lock (_lock)
-                    _members.Remove(said.GetProperty("id").GetInt32());
+                    _members.Remove(Id(said));
                 break;
             case "ready":
                 _ready.TrySetResult();
@@ -101,12 +125,19 @@ internal sealed class Subject : IDisposable
         }
     }
 
-    private void Set(JsonElement said, bool takesPart)
+    // What is told of a process that is gone comes too late.
+    private void Set(JsonElement said, Func<MemberProcess, MemberProcess> change)
     {
-        var (id, pid) = (said.GetProperty("id").GetInt32(), said.GetProperty("pid").GetInt32());
+        var (id, pid) = (Id(said), said.GetProperty("pid").GetInt32());
         lock (_lock)
-            _members[id] = new MemberProcess(id, pid, takesPart, takesPart && said.GetProperty("leader").GetBoolean());
+        {
+            var known = _members.GetValueOrDefault(id);
+            if (known?.Pid == pid || said.GetProperty("event").GetString() == "started")
+                _members[id] = change(known!);
+        }
     }
+
+    private static int Id(JsonElement said) => said.GetProperty("id").GetInt32();
 
     // Built beside this command by the project's reference: the same configuration and framework.
     private static string Assembly()

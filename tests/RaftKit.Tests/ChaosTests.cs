@@ -11,13 +11,13 @@ public sealed class ChaosTests
     [Fact]
     public async Task Five_members_lose_nothing_while_disks_fail_links_break_and_processes_die()
     {
-        var run = await ProgramRun.OfAsync(Project, "--run-for", "30", "--json");
+        var run = await ProgramRun.OfAsync(Project, "--run-for", "60", "--json");
 
         Assert.True(run.ExitCode == 0, run.ToString());
         var summary = JsonDocument.Parse(run.Output[^1]).RootElement;
         Assert.True(summary.GetProperty("linearizable").GetBoolean());
         Assert.True(summary.GetProperty("ok").GetInt32() > 100, run.ToString());
-        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "disk-full", "slow-disk", "reset" })
+        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "disk-full", "slow-disk", "reset", "isolate", "one-way", "split", "bridge", "loss" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 
         // Who cannot make anything durable must not go on as if it could.

@@ -44,8 +44,9 @@ internal sealed class Broker : BackgroundService
         builder.Services.AddRaftKit(o =>
         {
             o.Member = settings.Id;
-            foreach (var (index, port) in settings.Ports.Index())
-                o.Members.Add((index + 1).ToString(CultureInfo.InvariantCulture), $"127.0.0.1:{port}");
+            foreach (var (index, address) in settings.Addresses.Index())
+                o.Members.Add((index + 1).ToString(CultureInfo.InvariantCulture), address);
+            o.AllowPlainText = true; // Loopback, or the addresses that the user gave: a sample for a private network.
             o.DataDirectory = settings.DataDirectory;
             o.SessionTimeout = settings.SessionTimeout;
         });

@@ -6,12 +6,12 @@ namespace PartitionLeaders.Brokers;
 /// <summary>Everything that the supervisor tells a broker at its start; passed as one JSON argument.</summary>
 /// <param name="Id">This broker, and the member of the quorum that it embeds.</param>
 /// <param name="Cluster">All brokers and partitions.</param>
-/// <param name="Ports">The port on loopback of every broker's member, in the order of their ids.</param>
+/// <param name="Addresses">The address of every broker's member, in the order of their ids.</param>
 /// <param name="DataDirectory">Where this broker's member keeps its log.</param>
 /// <param name="SessionTimeoutMs">How long the quorum waits for a silent broker before it takes its ephemerals away.</param>
 /// <param name="HistoryRun">Names the run to the clients that write a history; null: there are none.</param>
 internal sealed record BrokerSettings(
-    int Id, Cluster Cluster, IReadOnlyList<int> Ports, string DataDirectory, int SessionTimeoutMs, string? HistoryRun)
+    int Id, Cluster Cluster, IReadOnlyList<string> Addresses, string DataDirectory, int SessionTimeoutMs, string? HistoryRun)
 {
     [JsonIgnore]
     public TimeSpan SessionTimeout => TimeSpan.FromMilliseconds(SessionTimeoutMs);

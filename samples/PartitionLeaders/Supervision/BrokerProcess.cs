@@ -8,6 +8,7 @@ namespace PartitionLeaders.Supervision;
 internal sealed class BrokerProcess
 {
     private readonly Process _process;
+    private readonly List<(long From, long? To)> _cutOffs = [];
 
     private BrokerProcess(int id, Process process) => (Id, _process, Pid) = (id, process, process.Id);
 
@@ -31,6 +32,9 @@ internal sealed class BrokerProcess
 
     public bool Frozen { get; private set; }
 
+    /// <summary>Somebody outside cut it off from those that it needs.</summary>
+    public bool CutOff { get; private set; }
+
     public bool Exited { get; private set; }
 
     /// <summary>It was told to die or to stop, so its end is no surprise.</summary>
@@ -39,18 +43,27 @@ internal sealed class BrokerProcess
     /// <summary>When it did not run, or ceased to.</summary>
     public List<(long From, long? To)> Outages { get; } = [];
 
+    /// <summary>When it did not run, or ran cut off from the others.</summary>
+    public IEnumerable<(long From, long? To)> Excuses => Outages.Concat(_cutOffs);
+
     // A process that was killed is gone from that moment, whenever its exit is noticed.
-    public bool Healthy => Registered && !Frozen && !Exited && !EndExpected;
+    public bool Healthy => Registered && !Frozen && !CutOff && !Exited && !EndExpected;
 
     /// <summary>Starts a broker. Its reports, then its exit, come through the callbacks, from any thread, in order.</summary>
     public static BrokerProcess Start(
-        Spawner spawner, BrokerSettings settings, string log, Action<BrokerProcess, BrokerReport> onReport, Action<BrokerProcess, int> onExit)
+        Spawner spawner, BrokerSettings settings, string? launcher, string log, Action<BrokerProcess, BrokerReport> onReport, Action<BrokerProcess, int> onExit)
     {
         var self = Environment.ProcessPath!;
-        var info = new ProcessStartInfo(self)
+        var info = new ProcessStartInfo(launcher ?? self)
         {
             RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
         };
+        if (launcher is not null)
+        {
+            info.ArgumentList.Add($"{settings.Id}");
+            info.ArgumentList.Add(self);
+        }
+
         if (Path.GetFileNameWithoutExtension(self) == "dotnet")
             info.ArgumentList.Add(typeof(BrokerProcess).Assembly.Location);
         info.ArgumentList.Add(Broker.Verb);
@@ -93,6 +106,17 @@ internal sealed class BrokerProcess
     {
         Frozen = false;
         Outages[^1] = Outages[^1] with { To = Stopwatch.GetTimestamp() };
+    }
+
+    public void MarkCutOff(bool cutOff)
+    {
+        if (CutOff == cutOff)
+            return;
+        CutOff = cutOff;
+        if (cutOff)
+            _cutOffs.Add((Stopwatch.GetTimestamp(), null));
+        else
+            _cutOffs[^1] = _cutOffs[^1] with { To = Stopwatch.GetTimestamp() };
     }
 
     public void MarkExited()

@@ -2,7 +2,7 @@ using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Supervision;
 
-/// <summary>Judges every removal of a broker's ephemeral znode: was that broker dead or frozen, or did it lose it without being to blame?</summary>
+/// <summary>Judges every removal of a broker's ephemeral znode: was that broker dead, frozen or cut off, or did it lose it without being to blame?</summary>
 internal sealed class Ephemerals(TimeSpan sessionTimeout)
 {
     private readonly List<(BrokerProcess Broker, long Zxid, long At)> _registrations = [];
@@ -23,11 +23,11 @@ internal sealed class Ephemerals(TimeSpan sessionTimeout)
             owner.Broker.Registered = false;
     }
 
-    /// <summary>How many were removed from brokers that were neither dead nor frozen, before the supervisor told all to stop.</summary>
+    /// <summary>How many were removed from brokers that were neither dead nor frozen nor cut off, before the supervisor told all to stop.</summary>
     public int CountForeign(long stoppedAt) => _removals.Count(removal =>
         removal.Value.At < stoppedAt
         && OwnerOf(removal.Value.Broker, removal.Key) is { } owner
-        && !owner.Broker.Outages.Any(outage => Explains(outage, owner.At, removal.Value.At)));
+        && !owner.Broker.Excuses.Any(outage => Explains(outage, owner.At, removal.Value.At)));
 
     // The registration that a removal ended: the newest before it. Null if the broker died before it could tell of it, which needs no explanation.
     private (BrokerProcess Broker, long Zxid, long At)? OwnerOf(int broker, long removal)

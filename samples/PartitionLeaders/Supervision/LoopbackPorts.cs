@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace PartitionLeaders.Supervision;
 
-/// <summary>Finds ports that are free on loopback and stay so while a broker is down.</summary>
+/// <summary>Finds addresses on loopback whose ports are free and stay so while a broker is down.</summary>
 internal static class LoopbackPorts
 {
     // Below the range from which Linux gives ports to outgoing connections: else one of these could take a dead broker's port before it is back, even
@@ -11,7 +11,7 @@ internal static class LoopbackPorts
     private const int First = 16_000;
     private const int End = 32_000;
 
-    public static IReadOnlyList<int> Find(int count)
+    public static IReadOnlyList<string> Find(int count)
     {
         var held = new List<TcpListener>();
         try
@@ -32,7 +32,7 @@ internal static class LoopbackPorts
                 }
             }
 
-            return [.. held.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
+            return [.. held.Select(listener => $"{listener.LocalEndpoint}")];
         }
         finally
         {

@@ -8,6 +8,8 @@ namespace PartitionLeaders.Supervision;
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "event")]
 [JsonDerivedType(typeof(Started), "started")]
 [JsonDerivedType(typeof(Member), "member")]
+[JsonDerivedType(typeof(Registered), "registered")]
+[JsonDerivedType(typeof(Unregistered), "unregistered")]
 [JsonDerivedType(typeof(Ready), "ready")]
 [JsonDerivedType(typeof(Killed), "kill")]
 [JsonDerivedType(typeof(Froze), "freeze")]
@@ -28,6 +30,18 @@ internal abstract record RunEvent
     public sealed record Member(int Id, int Pid, bool Leader, long Term) : RunEvent
     {
         public override string Describe() => Text($"member {Id} {(Leader ? "leads" : "is in")} term {Term}");
+    }
+
+    /// <summary>A broker's ephemeral znode is there.</summary>
+    public sealed record Registered(int Id, int Pid) : RunEvent
+    {
+        public override string Describe() => Text($"broker {Id} is registered");
+    }
+
+    /// <summary>A broker's ephemeral znode is gone.</summary>
+    public sealed record Unregistered(int Id, int Pid) : RunEvent
+    {
+        public override string Describe() => Text($"broker {Id} is not registered any more");
     }
 
     /// <summary>Every broker is registered and every partition has a leader: the faults begin.</summary>

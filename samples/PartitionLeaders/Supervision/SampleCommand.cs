@@ -26,6 +26,23 @@ internal static class SampleCommand
         HelpName = "FILE",
     };
 
+    private static readonly Option<string?> Addresses = new("--addresses")
+    {
+        Description = "Where each broker's member listens, in the order of their ids, as ADDRESS:PORT,... Default: free ports on loopback. There is no TLS.",
+        HelpName = "LIST",
+    };
+
+    private static readonly Option<string?> Launcher = new("--launcher")
+    {
+        Description = "Starts each broker through this program, which gets the broker's id and its command line, and must become that command (exec).",
+        HelpName = "PROGRAM",
+    };
+
+    private static readonly Option<bool> Attended = new("--attended")
+    {
+        Description = "Standard input tells who is cut off from the others by somebody outside, and who no longer: 'cut ID', 'mended ID'. The run ends with it.",
+    };
+
     private static readonly Option<bool> Json = new("--json") { Description = "Prints one JSON object a line, the summary last." };
 
     public static async Task<int> RunAsync(string[] args)
@@ -34,9 +51,14 @@ internal static class SampleCommand
             "Brokers that elect the leaders of partitions through a quorum of their own, while they are killed and frozen. "
             + "Exits with 0 if nothing that was acknowledged is missing and no partition had two leaders, 1 if not, 2 for bad flags.")
         {
-            Brokers, Partitions, RunFor, KillEvery, FreezeEvery, Data, History, Json,
+            Brokers, Partitions, RunFor, KillEvery, FreezeEvery, Data, History, Addresses, Launcher, Attended, Json,
         };
         command.SetAction((flags, _) => RunAsync(flags));
+        command.Validators.Add(flags =>
+        {
+            if (flags.GetValue(Addresses) is { } list && list.Split(',').Length != flags.GetValue(Brokers))
+                flags.AddError($"--addresses must give one address for each of the {flags.GetValue(Brokers)} brokers, but is '{list}'.");
+        });
         var parsed = command.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -60,6 +82,9 @@ internal static class SampleCommand
             FreezeEvery = TimeSpan.FromSeconds(flags.GetValue(FreezeEvery)),
             DataDirectory = flags.GetValue(Data),
             HistoryFile = flags.GetValue(History),
+            Addresses = flags.GetValue(Addresses)?.Split(','),
+            Launcher = flags.GetValue(Launcher),
+            Attended = flags.GetValue(Attended),
             Json = flags.GetValue(Json),
         };
         DataFolder folder;

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using PartitionLeaders.Brokers;
@@ -31,10 +32,12 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private readonly Failovers _failovers = new();
     private readonly WriteRates _rates = new();
     private readonly Dictionary<int, BrokerProcess> _brokers = [];
-    private readonly IReadOnlyList<int> _ports = LoopbackPorts.Find(options.Cluster.Brokers);
+    private readonly IReadOnlyList<string> _addresses = options.Addresses ?? LoopbackPorts.Find(options.Cluster.Brokers);
+    private readonly HashSet<int> _cutOff = [];
     private readonly string _runName = Guid.NewGuid().ToString("n")[..8];
     private readonly long _began = Stopwatch.GetTimestamp();
     private readonly Dictionary<BrokerProcess, long> _localReadFailures = [];
+    private readonly Dictionary<BrokerProcess, bool> _shownRegistered = [];
     private readonly Dictionary<int, (PartitionState State, LeaderHistory Leaders)> _read = [];
     private FaultSchedule? _faults;
     private BrokerReport.ReadEnded? _readEnded;
@@ -64,6 +67,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
         using var ticks = new Timer(_ => _inbox.Writer.TryWrite(Tick), null, TickInterval, TickInterval);
 
+        if (options.Attended)
+            new Thread(Attend) { IsBackground = true, Name = "Attended" }.Start();
         for (var broker = 1; broker <= options.Cluster.Brokers; broker++)
             Start(broker);
         if (!await PumpUntilAsync(() => AllWell || Ending, PrepareWithin))
@@ -167,13 +172,15 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private void Start(int id)
     {
         var settings = new BrokerSettings(
-            id, options.Cluster, _ports, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, history is null ? null : _runName);
+            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, history is null ? null : _runName);
         var broker = _brokers[id] = BrokerProcess.Start(
             _spawner,
             settings,
+            options.Launcher,
             folder.Log(id),
             (from, report) => _inbox.Writer.TryWrite(() => OnReport(from, report)),
             (from, code) => _inbox.Writer.TryWrite(() => OnExit(from, code)));
+        broker.MarkCutOff(_cutOff.Contains(id));
         display.Show(new RunEvent.Started(id, broker.Pid));
     }
 
@@ -186,9 +193,12 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
                 break;
             case BrokerReport.Registered registered:
                 _ephemerals.Registered(broker, registered);
+                ShowRegistered(broker);
                 break;
             case BrokerReport.EphemeralGone gone:
                 _ephemerals.Gone(gone);
+                if (_brokers.TryGetValue(gone.Broker, out var unregistered))
+                    ShowRegistered(unregistered);
                 break;
             case BrokerReport.Leading leading:
                 _ledger.Leading(broker, leading);
@@ -222,6 +232,15 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
                 _readEnded = ended;
                 break;
         }
+    }
+
+    // Registrations and removals are told by several, and by some late.
+    private void ShowRegistered(BrokerProcess broker)
+    {
+        if (broker.Registered == _shownRegistered.GetValueOrDefault(broker))
+            return;
+        _shownRegistered[broker] = broker.Registered;
+        display.Show(broker.Registered ? new RunEvent.Registered(broker.Id, broker.Pid) : new RunEvent.Unregistered(broker.Id, broker.Pid));
     }
 
     private void OnMember(BrokerProcess broker, BrokerReport.Member member)
@@ -336,6 +355,28 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         }
     }
 
+    // Reads from the console block: they have a thread of their own.
+    private void Attend()
+    {
+        while (Console.In.ReadLine() is { } line)
+        {
+            if (line.Split(' ') is ["cut" or "mended", var id])
+                _inbox.Writer.TryWrite(() => OnCutOff(int.Parse(id, CultureInfo.InvariantCulture), line.StartsWith("cut", StringComparison.Ordinal)));
+        }
+
+        _interrupted.Cancel();
+    }
+
+    private void OnCutOff(int id, bool cutOff)
+    {
+        if (cutOff)
+            _cutOff.Add(id);
+        else
+            _cutOff.Remove(id);
+        if (_brokers.TryGetValue(id, out var broker))
+            broker.MarkCutOff(cutOff);
+    }
+
     private void TellAll(string command)
     {
         foreach (var broker in _brokers.Values.Where(broker => !broker.Exited))
@@ -367,6 +408,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     {
         { Exited: true } => "dead",
         { Frozen: true } => "frozen",
+        { CutOff: true } => "cut off",
         { Registered: true } => "up",
         _ => "joining",
     };
