@@ -1,4 +1,5 @@
 using System.Globalization;
+using RaftKit.Node.Levels;
 
 namespace RaftKit;
 
@@ -9,6 +10,8 @@ namespace RaftKit;
 /// </summary>
 public sealed class RaftKitOptions
 {
+    private readonly SortedDictionary<string, FeatureRange> _features = new(StringComparer.Ordinal);
+
     /// <summary>
     /// Which member this process is: 1 to 255, unique in the cluster, never changed once there is data. 1 by default. An observer has a number from 256 to 1255, as unique.
     /// </summary>
@@ -97,6 +100,32 @@ public sealed class RaftKitOptions
     /// Allows listening on an address other than loopback without TLS: whoever reaches the port can read and write everything. False by default.
     /// </summary>
     public bool AllowPlainText { get; set; }
+
+    /// <summary>
+    /// Declares which levels of a feature of the application this build supports: something that its state machines write or understand differently from one level to the next.
+    /// Every feature begins at level 1, also on processes that do not declare it. Declared again, the later range counts. By code only, since it is a fact of the code. See <see cref="IFeatureLevels"/>.
+    /// </summary>
+    /// <param name="feature">Its name: 1 to 64 letters, digits, '-', '_' and '.'; never changed once a level of it was finalised.</param>
+    /// <param name="min">The lowest, from 1. A new cluster begins at it; in one whose log holds entries of a lower level, the process takes no part before they are compacted away.</param>
+    /// <param name="max">The highest.</param>
+    /// <exception cref="ArgumentException">There can be no such feature or range, or there are 15 features already.</exception>
+    public RaftKitOptions Supports(string feature, int min, int max)
+    {
+        ArgumentNullException.ThrowIfNull(feature);
+        if (FeatureRanges.CheckName(feature) is { } wrong)
+            throw new ArgumentException(wrong, nameof(feature));
+        if (feature == FeatureRanges.Library)
+            throw new ArgumentException($"'{feature}' is RaftKit's own feature: its levels are those of the package's version. Give yours another name.", nameof(feature));
+        if (min < 1 || max < min || max > FeatureRanges.GreatestLevel)
+            throw new ArgumentException($"Levels {min}..{max} of '{feature}' cannot be: they are from 1 to {FeatureRanges.GreatestLevel}, the lowest first.", nameof(min));
+        if (!_features.ContainsKey(feature) && _features.Count == FeatureRanges.Most - 1)
+            throw new ArgumentException($"There are {FeatureRanges.Most - 1} features already, which is all that a handshake has room for.", nameof(feature));
+        _features[feature] = new FeatureRange(min, max);
+        return this;
+    }
+
+    /// <summary>What was declared.</summary>
+    internal FeatureRanges Features => new(_features);
 
     /// <summary>Where this member listens, once defaults are filled in.</summary>
     internal string ListenEndpoint => Role == QuorumRole.Observer ? "" : Listen

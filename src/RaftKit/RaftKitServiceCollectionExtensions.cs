@@ -110,6 +110,7 @@ public static class RaftKitServiceCollectionExtensions
         AddService<ILeaderElections>(services, key, sp => Host(sp, key));
         AddService<IQuorumMember>(services, key, sp => Host(sp, key));
         AddService(services, key, sp => Host(sp, key).Member.Membership);
+        AddService(services, key, sp => Host(sp, key).Member.Levels);
         services.AddSingleton<IHostedService>(
             sp => new RaftKitHostedService(Host(sp, key), Logger(sp)));
     }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
@@ -22,11 +23,13 @@ internal sealed class Applier
 
     private readonly (byte[] Name, IStateMachine Machine)[] _machines;
     private readonly PendingProposals _pending;
+    private readonly FeatureRanges _supported;
     private readonly ArrayBufferWriter<byte> _result = new(256);
     private readonly List<Entry> _batch = [];
 
-    public Applier(IReadOnlyList<IStateMachine> machines, PendingProposals pending)
+    public Applier(IReadOnlyList<IStateMachine> machines, PendingProposals pending, FeatureRanges? supported = null)
     {
+        _supported = supported ?? FeatureRanges.Own;
         _machines = [.. machines.Select(m => (Envelope.Name(m.Name), m))];
         var twice = machines.GroupBy(m => m.Name).FirstOrDefault(g => g.Count() > 1 || g.Key == NodeSection || g.Key.Length is 0 or > 64);
         if (twice is not null)
@@ -38,6 +41,12 @@ internal sealed class Applier
 
     /// <summary>Who is to be a member, and where.</summary>
     public MemberTable Members { get; } = new();
+
+    /// <summary>Which levels are finalised.</summary>
+    public FeatureTable Levels { get; } = new();
+
+    /// <summary>Hears of finalised levels before whoever asked for one does.</summary>
+    public Action<FinalizedLevels> LevelsChanged { private get; set; } = static _ => { };
 
     public LogIndex Applied { get; private set; }
 
@@ -85,12 +94,17 @@ internal sealed class Applier
         return count;
     }
 
-    /// <summary>The command that mints the cluster's id.</summary>
-    public static ReadOnlyMemory<byte> MintClusterId(Guid id)
+    /// <summary>The command that mints the cluster's id. A new cluster begins at the lowest levels that its first leader supports.</summary>
+    public static ReadOnlyMemory<byte> MintClusterId(Guid id, FeatureRanges supported)
     {
         var output = new ArrayBufferWriter<byte>(20);
         var writer = new MessagePackWriter(output);
         writer.Write(id.ToByteArray());
+        foreach (var (feature, range) in supported.All.Where(f => f.Value.Min > 1))
+        {
+            writer.Write(feature);
+            writer.Write(range.Min);
+        }
         writer.Flush();
         return Envelope.Encode(default, 0, 0, NodeName, output.WrittenMemory);
     }
@@ -116,8 +130,10 @@ internal sealed class Applier
         writer.Flush();
         Proposers.WriteTo(frame);
         Members.WriteTo(frame);
-        if (Recovery.Epoch > 0)
+        if (Recovery.Epoch > 0 || !Levels.IsEmpty)
             Recovery.WriteTo(frame);
+        if (!Levels.IsEmpty)
+            Levels.WriteTo(frame);
     }
 
     public void ReadNodeFrame(ReadOnlyMemory<byte> frame)
@@ -128,10 +144,23 @@ internal sealed class Applier
         frame = frame[(int)Proposers.ReadFrom(frame)..];
         frame = frame[(int)Members.ReadFrom(frame)..];
         Recovery = RecoveryEpoch.First;
-        if (frame.IsEmpty)
+        if (!frame.IsEmpty)
+        {
+            reader = new MessagePackReader(frame);
+            Recovery = RecoveryEpoch.Read(ref reader);
+            frame = frame[(int)reader.Consumed..];
+        }
+        Levels.ReadFrom(frame);
+    }
+
+    /// <summary>What a snapshot holds may be of levels that this process does not support: then it must not reach the state machines.</summary>
+    public void RequireSupported(string where, LogIndex index)
+    {
+        // What was never named holds nothing of any form yet.
+        if (ClusterId == Guid.Empty)
             return;
-        reader = new MessagePackReader(frame);
-        Recovery = RecoveryEpoch.Read(ref reader);
+        foreach (var feature in Levels.Current.All.Keys.Union(_supported.All.Keys).Order(StringComparer.Ordinal))
+            RequireSupported(where, index, feature, Levels.Current.Of(feature));
     }
 
     /// <summary>The epoch break that the entry is; null if it is anything else.</summary>
@@ -152,6 +181,7 @@ internal sealed class Applier
         AppliedStamp = mark.Stamp;
         AppliedMembership = mark.Membership;
         Members.Note(mark.Membership);
+        LevelsChanged(Levels.Current);
         EntriesSinceSnapshot = 0;
         BytesSinceSnapshot = 0;
         var last = Proposers.LastSequence(_pending.Proposer);
@@ -164,7 +194,7 @@ internal sealed class Applier
         }
     }
 
-    public CommandContext Context(in SnapshotMark mark) => new(mark.Index, mark.Term, mark.Stamp, Zxid(mark.Index));
+    public CommandContext Context(in SnapshotMark mark) => new(mark.Index, mark.Term, mark.Stamp, Zxid(mark.Index)) { Levels = Levels.Current };
 
     private void Apply(in Entry entry)
     {
@@ -190,7 +220,7 @@ internal sealed class Applier
         // The break itself is the first of its epoch.
         if (!envelope.IsSequenced && RecoveryOf(entry) is { } recovery && recovery.Epoch > Recovery.Epoch)
             Recovery = recovery;
-        var context = new CommandContext(entry.Index, entry.Term, entry.Stamp, Zxid(entry.Index));
+        var context = new CommandContext(entry.Index, entry.Term, entry.Stamp, Zxid(entry.Index)) { Levels = Levels.Current };
         if (!envelope.IsSequenced)
         {
             Dispatch(context, envelope);
@@ -218,14 +248,14 @@ internal sealed class Applier
         }
         if (envelope.Machine.Span.SequenceEqual(NodeName))
         {
-            ApplyNodeCommand(envelope.Command);
+            ApplyNodeCommand(context.Index, envelope.Command);
             return;
         }
         // Another member, which has it, proposed this: a rolling upgrade begun at the wrong end. Whoever skipped it could never be told from one that did not.
         throw new StateMachineMissingException(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span), context.Index, "Entry");
     }
 
-    private void ApplyNodeCommand(ReadOnlyMemory<byte> command)
+    private void ApplyNodeCommand(LogIndex index, ReadOnlyMemory<byte> command)
     {
         var reader = new MessagePackReader(command);
         if (reader.NextMessagePackType == MessagePackType.Integer)
@@ -241,6 +271,11 @@ internal sealed class Applier
         if (reader.NextMessagePackType == MessagePackType.String)
         {
             var kind = reader.ReadRequiredString();
+            if (kind == FinalizeLevel.Kind)
+            {
+                FinalizeIfReady(index, FinalizeLevel.ReadRest(ref reader));
+                return;
+            }
             Invariant.Holds(kind == ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
             var life = Members.BeginLife(new MemberId(reader.ReadInt32()));
             var writer = new MessagePackWriter(_result);
@@ -250,8 +285,33 @@ internal sealed class Applier
         }
         var minted = new Guid(reader.ReadBytesMemory().Span);
         // Two leaders may both have proposed one before either saw the other's: the first in the log is the id.
-        if (ClusterId == Guid.Empty)
-            ClusterId = minted;
+        if (ClusterId != Guid.Empty)
+            return;
+        ClusterId = minted;
+        while (!reader.End)
+            Levels.Raise(reader.ReadRequiredString(), reader.ReadInt32(), index);
+        RequireSupported("Entry", index);
+        LevelsChanged(Levels.Current);
+    }
+
+    private void FinalizeIfReady(LogIndex index, FinalizeLevel command)
+    {
+        var refusal = Levels.Judge(command, AppliedMembership);
+        if (refusal is null)
+        {
+            RequireSupported("Entry", index, command.Feature, command.Level);
+            Levels.Raise(command.Feature, command.Level, index);
+            LevelsChanged(Levels.Current);
+        }
+        var writer = new MessagePackWriter(_result);
+        writer.Write(refusal ?? "");
+        writer.Flush();
+    }
+
+    private void RequireSupported(string where, LogIndex index, string feature, int level)
+    {
+        if (!_supported.Of(feature).Contains(level))
+            throw FeatureLevelUnsupportedException.At(where, index, feature, level, _supported.Of(feature));
     }
 
     private long Zxid(LogIndex index) => ((long)Recovery.Epoch << 48) | index.Value;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 
 namespace RaftKit.Node.Loop;
 
@@ -40,7 +41,17 @@ public interface IStateMachine
 /// <param name="Term">The term of the leader that took it.</param>
 /// <param name="Stamp">The leader's time in milliseconds since the Unix epoch; never falls from one command to the next.</param>
 /// <param name="Zxid">Recovery epoch in the upper 16 bits, log index in the lower 48; grows with every command.</param>
-public readonly record struct CommandContext(LogIndex Index, Term Term, long Stamp, long Zxid);
+public readonly record struct CommandContext(LogIndex Index, Term Term, long Stamp, long Zxid)
+{
+    internal FinalizedLevels? Levels { get; init; }
+
+    /// <summary>
+    /// The level of a feature that is finalised as of this command: the same for every member that applies it, whatever its build supports, so a state machine may decide by it. 1 until a
+    /// higher one is finalised (<see cref="IFeatureLevels"/>).
+    /// </summary>
+    /// <param name="feature">Its name.</param>
+    public int LevelOf(string feature) => (Levels ?? FinalizedLevels.None).Of(feature);
+}
 
 /// <summary>A snapshot in the making.</summary>
 public interface ISnapshotCapture : IDisposable

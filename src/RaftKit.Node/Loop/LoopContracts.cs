@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Members;
 using RaftKit.Node.Reads;
@@ -100,6 +101,11 @@ internal interface ILoopParticipant
     /// <param name="applied">Who is one.</param>
     /// <param name="endpoints">Where they listen, as far as known.</param>
     void MembershipApplied(MemberTable table, Membership applied, IReadOnlyDictionary<MemberId, string> endpoints)
+    {
+    }
+
+    /// <summary>Levels were finalised, as of what was applied. On the loop, before whoever asked for it is told.</summary>
+    void LevelsApplied(FinalizedLevels levels)
     {
     }
 

@@ -41,4 +41,7 @@ internal sealed partial class NodeLoop
 
     [LoggerMessage(111, LogLevel.Warning, "Part of what member {Member} stored is not what was written, and is not needed any more. {Rot}")]
     private static partial void LogRotPassed(ILogger logger, int member, string rot);
+
+    [LoggerMessage(112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
+    private static partial void LogFinalized(ILogger logger, int member, string feature, int level, long index);
 }

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Log;
 using RaftKit.Node.Members;
 using RaftKit.Node.Transport;
@@ -62,9 +63,14 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>Another member has held this start against what it was told before.</summary>
-    private void Judged(MemberId by, PeerMessage.StartJudged judged)
+    private void Judged(MemberId by, long link, PeerMessage.StartJudged judged)
     {
-        if ((judged.Incarnation, judged.Boot) != (Incarnation, Boot) || Core is null)
+        if ((judged.Incarnation, judged.Boot) != (Incarnation, Boot))
+            return;
+        // Only of one that is heard: who was left behind by a forced quorum may know levels that were given up with it.
+        if (judged.IsUnready && _links.IsHeard(by, link))
+            throw new FeatureLevelUnsupportedException($"Member {by} refused this process: {judged.Refusal}");
+        if (judged.IsUnready || Core is null)
             return;
         if (judged.Refusal.Length == 0)
         {

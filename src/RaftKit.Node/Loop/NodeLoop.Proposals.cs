@@ -33,7 +33,7 @@ internal sealed partial class NodeLoop
         Counters.ProposalsCount++;
         if (Core is not null)
         {
-            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
+            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback, propose.Machine == Applier.NodeSection);
         }
         else if (_early.Count < 1024)
         {
@@ -86,7 +86,7 @@ internal sealed partial class NodeLoop
     private void MintClusterId(RaftCore core)
     {
         if (ClusterId == Guid.Empty && _mintedIn != core.Term
-            && core.Propose(Applier.MintClusterId(_formation.NewClusterId()), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended)
+            && core.Propose(Applier.MintClusterId(_formation.NewClusterId(), _options.Features), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended)
         {
             _mintedIn = core.Term;
         }
@@ -115,7 +115,7 @@ internal sealed partial class NodeLoop
         if (core.Role == RaftRole.Leader)
         {
             // The same door as for forwarded ones: not before the log of older terms is applied.
-            if (Status.Ready && Status.Term == core.Term && _pending.ProposeTo(core, Now.UnixMilliseconds) == ProposeOutcome.Busy)
+            if (Status.Ready && Status.Term == core.Term && _pending.ProposeTo(core, Now.UnixMilliseconds, WithWhatLeaderKnows) == ProposeOutcome.Busy)
                 _forwardRefused = true;
         }
         else if (!core.Leader.IsNone && _links.IsUp(core.Leader))

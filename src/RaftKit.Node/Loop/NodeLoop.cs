@@ -56,8 +56,8 @@ internal sealed partial class NodeLoop : ILoopServices
         _ports = ports;
         _participants = participants;
         _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes, options.ProposalMeter);
-        _applier = new Applier(machines, _pending);
-        _desk = new AdmissionDesk(_applier.Proposers);
+        _applier = new Applier(machines, _pending, options.Features) { LevelsChanged = LevelsApplied };
+        _desk = new AdmissionDesk(_applier.Proposers, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
         _storage = new NodeStorage(ports.Directory, options, _applier);
@@ -107,11 +107,8 @@ internal sealed partial class NodeLoop : ILoopServices
     public void Start(LoopTime now)
     {
         Now = now;
-        if (_storage.Open())
-        {
-            var restored = _storage.Recover(now.UnixMilliseconds);
-            BeginConsensus(restored, new StartJudgement(_options.Members.Keys.Where(m => m != Self), _options.ElectionTicks));
-        }
+        if (!TakeUp(now))
+            return;
         AnnounceSelf();
         LinkMembers();
         _participating = true;
@@ -259,7 +256,7 @@ internal sealed partial class NodeLoop : ILoopServices
                 _formation.JoinAnswered(from, reply);
                 return;
             case PeerMessage.StartJudged judged:
-                Judged(from, judged);
+                Judged(from, link, judged);
                 return;
         }
         var admission = _links.Pass(link, message);
@@ -307,11 +304,11 @@ internal sealed partial class NodeLoop : ILoopServices
             _ports.Transport.Relink(link, $"Member {Self} has an identity now.");
             return;
         }
-        _links.Recovery = _applier.Recovery;
+        (_links.Recovery, _links.Levels) = (_applier.Recovery, _applier.Levels.Current);
         if (_links.Up(link, hello, ClusterId, Core?.Membership ?? Membership.Empty) is { } refusal)
         {
             LogLinkRefused(_ports.Logger, hello.Member.Value, refusal.Reason);
-            // Who is rolled back hears so over the link, and stops; until then nothing that it says is heard.
+            // Who is rolled back, or unready, hears so over the link, and stops; until then nothing that it says is heard.
             if (_links.VerdictOn(link) is { } verdict)
                 _ports.Transport.Send(hello.Member, verdict);
             else
@@ -330,12 +327,16 @@ internal sealed partial class NodeLoop : ILoopServices
     private void LinkDown(NodeInput.LinkDown down)
     {
         _links.Down(down.Link);
-        if (_links.IsUp(down.Peer))
-            return;
-        Core?.PeerUnreachable(down.Peer);
+        if (!_links.IsUp(down.Peer))
+            Unlinked(down.Peer);
+    }
+
+    private void Unlinked(MemberId peer)
+    {
+        Core?.PeerUnreachable(peer);
         foreach (var participant in _participants)
-            participant.LinkChanged(down.Peer, false);
-        _formation.LinkChanged(down.Peer, false);
+            participant.LinkChanged(peer, false);
+        _formation.LinkChanged(peer, false);
     }
 
     private void PeerDied(DeathEvidence evidence)
@@ -391,6 +392,7 @@ internal sealed partial class NodeLoop : ILoopServices
                 break;
         }
         FollowMembership();
+        FollowLevels();
         if (Core is { } running && !IsStopped)
             NeedsTurn |= _snapshots.Step(running);
     }
@@ -540,12 +542,6 @@ internal sealed partial class NodeLoop : ILoopServices
         }
     }
 
-    private void AnnounceSelf() =>
-        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members.GetValueOrDefault(Self, ""), HostProcess)
-        {
-            RunEnds = _storage.Identity?.RunEnds ?? RunEnds.None,
-        });
-
     /// <summary>This member has an identity and a log: from here on it is a Raft member.</summary>
     private void BeginConsensus(RestoredState restored, StartJudgement judgement)
     {
@@ -559,7 +555,7 @@ internal sealed partial class NodeLoop : ILoopServices
             _options.CoreOptions(Incarnation, (uint)Boot) with { PromisedUntil = _ports.LeaseClock.Now + _storage.PromisedBefore }, restored, _storage.Log);
         Core.TimeIs(_ports.LeaseClock.Now);
         foreach (var propose in _early)
-            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback);
+            _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback, propose.Machine == Applier.NodeSection);
         _early.Clear();
         LogBegan(_ports.Logger, Self.Value, Incarnation, Boot, Core.Term.Value, Core.LastIndex.Value);
         if (Core.RottenEnd is { } rotten)

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Reads;
@@ -69,6 +70,9 @@ internal sealed record NodeLoopOptions
 
     /// <summary>How long a graceful stop may take for the host's session and for handing leadership over, each.</summary>
     public TimeSpan StopPatience { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Which levels of which features this process supports.</summary>
+    public FeatureRanges Features { get; init; } = FeatureRanges.Own;
 
     public SegmentedLogOptions Log { get; init; } = new();
 

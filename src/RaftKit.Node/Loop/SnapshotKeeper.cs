@@ -426,7 +426,11 @@ internal sealed class FrameRouter
     public void Frame(string section, ReadOnlyMemory<byte> frame)
     {
         if (section == Applier.NodeSection)
+        {
+            // It comes first: the machines must not be given what this process does not support.
             _applier.ReadNodeFrame(frame);
+            _applier.RequireSupported("The snapshot up to entry", _index);
+        }
         else if (_restorers.TryGetValue(section, out var restorer))
             restorer.Frame(frame);
         else

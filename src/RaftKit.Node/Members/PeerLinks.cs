@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Transport;
@@ -21,7 +22,12 @@ internal enum Admission
 /// <summary>Why a link's peer is not heard.</summary>
 /// <param name="Reason">In words, with the values, and what to do.</param>
 /// <param name="IsRolledBack">Its disk has forgotten what it promised under this incarnation: it must never take part under it again.</param>
-internal sealed record LinkRefusal(string Reason, bool IsRolledBack);
+/// <param name="IsUnready">Its process does not support a level that is finalised.</param>
+internal sealed record LinkRefusal(string Reason, bool IsRolledBack, bool IsUnready = false)
+{
+    /// <summary>Whether the peer is to hear it over the link, and to stop: it has no business with anybody else either.</summary>
+    public bool IsTold => IsRolledBack || IsUnready;
+}
 
 /// <summary>
 /// Who is at the other end of each link, and whether it may take part: a member that lost or rolled back its disk must never vote or acknowledge under
@@ -33,7 +39,7 @@ internal sealed class PeerLinks
     private readonly Dictionary<MemberId, long> _current = [];
     private readonly Dictionary<MemberId, PeerBoot> _remembered = [];
     private readonly Dictionary<MemberId, HeardStart> _heard = [];
-    private readonly Dictionary<long, (PeerHello Hello, string Reason)> _rolledBack = [];
+    private readonly Dictionary<long, (PeerHello Hello, LinkRefusal Refusal)> _told = [];
     private readonly List<PeerBoot> _toRemember = [];
 
     /// <summary>Starts that the next log batch must carry.</summary>
@@ -67,7 +73,13 @@ internal sealed class PeerLinks
     /// <summary>Lives whose data is of before an operator forced a new quorum. They are told so, and stop.</summary>
     public RecoveryEpoch Recovery { get; set; } = RecoveryEpoch.First;
 
+    /// <summary>Finalised levels: whoever does not support them is told so, and stops.</summary>
+    public FinalizedLevels Levels { get; set; } = FinalizedLevels.None;
+
     public bool IsUp(MemberId member) => _current.ContainsKey(member);
+
+    /// <summary>Whether this is the link of the member that is heard.</summary>
+    public bool IsHeard(MemberId member, long link) => _current.TryGetValue(member, out var current) && current == link;
 
     public IReadOnlyList<long> AllLinks => [.. _links.Keys.Order()];
 
@@ -79,8 +91,8 @@ internal sealed class PeerLinks
     public LinkRefusal? Up(long link, PeerHello hello, Guid clusterId, Membership membership)
     {
         var refusal = Judge(hello, clusterId, membership);
-        if (refusal is { IsRolledBack: true })
-            _rolledBack[link] = (hello, refusal.Reason);
+        if (refusal is { IsTold: true })
+            _told[link] = (hello, refusal);
         if (refusal is not null)
             return refusal;
         var peer = new Peer(hello);
@@ -115,11 +127,12 @@ internal sealed class PeerLinks
 
     /// <summary>What a peer is to hear that was refused for good and speaks nevertheless: it may not have heard why.</summary>
     public PeerMessage.StartJudged? VerdictOn(long link) =>
-        _rolledBack.TryGetValue(link, out var refused) ? new(refused.Hello.Incarnation, refused.Hello.Boot, refused.Reason) : null;
+        _told.TryGetValue(link, out var refused)
+            ? new(refused.Hello.Incarnation, refused.Hello.Boot, refused.Refusal.Reason, refused.Refusal.IsUnready) : null;
 
     public void Down(long link)
     {
-        _rolledBack.Remove(link);
+        _told.Remove(link);
         if (_links.Remove(link, out var peer) && _current.TryGetValue(peer.Hello.Member, out var current) && current == link)
             _current.Remove(peer.Hello.Member);
     }
@@ -162,6 +175,36 @@ internal sealed class PeerLinks
         return outdated;
     }
 
+    /// <summary>Links of processes that do not support what is finalised now. They are heard no more.</summary>
+    public List<(long Link, MemberId Member, string Reason)> TakeUnready()
+    {
+        var unready = new List<(long, MemberId, string)>();
+        foreach (var (link, peer) in _links.OrderBy(l => l.Key).ToList())
+        {
+            if (Unready(peer.Hello) is not { } refusal)
+                continue;
+            Down(link);
+            _told[link] = (peer.Hello, refusal);
+            unready.Add((link, peer.Hello.Member, refusal.Reason));
+        }
+        return unready;
+    }
+
+    // Levels never fall, so that what is too low for one that is known here, which may not be the newest, is too low for good. Whether it is too high only its own log can tell.
+    private LinkRefusal? Unready(PeerHello hello)
+    {
+        foreach (var (feature, finalized) in Levels.All)
+        {
+            if (hello.Features.Of(feature) is var range && range.Max < finalized.Level)
+            {
+                return new(
+                    $"Level {finalized.Level} of {feature} is finalised, and the process of member {hello.Member} supports levels {range} of it: it takes no part, and nothing is lost. "
+                    + $"Start a build that supports level {finalized.Level} in the same directory.", false, IsUnready: true);
+            }
+        }
+        return null;
+    }
+
     private LinkRefusal? Judge(PeerHello hello, Guid clusterId, Membership membership)
     {
         if (clusterId != Guid.Empty && hello.ClusterId != Guid.Empty && hello.ClusterId != clusterId)
@@ -169,7 +212,7 @@ internal sealed class PeerLinks
             return new($"Member {hello.Member} belongs to cluster {hello.ClusterId}, this is cluster {clusterId}. Check the member's data directory and endpoints.", false);
         }
         if (hello.Incarnation == 0)
-            return null;
+            return Unready(hello);
         if (Recovery.LeftBehind.Any(life => life.Id == hello.Member && hello.Incarnation <= life.Incarnation))
         {
             return new(
@@ -182,7 +225,7 @@ internal sealed class PeerLinks
         {
             return RolledBack(hello, $"but incarnation {known.Incarnation}, boot {known.Boot} of it was seen");
         }
-        return _heard.TryGetValue(hello.Member, out var heard) && heard.WhatIsForgottenBy(hello) is { } forgotten ? RolledBack(hello, forgotten) : null;
+        return _heard.TryGetValue(hello.Member, out var heard) && heard.WhatIsForgottenBy(hello) is { } forgotten ? RolledBack(hello, forgotten) : Unready(hello);
     }
 
     private static LinkRefusal RolledBack(PeerHello hello, string why) => new(

@@ -7,7 +7,9 @@ namespace RaftKit.Node.Proposals;
 /// The leader's door for proposals that other members forward: takes each proposer's in sequence into the log, skips what is in the log already, and
 /// tells where a gap begins. Only opened once an entry of the leader's own term is applied: then the table knows all that older terms left in the log.
 /// </summary>
-internal sealed class AdmissionDesk(ProposerTable table)
+/// <param name="table">What was applied.</param>
+/// <param name="complete">Adds what only the leader knows to a proposal that asks for it; null for any other.</param>
+internal sealed class AdmissionDesk(ProposerTable table, Func<Envelope, byte[]?> complete)
 {
     private readonly Dictionary<ProposerId, long> _next = [];
 
@@ -26,12 +28,12 @@ internal sealed class AdmissionDesk(ProposerTable table)
         for (var i = next - forward.FirstSequence; i < forward.Envelopes.Count; i++)
         {
             // Damaged on the way: refused as if there were no room, so that it is sent again, though not at once.
-            if (!Envelope.IsSound(forward.Envelopes[(int)i], proposer, next))
+            if (!Envelope.IsSound(forward.Envelopes[(int)i], proposer, next, out var envelope))
             {
                 _next[proposer] = next;
                 return new PeerMessage.ForwardRefused(proposer, next, ForwardRefusal.Busy);
             }
-            var outcome = core.Propose(forward.Envelopes[(int)i], now, out _);
+            var outcome = core.Propose(complete(envelope) ?? forward.Envelopes[(int)i], now, out _);
             if (outcome != ProposeOutcome.Appended)
             {
                 _next[proposer] = next;

@@ -59,14 +59,18 @@ internal readonly record struct Envelope(
     /// Whether bytes that a peer sent are what the proposer made as this number. Asked before they reach the log: what is in there has to
     /// apply, or every member stops at it, and at every start again.
     /// </summary>
-    public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence)
+    public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence) => IsSound(payload, proposer, sequence, out _);
+
+    /// <summary>As <see cref="IsSound(ReadOnlyMemory{byte}, ProposerId, long)"/>, and what it is.</summary>
+    public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence, out Envelope envelope)
     {
+        envelope = default;
         try
         {
             var reader = new MessagePackReader(payload);
             if (reader.ReadArrayHeader() != Fields)
                 return false;
-            var envelope = Read(ref reader, out var checksum);
+            envelope = Read(ref reader, out var checksum);
             return envelope.Proposer == proposer && envelope.Sequence == sequence && envelope.Floor < sequence && reader.End
                 && Crc32C.Of(envelope.Command.Span) == checksum;
         }
@@ -75,6 +79,9 @@ internal readonly record struct Envelope(
             return false;
         }
     }
+
+    /// <summary>The same proposal with another command: what its proposer asks the leader to add to.</summary>
+    public byte[] With(ReadOnlyMemory<byte> command) => Encode(Proposer, Sequence, Floor, Machine.Span, command);
 
     public static byte[] Name(string machine) => System.Text.Encoding.UTF8.GetBytes(machine);
 

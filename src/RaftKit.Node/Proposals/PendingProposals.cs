@@ -35,7 +35,11 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
     public bool HasUnsent => NextToSend < NextSequence;
 
     /// <summary>Takes a proposal in, or refuses it as surely not applied.</summary>
-    public bool TryAdd(ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command, IProposalCallback? callback)
+    /// <param name="machine">Whose command.</param>
+    /// <param name="command">The command.</param>
+    /// <param name="callback">Hears of the end.</param>
+    /// <param name="asksLeader">Whether the leader may add to it.</param>
+    public bool TryAdd(ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command, IProposalCallback? callback, bool asksLeader = false)
     {
         if (Count >= maxCount || (Count > 0 && _bytes + command.Length > maxBytes))
         {
@@ -46,7 +50,7 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
         }
         // The floor says which results this member has seen: everything before the oldest one that still waits.
         var envelope = Envelope.Encode(Proposer, NextSequence, FirstSequence - 1, machine, command, _envelopes);
-        _items.Add(new Pending(envelope, callback, meter is { IsEnabled: true } ? Stopwatch.GetTimestamp() : 0));
+        _items.Add(new Pending(envelope, callback, meter is { IsEnabled: true } ? Stopwatch.GetTimestamp() : 0, asksLeader));
         _bytes += envelope.Length;
         return true;
     }
@@ -76,11 +80,17 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
     }
 
     /// <summary>Hands unsent ones to this member's own core, until it refuses one.</summary>
-    public ProposeOutcome ProposeTo(RaftCore core, long now)
+    /// <param name="core">The leader.</param>
+    /// <param name="now">Unix milliseconds.</param>
+    /// <param name="complete">Adds what only the leader knows to a proposal that asks for it; null for any other.</param>
+    public ProposeOutcome ProposeTo(RaftCore core, long now, Func<Envelope, byte[]?> complete)
     {
         for (var i = _head + (int)(NextToSend - FirstSequence); i < _items.Count; i++)
         {
-            var outcome = core.Propose(_items[i].Envelope, now, out _);
+            var pending = _items[i];
+            // Nearly nobody asks: the others are not even read.
+            var envelope = pending.AsksLeader && Envelope.IsSound(pending.Envelope, Proposer, NextToSend, out var asked) ? complete(asked) : null;
+            var outcome = core.Propose(envelope ?? pending.Envelope, now, out _);
             if (outcome != ProposeOutcome.Appended)
                 return outcome;
             NextToSend++;
@@ -138,5 +148,6 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
     /// <param name="Envelope">What is sent.</param>
     /// <param name="Callback">Hears of the end.</param>
     /// <param name="TakenAt">When it was taken in; 0 while nobody measures.</param>
-    private readonly record struct Pending(ReadOnlyMemory<byte> Envelope, IProposalCallback? Callback, long TakenAt);
+    /// <param name="AsksLeader">The leader may add to it.</param>
+    private readonly record struct Pending(ReadOnlyMemory<byte> Envelope, IProposalCallback? Callback, long TakenAt, bool AsksLeader);
 }

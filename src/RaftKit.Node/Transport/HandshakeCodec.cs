@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 
@@ -41,7 +42,7 @@ internal enum RefusalCode : byte
 
 /// <summary>
 /// The link's own frames: hello [1, "RaftKit", version, attempt, cluster id, member, incarnation, boot, endpoint, [machine boot id, pid
-/// namespace, pid, start time], [[boot, last batch]...]]; refusal [2, code, reason]; goodbye [3, reason].
+/// namespace, pid, start time], [[boot, last batch]...], [[feature, lowest level, highest level]...]]; refusal [2, code, reason]; goodbye [3, reason].
 /// </summary>
 internal static class HandshakeCodec
 {
@@ -49,7 +50,7 @@ internal static class HandshakeCodec
     public const int MaxBody = 4096;
 
     private const string Magic = "RaftKit";
-    private const int HelloElements = 11;
+    private const int HelloElements = 12;
     private const int LongestReason = 500;
 
     /// <summary>Writes a frame, with its length.</summary>
@@ -135,6 +136,7 @@ internal static class HandshakeCodec
             writer.Write(end.Boot);
             writer.Write(end.Batch);
         }
+        hello.Features.WriteTo(ref writer);
     }
 
     // Magic and version stand first and never move: everything after them belongs to the version.
@@ -157,7 +159,11 @@ internal static class HandshakeCodec
         reader.ReadArrayHeader(4);
         var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
         return new LinkFrame.Hello(
-            version, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process) { RunEnds = ReadRunEnds(ref reader) });
+            version, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process)
+            {
+                RunEnds = ReadRunEnds(ref reader),
+                Features = FeatureRanges.ReadFromPeer(ref reader),
+            });
     }
 
     private static RunEnds ReadRunEnds(ref MessagePackReader reader)

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
@@ -39,6 +40,9 @@ internal sealed record PeerHello(
 {
     /// <summary>What its disk held at this start: where each of the runs before it left the log.</summary>
     public RunEnds RunEnds { get; init; } = RunEnds.None;
+
+    /// <summary>Which levels of which features its process supports.</summary>
+    public FeatureRanges Features { get; init; } = FeatureRanges.Own;
 
     /// <summary>The protocol's version; links between different versions are refused with a clear error.</summary>
     public const int ProtocolVersion = 3;

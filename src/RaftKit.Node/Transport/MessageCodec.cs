@@ -66,10 +66,11 @@ internal static class MessageCodec
                 writer.Write(m.LeaderEndpoint);
                 break;
             case PeerMessage.StartJudged m:
-                WriteHead(ref writer, FrameKind.StartJudged, 3);
+                WriteHead(ref writer, FrameKind.StartJudged, 4);
                 writer.Write(m.Incarnation);
                 writer.Write(m.Boot);
                 writer.Write(m.Refusal);
+                writer.Write(m.IsUnready);
                 break;
             default:
                 throw new InvariantBrokenException($"The codec knows no {message.GetType().Name}: every peer message needs a frame kind.");
@@ -164,9 +165,9 @@ internal static class MessageCodec
                     reader.ReadBoolean(), reader.ReadGuid(), reader.ReadSmallNotNegative("incarnation"), reader.ReadMemberOrNone(),
                     reader.ReadRequiredString(), reader.ReadRequiredString());
             case FrameKind.StartJudged:
-                CheckElements(kind, 3, elements);
+                CheckElements(kind, 4, elements);
                 return new PeerMessage.StartJudged(
-                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadRequiredString());
+                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadRequiredString(), reader.ReadBoolean());
             default:
                 throw new MalformedFrameException(
                     $"A frame of kind {(byte)kind} came, which protocol version {PeerHello.ProtocolVersion} does not have between two hellos.");

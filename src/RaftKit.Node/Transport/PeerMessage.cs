@@ -41,7 +41,8 @@ internal abstract record PeerMessage
     /// <param name="Incarnation">Which start is judged: of this incarnation...</param>
     /// <param name="Boot">...and with this number.</param>
     /// <param name="Refusal">What the disk has forgotten; empty if nothing that is known here.</param>
-    public sealed record StartJudged(int Incarnation, long Boot, string Refusal) : PeerMessage;
+    /// <param name="IsUnready">It has forgotten nothing: the process does not support a level that is finalised, as the refusal says.</param>
+    public sealed record StartJudged(int Incarnation, long Boot, string Refusal, bool IsUnready = false) : PeerMessage;
 
     /// <summary>Answers a <see cref="JoinRequest"/>: the committed identity to start under, or where to ask, or why not.</summary>
     public sealed record JoinReply(

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
@@ -26,6 +27,7 @@ internal sealed class ClusterMember : IClusterMember
     private readonly StartInbox _inbox = new();
     private readonly ZnodeService _znodes;
     private readonly QuorumMembership _membership;
+    private readonly FeatureLevels _levels;
     private readonly TaskCompletionSource<Exception> _failed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private RaftNode? _node;
     private Task _watchingForEnd = Task.CompletedTask;
@@ -44,11 +46,14 @@ internal sealed class ClusterMember : IClusterMember
             _loggers.CreateLogger("RaftKit.Znodes"));
         _znodes.Connect(_inbox);
         _membership = new QuorumMembership(_inbox, TaskCreationOptions.RunContinuationsAsynchronously);
+        _levels = new FeatureLevels(_inbox, options.Features, TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     public INodeInbox Inbox => _inbox;
 
     public IQuorumMembership Membership => _membership;
+
+    public IFeatureLevels Levels => _levels;
 
     public IZnodeSessions Sessions => _znodes.Sessions;
 
@@ -65,7 +70,7 @@ internal sealed class ClusterMember : IClusterMember
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         var node = new RaftNode(
-            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper, _membership], _time, _loggers);
+            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper, _membership, _levels], _time, _loggers);
         try
         {
             // Recovery reads the log: as long as that takes, off the caller's thread.
@@ -151,6 +156,7 @@ internal sealed class ClusterMember : IClusterMember
         SnapshotEveryBytes = _options.SnapshotEveryBytes,
         StopPatience = _options.StopPatience,
         ProposalMeter = ProposalMeter,
+        Features = _options.Features,
     };
 
     private TcpTransportOptions TransportOptions() => new()

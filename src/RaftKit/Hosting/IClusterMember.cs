@@ -1,3 +1,4 @@
+using RaftKit.Node.Levels;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
@@ -17,6 +18,9 @@ internal interface IClusterMember : IAsyncDisposable
 
     /// <summary>Changes who forms the quorum.</summary>
     IQuorumMembership Membership { get; }
+
+    /// <summary>Finalises feature levels.</summary>
+    IFeatureLevels Levels { get; }
 
     /// <summary>What it knows of the quorum; null before it started.</summary>
     NodeStatus? Status { get; }

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Tests.Transport;
@@ -15,6 +16,7 @@ internal sealed class HandshakeTarget : FuzzTarget
             Samples.Cluster, new MemberId(3), 2, 9, "10.0.0.3:7420", new HostProcess("a machine's boot", 4026531836, 4242, 123456))
         {
             RunEnds = new RunEnds([new RunEnd(7, 100), new RunEnd(8, 70_000)]),
+            Features = new FeatureRanges([new("orders", new FeatureRange(1, 2)), new("a.b-c_d", new FeatureRange(300, 70_000))]),
         })),
         Encode(new LinkFrame.Refusal(RefusalCode.Cluster, "another cluster")),
         Encode(new LinkFrame.Goodbye("stopping")),

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Transport;
@@ -21,7 +22,7 @@ internal sealed class RawPeer : IDisposable
     }
 
     public static PeerHello HelloOf(int member, long boot = 1, Guid? cluster = null) =>
-        new(cluster ?? TestMember.Cluster, new MemberId(member), 1, boot, "127.0.0.1:1", HostProcess.Unknown) { RunEnds = new RunEnds([new(boot, 5), new(long.MaxValue, 6)]) };
+        new(cluster ?? TestMember.Cluster, new MemberId(member), 1, boot, "127.0.0.1:1", HostProcess.Unknown) { RunEnds = new RunEnds([new(boot, 5), new(long.MaxValue, 6)]), Features = new FeatureRanges([new("orders", new FeatureRange(1, 300))]) };
 
     public static async Task<RawPeer> Dial(TestMember member, int receiveBuffer = 0)
     {

@@ -75,6 +75,7 @@ internal static class Samples
         yield return new PeerMessage.JoinReply(true, Cluster, 4, new MemberId(3), "");
         yield return new PeerMessage.StartJudged(70_000, long.MaxValue, "batch 9 was on its disk");
         yield return new PeerMessage.StartJudged(1, 1, "");
+        yield return new PeerMessage.StartJudged(0, 0, "level 2 of orders is finalised", IsUnready: true);
         yield return new PeerMessage.JoinReply(false, Guid.Empty, 0, MemberId.None, "no leader is known; ask again – später");
         yield return new PeerMessage.JoinReply(false, Cluster, 0, new MemberId(2), "not the leader", "10.0.0.2:7420");
     }

@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Hosting;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
@@ -40,6 +41,8 @@ internal sealed class FakeMember : IClusterMember, IClusterMemberFactory
     public RaftKitOptions? Options { get; private set; }
 
     public IReadOnlyList<IStateMachine> Machines { get; private set; } = [];
+
+    public IFeatureLevels Levels => throw new InvalidOperationException("This member has no quorum.");
 
     public IQuorumMembership Membership => throw new InvalidOperationException("This member has no quorum.");
 
