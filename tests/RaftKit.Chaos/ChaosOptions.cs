@@ -1,3 +1,5 @@
+using RaftKit.Chaos.Faults;
+
 namespace RaftKit.Chaos;
 
 /// <summary>What the command line asks for.</summary>
@@ -8,6 +10,9 @@ internal sealed record ChaosOptions
     public required TimeSpan RunFor { get; init; }
 
     public required int Seed { get; init; }
+
+    /// <summary>What strikes.</summary>
+    public required IReadOnlyList<Fault> Faults { get; init; }
 
     public string? History { get; init; }
 

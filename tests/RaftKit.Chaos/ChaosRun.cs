@@ -11,15 +11,16 @@ internal sealed class ChaosRun(ChaosOptions options)
 {
     public const int CannotRun = 2;
 
-    // Faults end before the subject does, which then has time to recover.
-    private static readonly TimeSpan Calm = TimeSpan.FromSeconds(4);
-    private static readonly TimeSpan BackWithin = TimeSpan.FromSeconds(20);
+    // How much longer than asked for a run may go on until every kind of fault has struck: on a busy machine members take their time to come back.
+    private static readonly TimeSpan Overtime = TimeSpan.FromMinutes(3);
+
+    private static readonly TimeSpan BackWithin = TimeSpan.FromSeconds(60);
 
     // An end is told of by then; and whoever is back has caught up by then.
     private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
 
-    private readonly ConcurrentDictionary<string, int> _struck = new(Fault.All.Select(f => KeyValuePair.Create(f.Name, 0)));
+    private readonly ConcurrentDictionary<string, int> _struck = new(options.Faults.Select(f => KeyValuePair.Create(f.Name, 0)));
     private readonly ConcurrentQueue<string> _problems = new();
 
     public async Task<int> RunAsync()
@@ -39,7 +40,12 @@ internal sealed class ChaosRun(ChaosOptions options)
             Subject? subject = null;
             await using var room = await MachineRoom.BuildAsync(options.Members, (member, cutOff) => subject!.TellAsync(member, cutOff));
             using (subject = new Subject(options, room, history))
-                return await RunAsync(subject, room, history, interrupted.Token);
+            {
+                var code = await RunAsync(subject, room, history, interrupted.Token);
+                if (code != 0)
+                    await Console.Error.WriteLineAsync($"The members' logs are kept in {room.KeepLogs()}.");
+                return code;
+            }
         }
         catch (OperationCanceledException)
         {
@@ -69,17 +75,16 @@ internal sealed class ChaosRun(ChaosOptions options)
     {
         await subject.Ready.WaitAsync(interrupted);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
-        end.CancelAfter(options.RunFor - Calm);
+        end.CancelAfter(options.RunFor + Overtime);
         // Each kind once before chance decides: a run that never did what it is to do proves less than it says.
         var random = new Random(options.Seed);
-        var first = new ConcurrentQueue<Fault>(Fault.All.OrderBy(_ => random.Next()));
+        var first = new ConcurrentQueue<Fault>(options.Faults.OrderBy(_ => random.Next()));
         var victims = new Victims(subject, options.Members);
         // As many at a time as the quorum bears.
         var hands = Enumerable.Range(0, (options.Members - 1) / 2)
             .Select(_ => StrikeAsync(subject, room, victims, first, new Random(random.Next()), end.Token)).ToArray();
         await Task.WhenAll(hands);
-        if (interrupted.IsCancellationRequested)
-            subject.End();
+        subject.End();
         var (code, errors) = await subject.EndAsync();
         return Judge(subject, room, code, errors, history);
     }
@@ -87,10 +92,17 @@ internal sealed class ChaosRun(ChaosOptions options)
     private async Task StrikeAsync(
         Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationToken end)
     {
+        var began = Stopwatch.GetTimestamp();
         Fault? fault = null;
-        while (!end.IsCancellationRequested)
+        while (!end.IsCancellationRequested && !subject.Ended)
         {
-            fault ??= first.TryDequeue(out var next) ? next : Fault.All[random.Next(Fault.All.Count)];
+            if (fault is null && !first.TryDequeue(out fault))
+            {
+                if (Stopwatch.GetElapsedTime(began) >= options.RunFor)
+                    return;
+                fault = options.Faults[random.Next(options.Faults.Count)];
+            }
+
             if (victims.Take(fault.Wide, random) is { } taken)
             {
                 var what = await fault.StrikeAsync(new Strike(room, taken, random));
@@ -148,7 +160,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         foreach (var problem in problems)
             Console.Error.WriteLine(problem);
 
-        var struck = Fault.All.ToDictionary(f => f.Name, f => _struck[f.Name]);
+        var struck = options.Faults.ToDictionary(f => f.Name, f => _struck[f.Name]);
         var summary = new
         {
             @event = "summary", members = options.Members, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,

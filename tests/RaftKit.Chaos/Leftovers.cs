@@ -1,4 +1,5 @@
 using System.Globalization;
+using RaftKit.Chaos.Disk;
 using RaftKit.Chaos.Network;
 
 namespace RaftKit.Chaos;
@@ -12,12 +13,26 @@ internal static class Leftovers
 
     public static string FolderOf(string run) => Path.Combine(Path.GetTempPath(), run);
 
+    /// <summary>
+    /// Where the files are that hold a run's disks: in memory. What a power cut leaves is ext4's doing, wherever its blocks are; and this machine's own disk below
+    /// would make every one of them as slow as all together.
+    /// </summary>
+    public static string DisksOf(string run) => Path.Combine("/dev/shm", run);
+
     public static async Task RemoveAsync()
     {
         foreach (var name in Names("/run/netns").Where(IsLeft))
             await MemberNetwork.RemoveAsync(name);
-        foreach (var name in Names(Path.GetTempPath()).Where(IsLeft))
-            Directory.Delete(FolderOf(name), recursive: true);
+        foreach (var name in Names(Path.GetTempPath()).Concat(Names("/dev/shm")).Distinct().Where(IsLeft))
+            await RemoveAsync(name);
+    }
+
+    /// <summary>Removes a run's files, and what still holds them.</summary>
+    public static async Task RemoveAsync(string run)
+    {
+        await MemberDisk.RemoveAllAsync(FolderOf(run), DisksOf(run));
+        foreach (var folder in new[] { FolderOf(run), DisksOf(run) }.Where(Directory.Exists))
+            Directory.Delete(folder, recursive: true);
     }
 
     private static IEnumerable<string> Names(string folder) =>

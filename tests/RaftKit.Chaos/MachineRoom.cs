@@ -1,13 +1,18 @@
+using RaftKit.Chaos.Clock;
+using RaftKit.Chaos.Disk;
 using RaftKit.Chaos.Network;
 
 namespace RaftKit.Chaos;
 
 /// <summary>
-/// A machine for each member, as far as a member can tell: a network namespace. Everything carries the run's name and goes when it is disposed; what a run leaves
+/// A machine for each member, as far as a member can tell: a network namespace, a disk with a file system, a wall clock, each of its own. Everything carries the run's name and goes when it is disposed; what a run leaves
 /// that was killed, the next one removes.
 /// </summary>
 internal sealed class MachineRoom : IAsyncDisposable
 {
+    private readonly Dictionary<int, MemberDisk> _disks = [];
+    private readonly Dictionary<int, MemberClock> _clocks = [];
+
     private MachineRoom(int members, Func<int, bool, Task> tellCutOff)
     {
         Name = Leftovers.NameOfThisRun();
@@ -40,8 +45,15 @@ internal sealed class MachineRoom : IAsyncDisposable
         var room = new MachineRoom(members, tellCutOff);
         try
         {
+            await ClockTrial.RunAsync(room.ClockFile("trial"));
             await room.Network.BuildAsync();
-            Directory.CreateDirectory(room.Data);
+            var disks = Directory.CreateDirectory(Leftovers.DisksOf(room.Name)).FullName;
+            foreach (var member in Enumerable.Range(1, members))
+            {
+                room._clocks[member] = new MemberClock(room.ClockFile($"{member}"));
+                room._disks[member] = await MemberDisk.MakeAsync(Path.Combine(disks, $"disk-{member}"), Path.Combine(room.Data, $"broker-{member}"));
+            }
+
             await room.WriteLauncherAsync();
             return room;
         }
@@ -52,11 +64,31 @@ internal sealed class MachineRoom : IAsyncDisposable
         }
     }
 
+    public MemberClock Clock(int member) => _clocks[member];
+
+    public MemberDisk Disk(int member) => _disks[member];
+
+    /// <summary>The member is not started until the result is disposed: its machine is off.</summary>
+    public IDisposable HoldOff(int member) => new OffSwitch(Path.Combine(Folder, $"off-{member}"));
+
+    /// <summary>Something went wrong: it may be seen from these files what.</summary>
+    /// <returns>Where they are, when everything else is gone.</returns>
+    public string KeepLogs()
+    {
+        var kept = Directory.CreateTempSubdirectory("raftkit-chaos-logs-").FullName;
+        foreach (var log in Directory.EnumerateFiles(Data, "*.log"))
+            File.Copy(log, Path.Combine(kept, Path.GetFileName(log)));
+        return kept;
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Network.DisposeAsync();
-        Directory.Delete(Folder, recursive: true);
+        await Leftovers.RemoveAsync(Name);
+        FakeTime.RemoveLeftMemory();
     }
+
+    private string ClockFile(string of) => Path.Combine(Folder, $"clock-{of}");
 
     private async Task WriteLauncherAsync()
     {
@@ -65,9 +97,19 @@ internal sealed class MachineRoom : IAsyncDisposable
             #!/bin/sh
             id=$1
             shift
-            exec nsenter --net={Network.NamespacePath("$id")} "$@"
+            while [ -e "{Folder}/off-$id" ]; do sleep 0.05; done
+            exec nsenter --net={Network.NamespacePath("$id")} env {string.Join(' ', FakeTime.Environment(ClockFile("$id")))} "$@"
 
             """);
         await Command.RunAsync("chmod", "u+x", Launcher);
+    }
+
+    private sealed class OffSwitch : IDisposable
+    {
+        private readonly string _file;
+
+        public OffSwitch(string file) => File.WriteAllText(_file = file, "");
+
+        public void Dispose() => File.Delete(_file);
     }
 }

@@ -1,10 +1,16 @@
 using System.CommandLine;
 using RaftKit.Chaos;
+using RaftKit.Chaos.Clock;
+using RaftKit.Chaos.Faults;
+
+if (args is [ClockTrial.Verb])
+    return await ClockTrial.TellAsync();
 
 var members = new Option<int>("--members") { Description = "How many member processes.", DefaultValueFactory = _ => 5 };
 var runFor = new Option<double>("--run-for") { Description = "Seconds of faults.", DefaultValueFactory = _ => 120 };
 var seed = new Option<int>("--seed") { Description = "Draws which faults strike whom, and when.", DefaultValueFactory = _ => 1 };
 var history = new Option<string?>("--history") { Description = "Keeps what clients did and were told, one JSON object a line.", HelpName = "FILE" };
+var faults = new Option<string?>("--faults") { Description = "Which kinds of fault strike, comma separated. Default: all.", HelpName = "LIST" };
 var json = new Option<bool>("--json") { Description = "One JSON object a line, the summary last." };
 members.Validators.Add(flag =>
 {
@@ -16,15 +22,21 @@ runFor.Validators.Add(flag =>
     if (flag.GetValueOrDefault<double>() is not (>= 10 and <= 86_400))
         flag.AddError("--run-for must be 10 to 86400 seconds.");
 });
+faults.Validators.Add(flag =>
+{
+    if (Chosen(flag.GetValueOrDefault<string?>()).Count == 0)
+        flag.AddError($"--faults must name some of {string.Join(", ", Fault.All.Select(fault => fault.Name))}.");
+});
 
 var command = new RootCommand(
     "Real member processes under real faults, with clients whose history is checked. Exits with 0 if nothing was lost and the history is linearizable, "
-    + "1 if not, 2 for bad flags or where something that it needs is missing.") { members, runFor, seed, history, json };
+    + "1 if not, 2 for bad flags or where something that it needs is missing.") { members, runFor, seed, faults, history, json };
 command.SetAction((flags, _) => new ChaosRun(new ChaosOptions
 {
     Members = flags.GetValue(members),
     RunFor = TimeSpan.FromSeconds(flags.GetValue(runFor)),
     Seed = flags.GetValue(seed),
+    Faults = Chosen(flags.GetValue(faults)),
     History = flags.GetValue(history),
     Json = flags.GetValue(json),
 }).RunAsync());
@@ -34,3 +46,13 @@ if (parsed.Errors.Count == 0)
 foreach (var error in parsed.Errors)
     await Console.Error.WriteLineAsync(error.Message);
 return ChaosRun.CannotRun;
+
+// None where one of them does not exist.
+static IReadOnlyList<Fault> Chosen(string? list)
+{
+    if (list is null)
+        return Fault.All;
+    var names = list.Split(',');
+    Fault[] chosen = [.. Fault.All.Where(fault => names.Contains(fault.Name))];
+    return chosen.Length == names.Length ? chosen : [];
+}

@@ -24,7 +24,7 @@ internal sealed class Subject : IDisposable
         var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         string[] flags =
         [
-            Assembly(), "--json", "--brokers", $"{options.Members}", "--partitions", "8", "--run-for", FormattableString.Invariant($"{options.RunFor.TotalSeconds:0}"),
+            Assembly(), "--json", "--brokers", $"{options.Members}", "--partitions", "8", "--run-for", "0",
             "--kill-every", "0", "--freeze-every", "0", "--history", history,
             "--attended", "--data", room.Data, "--launcher", room.Launcher, "--addresses", string.Join(',', room.Addresses),
         ];
@@ -72,7 +72,7 @@ internal sealed class Subject : IDisposable
 
     public bool Ended => _listening.IsCompleted;
 
-    /// <summary>Tells it to end now: it takes the end of its input for the end of us.</summary>
+    /// <summary>Tells it to recover and to end: that is what the end of its input means to it.</summary>
     public void End() => _process.StandardInput.Close();
 
     /// <summary>Waits for its end.</summary>
