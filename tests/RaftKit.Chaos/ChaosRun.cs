@@ -153,10 +153,12 @@ internal sealed class ChaosRun(ChaosOptions options)
         var judgement = Judgement.Of(history);
         List<string> problems = [.. _problems, .. judgement.Problems];
         if (code != 0)
-            problems.Add($"the sample ended with exit code {code}: {errors.Trim()}");
+            problems.Add($"the sample ended with exit code {code}: {errors.Trim()} {subject.Summary?.GetRawText()}");
         problems.AddRange(_struck.Where(s => s.Value == 0).Select(s => $"no {s.Key} was struck: run for longer"));
-        if (room.Links.Dropped == 0)
+        if (room.Links.Dropped == 0 && options.Faults.Any(fault => fault is Isolate or OneWay or Split or Bridge or Loss))
             problems.Add("no packet was dropped: links were cut in words only");
+        if (room.Detours.Connections == 0 && options.Faults.Any(fault => fault is Delay or Stall))
+            problems.Add("no connection went through a proxy: links were slow in words only");
         foreach (var problem in problems)
             Console.Error.WriteLine(problem);
 
@@ -164,7 +166,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         var summary = new
         {
             @event = "summary", members = options.Members, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
-            packets_dropped = room.Links.Dropped,
+            packets_dropped = room.Links.Dropped, connections_delayed = room.Detours.Connections,
             fail = judgement.Fail, info = judgement.Info, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count,
             subject = subject.Summary,
         };

@@ -19,6 +19,7 @@ internal sealed class MachineRoom : IAsyncDisposable
         Folder = Directory.CreateDirectory(Leftovers.FolderOf(Name)).FullName;
         Network = new MemberNetwork(Name, members);
         Links = new Links(Network, members, tellCutOff);
+        Detours = new Detours(Network, Links);
         Addresses = [.. Enumerable.Range(1, members).Select(member => $"{MemberNetwork.Address(member)}:{MemberNetwork.Port}")];
     }
 
@@ -29,6 +30,8 @@ internal sealed class MachineRoom : IAsyncDisposable
     public MemberNetwork Network { get; }
 
     public Links Links { get; }
+
+    public Detours Detours { get; }
 
     /// <summary>Where each member listens.</summary>
     public IReadOnlyList<string> Addresses { get; }
@@ -83,6 +86,7 @@ internal sealed class MachineRoom : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        Detours.Dispose();
         await Network.DisposeAsync();
         await Leftovers.RemoveAsync(Name);
         FakeTime.RemoveLeftMemory();

@@ -17,7 +17,7 @@ public sealed class ChaosTests
         var summary = JsonDocument.Parse(run.Output[^1]).RootElement;
         Assert.True(summary.GetProperty("linearizable").GetBoolean());
         Assert.True(summary.GetProperty("ok").GetInt32() > 100, run.ToString());
-        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "disk-full", "slow-disk", "reset", "isolate", "one-way", "split", "bridge", "loss", "power-cut", "blackout", "clock-jump" })
+        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "disk-full", "slow-disk", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 
         // Who cannot make anything durable must not go on as if it could.

@@ -24,6 +24,7 @@ internal abstract record Fault(string Name)
         new Syscall("fsync-error", "fsync,fdatasync", "error=EIO", 1, 4),
         new Syscall("disk-full", "pwrite64", "error=ENOSPC", 1, 4),
         new Syscall("slow-disk", "fsync,fdatasync", "delay_exit=80000", 1, 5),
-        new Reset(), new Isolate(), new OneWay(), new Split(), new Bridge(), new Loss(), new PowerOff(), new Blackout(), new ClockJump(),
+        new Reset(), new Isolate(), new OneWay(), new Split(), new Bridge(), new Loss(), new Delay(), new Stall(),
+        new PowerOff(), new Blackout(), new ClockJump(),
     ];
 }

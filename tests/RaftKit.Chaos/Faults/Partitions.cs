@@ -5,12 +5,7 @@ namespace RaftKit.Chaos.Faults;
 /// <summary>All of a member's connections end, as by a middlebox that forgot them: resets to both sides.</summary>
 internal sealed record Reset() : Fault("reset")
 {
-    public override async Task<string> StrikeAsync(Strike strike) => $"{await StrikeAsync(strike.Room, strike.Victim.Id)} connections reset";
-
-    /// <summary>Resets them.</summary>
-    /// <returns>How many there were.</returns>
-    public static async Task<int> StrikeAsync(MachineRoom room, int member) =>
-        Command.Lines(await room.Network.RunAsync(member, null, "ss", "-KtnH", "state", "established")).Count();
+    public override async Task<string> StrikeAsync(Strike strike) => $"{await strike.Room.Network.ResetAsync(strike.Victim.Id)} connections reset";
 }
 
 /// <summary>A member hears nobody and is heard by nobody. Nobody is told: packets are dropped.</summary>

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace RaftKit.Chaos.Network;
 
 /// <summary>
@@ -9,6 +11,8 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
     public const int Port = 16_000;
     public const string Hub = "10.83.0.254";
     private const string Bridge = "bridge";
+    private static readonly TimeSpan EndWithin = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(20);
 
     private string HubNamespace => $"{run}-hub";
 
@@ -46,6 +50,11 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
     public Task<string> RunAsync(int member, string? input, string program, params string[] arguments) =>
         Command.RunAsync(0, input, "nsenter", [$"--net={NamespacePath($"{member}")}", program, .. arguments]);
 
+    /// <summary>Resets all of a member's connections.</summary>
+    /// <returns>How many there were.</returns>
+    public async Task<int> ResetAsync(int member) =>
+        Command.Lines(await RunAsync(member, null, "ss", "-KtnH", "state", "established")).Count();
+
     public async ValueTask DisposeAsync()
     {
         // Members first: with its namespace each one's end of its cable goes, and with that the bridge's.
@@ -56,8 +65,13 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
     /// <summary>Ends what still runs in a namespace, and removes it.</summary>
     public static async Task RemoveAsync(string name)
     {
-        foreach (var pid in Command.Lines((await Command.TryAsync(null, "ip", "netns", "pids", name)).Output))
-            await Command.TryAsync(null, "kill", "-KILL", pid);
+        var began = Stopwatch.GetTimestamp();
+        while (Command.Lines((await Command.TryAsync(null, "ip", "netns", "pids", name)).Output).ToArray() is [_, ..] pids && Stopwatch.GetElapsedTime(began) < EndWithin)
+        {
+            await Command.TryAsync(null, "kill", ["-KILL", .. pids]);
+            await Task.Delay(LookEvery);
+        }
+
         await Command.TryAsync(null, "ip", "netns", "del", name);
     }
 
