@@ -6,9 +6,9 @@ namespace RaftKit.Simulation;
 /// <summary>Runs one seed again, to look at it.</summary>
 internal static class OneSeed
 {
-    public static int Run(ulong seed, TimeSpan atLeast, bool trace, bool hash, bool json, string? history)
+    public static int Run(ulong seed, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool trace, bool hash, bool json, string? history)
     {
-        var run = new SeedRun(seed, trace ? Console.Out : null, atLeast);
+        var run = new SeedRun(seed, trace ? Console.Out : null, atLeast) { JudgedBy = judgedBy };
         var result = run.Run();
         if (history is not null)
         {

@@ -13,6 +13,7 @@ var seed = new Option<ulong?>("--seed") { Description = "Runs one seed.", HelpNa
 var trace = new Option<bool>("--trace") { Description = "With --seed: prints every event." };
 var hash = new Option<bool>("--hash") { Description = "With --seed: prints the hash of all that was delivered, equal in every process." };
 var history = new Option<string?>("--history") { Description = "With --seed: writes what clients did and were told, one JSON object a line.", HelpName = "FILE" };
+var invariants = new Option<int[]>("--invariant") { Description = "Judges by this invariant of reliability.md alone; may be given several times.", HelpName = "N" };
 var listMutants = new Option<bool>("--list-mutants") { Description = "Names known bugs, which are patches of the product's code." };
 var mutant = new Option<string?>("--mutant") { Description = "Puts one back into a copy, and runs seeds until it is caught; exits with 1 if it is not.", HelpName = "NAME" };
 var mutants = new Option<bool>("--mutants") { Description = "All of them, a line each." };
@@ -22,7 +23,7 @@ seconds.Validators.Add(flag => Check(flag, flag.Errors.Any() || flag.GetValueOrD
 
 var command = new RootCommand("Whole clusters, simulated, each wholly drawn from its seed.")
 {
-    seeds, stopAtFirst, jobs, seconds, seed, trace, hash, history, listMutants, mutant, mutants, json,
+    seeds, stopAtFirst, jobs, seconds, seed, invariants, trace, hash, history, listMutants, mutant, mutants, json,
 };
 command.Validators.Add(all =>
 {
@@ -35,6 +36,7 @@ command.SetAction(flags =>
 {
     var wanted = flags.GetValue(seeds);
     var isJson = flags.GetValue(json);
+    var judgedBy = flags.GetValue(invariants) ?? [];
     var atLeast = TimeSpan.FromSeconds(flags.GetValue(seconds));
     if (flags.GetValue(listMutants))
         return Mutants.List();
@@ -43,8 +45,8 @@ command.SetAction(flags =>
     if (flags.GetValue(mutant) is { } name)
         return Mutants.Run(name, wanted ?? (1, 1000), isJson);
     return flags.GetValue(seed) is { } one
-        ? OneSeed.Run(one, atLeast, flags.GetValue(trace), flags.GetValue(hash), isJson, flags.GetValue(history))
-        : Sweep.Run(wanted ?? (1, 100), atLeast, isJson, flags.GetValue(stopAtFirst), flags.GetValue(jobs));
+        ? OneSeed.Run(one, atLeast, judgedBy, flags.GetValue(trace), flags.GetValue(hash), isJson, flags.GetValue(history))
+        : Sweep.Run(wanted ?? (1, 100), atLeast, judgedBy, isJson, flags.GetValue(stopAtFirst), flags.GetValue(jobs));
 });
 var parsed = command.Parse(args);
 if (parsed.Errors.Count == 0)

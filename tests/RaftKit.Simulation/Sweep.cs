@@ -9,11 +9,11 @@ internal static class Sweep
     /// <summary>From how many seeds on every fault must have struck at least once.</summary>
     private const int SeedsForCoverage = 500;
 
-    public static int Run((ulong From, ulong To) seeds, TimeSpan atLeast, bool json, bool stopAtFirst, int jobs)
+    public static int Run((ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool json, bool stopAtFirst, int jobs)
     {
         var clock = Stopwatch.StartNew();
         var results = new List<SeedResult>();
-        foreach (var result in RunAll(seeds, atLeast, stopAtFirst, jobs))
+        foreach (var result in RunAll(seeds, atLeast, judgedBy, stopAtFirst, jobs))
         {
             results.Add(result);
             if (result.Violation is not null)
@@ -29,7 +29,7 @@ internal static class Sweep
         return problems.Count == 0 ? 0 : 1;
     }
 
-    public static IEnumerable<SeedResult> RunAll((ulong From, ulong To) seeds, TimeSpan atLeast, bool stopAtFirst, int jobs)
+    public static IEnumerable<SeedResult> RunAll((ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool stopAtFirst, int jobs)
     {
         var gate = new Lock();
         var next = seeds.From;
@@ -57,7 +57,7 @@ internal static class Sweep
         void RunSeeds()
         {
             while (Take() is { } seed)
-                done.Add(RunOne(seed, atLeast));
+                done.Add(RunOne(seed, atLeast, judgedBy));
             lock (gate)
             {
                 if (--running == 0)
@@ -72,15 +72,16 @@ internal static class Sweep
         }
     }
 
-    private static SeedResult RunOne(ulong seed, TimeSpan atLeast)
+    private static SeedResult RunOne(ulong seed, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy)
     {
         try
         {
-            return new SeedRun(seed, atLeast: atLeast).Run();
+            return new SeedRun(seed, atLeast: atLeast) { JudgedBy = judgedBy }.Run();
         }
         catch (Exception failure)
         {
-            return SeedResult.Crashed(seed, failure);
+            // What broke what is not judged by may make the simulator itself stumble.
+            return judgedBy.Count == 0 ? SeedResult.Crashed(seed, failure) : SeedResult.Crashed(seed, failure) with { Violation = null };
         }
     }
 }

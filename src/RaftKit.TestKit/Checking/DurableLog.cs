@@ -61,6 +61,22 @@ internal sealed class DurableLog
     public bool Holds(LogIndex index, Term term) =>
         index <= Base || (index <= Last && _entries[(int)(index - Base) - 1].Term == term);
 
+    /// <summary>The term of the entry as it was written last, synced or not; null if it is not there, or not known.</summary>
+    public Term? TermWritten(LogIndex index)
+    {
+        for (var i = _unsynced.Count - 1; i >= 0; i--)
+        {
+            var batch = _unsynced[i];
+            if (batch.Entries.Count > 0 && index >= batch.Entries[0].Index && index <= batch.Entries[^1].Index)
+                return batch.Entries[(int)(index - batch.Entries[0].Index)].Term;
+            if (batch.TruncateFrom <= index)
+                return null;
+            if (batch.ResetTo is { } snapshot)
+                return snapshot.Index == index ? snapshot.Term : null;
+        }
+        return index == LogIndex.Zero ? Term.Zero : TermAt(index);
+    }
+
     public Term? TermAt(LogIndex index) => index > Base && index <= Last ? _entries[(int)(index - Base) - 1].Term : null;
 
     /// <summary>Starts over from what a start found on the disk, which was synced before the start ended.</summary>

@@ -16,7 +16,7 @@ internal sealed class SafetyChecker
     private readonly Dictionary<MemberId, Mirror> _mirrors = [];
     private readonly Dictionary<Term, (MemberId Member, int Process)> _leaders = [];
     private readonly Dictionary<(MemberIncarnation Voter, Term Term), MemberId> _votes = [];
-    private readonly Dictionary<(LogIndex Index, Term Term), (ulong Hash, Term Previous)> _entries = [];
+    private readonly Dictionary<(LogIndex Index, Term Term), (ulong Hash, Term? Previous)> _entries = [];
     private readonly Dictionary<LogIndex, Term> _committed = [];
     private readonly SortedDictionary<Term, LogIndex> _committedIn = [];
     private readonly HashSet<MemberIncarnation> _promised = [];
@@ -231,7 +231,8 @@ internal sealed class SafetyChecker
 
     private void CheckLog(SimulatedMember member, Mirror mirror, RaftCore core)
     {
-        if (core.Role == RaftRole.Leader && mirror.Role == RaftRole.Leader && core.Term == mirror.Term)
+        // A candidate's log does not change while it is one, so the one that it is elected with is the one that it had.
+        if (core.Role == RaftRole.Leader && mirror.Role is RaftRole.Leader or RaftRole.Candidate && core.Term == mirror.Term)
         {
             Require(core.LastIndex >= mirror.Last && (mirror.Last < core.FirstIndex || core.Log.TermAt(mirror.Last) == mirror.LastTerm), 5,
                 $"leader {member.Id} of term {core.Term} overwrote its own log: it ended at {mirror.Last}/{mirror.LastTerm}, now at {core.LastIndex}/{core.LastTerm}");
@@ -289,6 +290,8 @@ internal sealed class SafetyChecker
     private void CheckCommit(SimulatedMember member, Mirror mirror, RaftCore core)
     {
         Require(core.Commit >= mirror.Commit, 8, $"commit of member {member.Id} moved back from {mirror.Commit} to {core.Commit}");
+        Require(mirror.Commit < core.FirstIndex || core.Log.TermAt(mirror.Commit) == mirror.CommitTerm || mirror.CommitTerm is null, 8,
+            $"member {member.Id} has entry {mirror.Commit} of term {core.Log.TermAt(mirror.Commit)}, where it had committed one of term {mirror.CommitTerm}");
         for (var index = LogIndex.Max(mirror.Commit.Next, core.FirstIndex); index <= core.Commit; index = index.Next)
         {
             if (core.Log.TermAt(index) is not { } term)
@@ -327,12 +330,11 @@ internal sealed class SafetyChecker
         if (job is not LogWriteJob { Batch: var batch })
             return;
         var mirror = _mirrors[member.Id];
-        var core = member.Loop?.Core;
         mirror.Durable.Write(batch);
         for (var i = 0; i < batch.Entries.Count; i++)
         {
             var entry = batch.Entries[i];
-            NoteEntry(member, entry, i > 0 ? batch.Entries[i - 1].Term : core?.Log.TermAt(entry.Index.Previous));
+            NoteEntry(member, entry, i > 0 ? batch.Entries[i - 1].Term : mirror.Durable.TermWritten(entry.Index.Previous));
         }
         if (member.Disk.IsWorkDurable)
             mirror.Durable.Synced();
@@ -344,11 +346,14 @@ internal sealed class SafetyChecker
         var key = (entry.Index, entry.Term);
         if (!_entries.TryGetValue(key, out var known))
         {
-            if (previous is { } before)
-                _entries.Add(key, (hash, before));
+            _entries.Add(key, (hash, previous));
             return;
         }
         Require(known.Hash == hash, 4, $"entry {entry.Index} of term {entry.Term} of member {member.Id} differs from another member's");
+        if (known.Previous is null)
+            _entries[key] = (hash, previous);
+        Require(previous is null || known.Previous is null || previous == known.Previous, 4,
+            $"entry {entry.Index} of term {entry.Term} of member {member.Id} follows one of term {previous}, another member's one of term {known.Previous}");
     }
 
     private void Sending(SimulatedMember member, SimulatedRun run, MemberId to, PeerMessage message)
@@ -510,6 +515,9 @@ internal sealed class SafetyChecker
 
         public LogIndex Commit { get; private set; }
 
+        /// <summary>The term of the last committed entry; null if the log did not hold it.</summary>
+        public Term? CommitTerm { get; private set; }
+
         public LogIndex MembershipIndex { get; private set; }
 
         public MemberId Source { get; private set; }
@@ -520,12 +528,13 @@ internal sealed class SafetyChecker
         {
             Process = process;
             HasCore = false;
-            (Term, Vote, Role, Last, LastTerm, Commit) = (default, default, default, default, default, default);
+            (Term, Vote, Role, Last, LastTerm, Commit, CommitTerm) = (default, default, default, default, default, default, null);
         }
 
         public void Take(RaftCore core)
         {
             (Term, Vote, Role, Last, LastTerm, Commit) = (core.Term, core.Vote, core.Role, core.LastIndex, core.LastTerm, core.Commit);
+            CommitTerm = core.Log.TermAt(core.Commit);
             (MembershipIndex, Membership, Source) = (core.MembershipIndex, core.Membership, core.Source);
         }
     }

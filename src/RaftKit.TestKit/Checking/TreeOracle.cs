@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using RaftKit.Consensus;
 using RaftKit.Node.Loop;
 using RaftKit.Znodes;
@@ -12,10 +14,14 @@ namespace RaftKit.TestKit;
 /// </summary>
 internal sealed class TreeOracle(SimulatedWorld world)
 {
+    private const int SequenceDigits = 10;
+
     private readonly Dictionary<long, ulong> _digests = [];
     private readonly List<TreeChange> _changes = [];
     private readonly Dictionary<string, List<NodeVersion>> _nodes = [];
     private readonly Dictionary<long, SessionFate> _sessions = [];
+    private readonly Dictionary<string, long> _sequences = [];
+    private readonly Dictionary<string, long> _written = [];
 
     /// <summary>Every change, in the order of the log.</summary>
     public IReadOnlyList<TreeChange> Changes => _changes;
@@ -31,6 +37,12 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>Which sessions the log ended, and where.</summary>
     public IEnumerable<(long Session, long Zxid)> Ends => _sessions.Where(s => s.Value.Ended != 0).Select(s => (s.Key, s.Value.Ended));
 
+    /// <summary>
+    /// Where every value that is ever written is another, so that one which comes twice shows a request that was applied twice; null: clients are not known, who may also
+    /// give znodes names that look as if they were numbered.
+    /// </summary>
+    public Func<string, bool>? IsWrittenOnce { get; set; }
+
     /// <summary>Hears of a session that the log ended, once.</summary>
     public Action<Session, SessionEnd>? Expired { get; set; }
 
@@ -38,8 +50,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     public bool IsAlive(long session) => _sessions.TryGetValue(session, out var fate) && fate.Ended == 0;
 
     /// <summary>A member applied an entry, and changed this by it.</summary>
-    public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause)
+    public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause, long before)
     {
+        Require(zxid > before, 24, $"member {member} applied {zxid:x} after {before:x}");
         Agree(member, zxid, machine);
         if (ended is not null)
         {
@@ -50,7 +63,10 @@ internal sealed class TreeOracle(SimulatedWorld world)
             return;
         Zxid = zxid;
         foreach (var change in changes)
+        {
+            Require(change.Zxid == zxid, 24, $"member {member} changed {change.Path} under {change.Zxid:x} by the entry of {zxid:x}");
             Note(member, machine, change);
+        }
         if (opened is not null)
             Require(_sessions.TryAdd(opened.Id, new SessionFate(zxid)), 21, $"session id {opened.Id:x} was given a second time, at {zxid:x}");
         if (ended is not null)
@@ -62,6 +78,27 @@ internal sealed class TreeOracle(SimulatedWorld world)
                 SessionsExpired++;
             Expired?.Invoke(ended, cause);
         }
+    }
+
+    /// <summary>
+    /// A multi was applied: all of its parts, in their order, or, if one was refused, nothing at all.
+    /// </summary>
+    public void AppliedMulti(MemberId member, long zxid, IReadOnlyList<TreeCommand> parts, in TreeResult result, List<TreeChange> changes, bool isChanged)
+    {
+        if (result.Error != ZnodeError.None)
+        {
+            Require(changes.Count == 0 && !isChanged, 27, $"a multi at {zxid:x} on member {member} was refused with {result.Error}, and changed the tree");
+            return;
+        }
+        var wanted = parts.Where(part => part is not TreeCommand.Check).ToList();
+        var all = wanted.Count == changes.Count && wanted.Zip(changes).All(pair => pair.Second.Zxid == zxid && pair.First switch
+        {
+            TreeCommand.Create create => pair.Second.Kind == TreeChangeKind.Created && pair.Second.Path.StartsWith(create.Path, StringComparison.Ordinal),
+            TreeCommand.Set set => pair.Second.Kind == TreeChangeKind.DataChanged && pair.Second.Path == set.Path,
+            TreeCommand.Delete delete => pair.Second.Kind == TreeChangeKind.Deleted && pair.Second.Path == delete.Path,
+            _ => false,
+        });
+        Require(all, 27, $"a multi at {zxid:x} on member {member} was to do [{string.Join(", ", wanted)}], and did [{string.Join(", ", changes)}]");
     }
 
     /// <summary>A member's state was replaced by a snapshot's.</summary>
@@ -141,12 +178,39 @@ internal sealed class TreeOracle(SimulatedWorld world)
         Add(change.Path, new NodeVersion(change.Zxid, exists, data, stat));
         if (change.ParentPath is { } parent && machine.Tree.TryGet(parent, out var parentData, out var parentStat))
             Add(parent, new NodeVersion(change.Zxid, true, parentData, parentStat));
+        if (IsWrittenOnce is { } once)
+        {
+            CheckSequence(change);
+            if (exists && change.Kind != TreeChangeKind.Deleted && once(change.Path))
+                CheckOnce(member, change, Encoding.UTF8.GetString(data.Span));
+        }
         if (exists && stat.EphemeralOwner != 0)
         {
             var fate = _sessions.GetValueOrDefault(stat.EphemeralOwner);
             Require(fate.Opened != 0 && fate.Ended == 0, 19,
                 $"member {member} has {change.Path} at {change.Zxid:x}, an ephemeral of session {stat.EphemeralOwner:x}, which is not alive");
         }
+    }
+
+    /// <summary>What a parent numbers grows for as long as the parent lives, whatever was deleted meanwhile.</summary>
+    private void CheckSequence(in TreeChange change)
+    {
+        if (change.Kind == TreeChangeKind.Deleted)
+            _sequences.Remove(change.Path);
+        if (change.Kind != TreeChangeKind.Created || change.Path.Length <= SequenceDigits || change.Path[^(SequenceDigits + 1)] != '-'
+            || !long.TryParse(change.Path.AsSpan(change.Path.Length - SequenceDigits), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+            return;
+        var parent = change.ParentPath!;
+        if (_sequences.TryGetValue(parent, out var last))
+            Require(number > last, 26, $"{change.Path} was given the number {number} at {change.Zxid:x}, and {last} was given before");
+        _sequences[parent] = number;
+    }
+
+    /// <summary>Clients write every value once: one that comes twice is a request that was applied twice. A multi may write a znode it has just written.</summary>
+    private void CheckOnce(MemberId member, in TreeChange change, string value)
+    {
+        if (!_written.TryAdd(value, change.Zxid))
+            Require(_written[value] == change.Zxid, 33, $"member {member} wrote '{value}' to {change.Path} at {change.Zxid:x}, and it was written at {_written[value]:x} before");
     }
 
     private void Add(string path, in NodeVersion version)

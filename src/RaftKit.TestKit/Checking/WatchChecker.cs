@@ -14,6 +14,7 @@ internal sealed class WatchChecker(SimulatedWorld world, TreeOracle oracle, stri
     private WatchTimeline.Place _next;
     private WatchTimeline.Place _seen;
     private long _notBefore;
+    private long _heard;
     private long _complete = long.MaxValue;
     private bool _aligned;
     private bool _over;
@@ -37,6 +38,8 @@ internal sealed class WatchChecker(SimulatedWorld world, TreeOracle oracle, stri
     {
         Events++;
         Require(heard.Zxid <= oracle.Zxid, 31, $"{who} heard {heard}, which nobody has applied");
+        Require(heard.Zxid >= _heard, 32, $"{who} heard {heard} after an event of {_heard:x}");
+        _heard = heard.Zxid;
         if (!_aligned)
         {
             Require(heard.Zxid > _notBefore, 31, $"{who} heard {heard}, of before it watched ({_notBefore:x})");

@@ -101,6 +101,12 @@ internal sealed class SeedRun
 
     public SimulatedWorld World => _world;
 
+    /// <summary>See <see cref="SimulatedWorld.JudgedBy"/>.</summary>
+    public IReadOnlyCollection<int> JudgedBy
+    {
+        init => _world.JudgedBy = value;
+    }
+
     /// <summary>What clients did and were told; empty until the run has converged.</summary>
     public IReadOnlyList<HistoryOperation> History { get; private set; } = [];
 

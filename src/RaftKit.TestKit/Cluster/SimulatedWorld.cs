@@ -66,10 +66,13 @@ internal sealed class SimulatedWorld
 
     public int NextProcess() => ++_processes;
 
+    /// <summary>Only violations of these invariants count, so that a mutant can show that one check catches it by itself. Empty: all, and everything else that can be wrong.</summary>
+    public IReadOnlyCollection<int> JudgedBy { get; set; } = [];
+
     /// <summary>Only the first counts: what comes after it is its consequence. It ends the run, not the event, so that no node can catch it.</summary>
     public void Violate(string what)
     {
-        if (Violation is not null)
+        if (Violation is not null || (JudgedBy.Count > 0 && !JudgedBy.Any(number => what.StartsWith($"invariant {number}:", StringComparison.Ordinal))))
             return;
         Violation = what;
         Trace.Event(MemberId.None, $"VIOLATION {what}");

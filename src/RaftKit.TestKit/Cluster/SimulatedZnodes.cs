@@ -1,5 +1,6 @@
 using System.Buffers;
 using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Znodes;
@@ -60,6 +61,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         private Session? _ended;
         private SessionEnd _cause;
         private long _before;
+        private long _zxid;
 
         public string Name => service.Machine.Name;
 
@@ -67,8 +69,27 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         {
             _changes.Clear();
             (_opened, _ended) = (null, null);
+            var isFirst = context.Zxid > oracle.Zxid;
+            var (written, digest) = (((ArrayBufferWriter<byte>)result).WrittenCount, service.Machine.Tree.Digest);
             service.Machine.Apply(context, command, result);
-            oracle.Applied(member, context.Zxid, service.Machine, _changes, _opened, _ended, _cause);
+            if (isFirst && MultiOf(command) is { } multi)
+            {
+                var reader = new MessagePackReader(((ArrayBufferWriter<byte>)result).WrittenMemory[written..]);
+                // Refused before it came to the tree, its result is of one part.
+                oracle.AppliedMulti(member, context.Zxid, multi.Operations, TreeCommandCodec.ReadResult(ref reader, multi: true), _changes, service.Machine.Tree.Digest != digest);
+            }
+            oracle.Applied(member, context.Zxid, service.Machine, _changes, _opened, _ended, _cause, _zxid);
+            _zxid = context.Zxid;
+        }
+
+        private static TreeCommand.Multi? MultiOf(ReadOnlyMemory<byte> command)
+        {
+            var reader = new MessagePackReader(command);
+            reader.ReadArrayHeader();
+            if ((SessionCommandKind)reader.ReadByte() != SessionCommandKind.Tree)
+                return null;
+            reader.ReadInt64();
+            return TreeCommandCodec.Read(ref reader) as TreeCommand.Multi;
         }
 
         public ISnapshotCapture Capture() => service.Machine.Capture();
@@ -116,6 +137,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         {
             jumped(_before, context.Zxid);
             _inner.Restored(context);
+            _zxid = context.Zxid;
             oracle.Restored(member, context.Zxid, service.Machine);
         }
     }

@@ -41,6 +41,7 @@ internal sealed class Workload
         _random = world.Random.Split("workload");
         Oracle = oracle;
         oracle.Expired = Ended;
+        oracle.IsWrittenOnce = IsRegister;
         Log = new OperationLog(world.Scheduler, world.Trace);
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
@@ -98,6 +99,8 @@ internal sealed class Workload
     }
 
     public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
+
+    private static bool IsRegister(string path) => path.StartsWith("/r", StringComparison.Ordinal) && path.Contains("/k", StringComparison.Ordinal);
 
     /// <summary>A client opened a session in its process.</summary>
     public void Opened(SimulatedProcess process, IZnodeSession session, bool isGuest = false)
