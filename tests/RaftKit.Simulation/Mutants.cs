@@ -18,7 +18,7 @@ internal static class Mutants
     public static int List()
     {
         foreach (var patch in Directory.GetFiles(Folder, "*.patch").Order(StringComparer.Ordinal))
-            Console.WriteLine($"{Path.GetFileNameWithoutExtension(patch)}: {Field(patch, "Bug")} ({Field(patch, "Source")}; expected: {Field(patch, "Expected")})");
+            Console.WriteLine($"{Path.GetFileNameWithoutExtension(patch)}: {Field(patch, "Bug")} ({Field(patch, "Source")}; expected: {Field(patch, "Expected")}{(JudgedBy(patch) is { Length: > 0 } alone ? $"; judged by {alone} alone" : "")})");
         return 0;
     }
 
@@ -63,7 +63,11 @@ internal static class Mutants
                 return new(name, $"Mutant {name} does not build.\n{broken.Output}");
             var run = copy.Command(
                 "dotnet",
-                [Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Simulation.dll"), "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json"]);
+                [
+                    Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Simulation.dll"), "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json",
+                    // One at a time: how many seeds it takes must not depend on the machine.
+                    "--jobs", "1", .. JudgedBy(patch).Split(", ", StringSplitOptions.RemoveEmptyEntries).SelectMany(number => new[] { "--invariant", number }),
+                ]);
             return Judge(name, run.Output);
         }
         finally
@@ -103,7 +107,10 @@ internal static class Mutants
         if (!verdict.Caught)
             Console.Error.WriteLine(verdict.Said);
         else if (json)
-            Console.WriteLine($$"""{"mutant":{{Quote(verdict.Name)}},"seeds_to_catch":{{verdict.Seeds}},"invariant":{{Quote(verdict.Invariant)}},"violation":{{Quote(verdict.Said)}}}""");
+        {
+            Console.WriteLine($$"""{"mutant":{{Quote(verdict.Name)}},"seeds_to_catch":{{verdict.Seeds}},"invariant":{{Quote(verdict.Invariant)}}}""");
+            Console.Error.WriteLine(verdict.Said);
+        }
         else
             Console.WriteLine($"{verdict.Name} was caught within {verdict.Seeds} seeds: {verdict.Said}");
         return verdict.Caught;
@@ -112,6 +119,11 @@ internal static class Mutants
     private static string PatchOf(string name) => Path.Combine(Folder, name + ".patch");
 
     private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text)}\"";
+
+    /// <summary>
+    /// The invariants by which a mutant is judged, where others that come first would hide that this one catches it, too; empty: by everything.
+    /// </summary>
+    private static string JudgedBy(string patch) => Field(patch, "Judged by") is var numbers and not "?" ? numbers : "";
 
     private static string Field(string patch, string name) =>
         File.ReadLines(patch).FirstOrDefault(l => l.StartsWith(name + ": ", StringComparison.Ordinal))?[(name.Length + 2)..] ?? "?";
