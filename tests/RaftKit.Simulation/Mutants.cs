@@ -58,13 +58,12 @@ internal static class Mutants
             return new(name, $"The patch of mutant {name} no longer applies: bring it up to date.\n{refused.Output}");
         try
         {
-            var project = Path.Combine(copy.Folder, "tests", "RaftKit.Simulation");
-            if (copy.Command("dotnet", ["build", project, "-c", "Release", "-v", "q", "-nologo"]) is { Code: not 0 } broken)
-                return new(name, $"Mutant {name} does not build.\n{broken.Output}");
+            if (copy.Build(ProjectsOf(patch)) is { } broken)
+                return new(name, $"Mutant {name} does not build.\n{broken}");
             var run = copy.Command(
                 "dotnet",
                 [
-                    Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Simulation.dll"), "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json",
+                    copy.Program, "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json",
                     // One at a time: how many seeds it takes must not depend on the machine.
                     "--jobs", "1", .. JudgedBy(patch).Split(", ", StringSplitOptions.RemoveEmptyEntries).SelectMany(number => new[] { "--invariant", number }),
                 ]);
@@ -75,6 +74,10 @@ internal static class Mutants
             copy.Command("git", ["apply", "--whitespace=nowarn", "--reverse", patch]);
         }
     }
+
+    /// <summary>Whose sources the patch changes.</summary>
+    private static IReadOnlyList<string> ProjectsOf(string patch) =>
+        [.. File.ReadLines(patch).Where(l => l.StartsWith("+++ b/src/", StringComparison.Ordinal)).Select(l => l.Split('/')[2]).Distinct()];
 
     private static Verdict Judge(string name, string output)
     {

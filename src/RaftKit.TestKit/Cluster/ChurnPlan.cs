@@ -13,6 +13,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     private readonly SimulatedRandom _random = world.Random.Split("churn");
+    private readonly SimulatedRandom _crashes = world.Random.Split("crashes amid changes");
     private Task<QuorumMembers>? _asked;
     private TimeSpan _askedAt;
 
@@ -109,6 +110,18 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     {
         world.Trace.Event(asker.Id, what);
         asker.Run!.Process.Context.Run(() => Watch(change(), kind));
+        if (_crashes.Chance(0.3))
+            world.Scheduler.After(_crashes.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(400)), CrashLeader);
+    }
+
+    /// <summary>Whoever leads a change may be gone amid it: the next leader has to go on with it.</summary>
+    private void CrashLeader()
+    {
+        if (faults.IsHealed || faults.IsHeld || world.Members.FirstOrDefault(m => m.Loop?.Core?.Role == RaftRole.Leader) is not { } leader)
+            return;
+        world.Faults.Kill++;
+        leader.Kill();
+        faults.RestartLater(leader);
     }
 
     private void Watch(Task<QuorumMembers> asked, string kind)
