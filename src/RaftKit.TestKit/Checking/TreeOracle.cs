@@ -104,6 +104,14 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>A member's state was replaced by a snapshot's.</summary>
     public void Restored(MemberId member, long zxid, ZnodeStateMachine machine)
     {
+        foreach (var path in _nodes.Keys)
+        {
+            if (machine.Tree.TryGetStat(path, out var stat) && stat.EphemeralOwner != 0)
+            {
+                Require(machine.Sessions.TryGet(stat.EphemeralOwner, out _), 19,
+                    $"member {member} restored {path} at {zxid:x}, an ephemeral of session {stat.EphemeralOwner:x}, which it does not know");
+            }
+        }
         Agree(member, zxid, machine);
         if (zxid <= Zxid)
             return;
