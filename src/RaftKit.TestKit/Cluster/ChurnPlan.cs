@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 
@@ -122,6 +123,33 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         world.Faults.Kill++;
         leader.Kill();
         faults.RestartLater(leader);
+        ChangeAtOnce(tries: 500);
+    }
+
+    /// <summary>Whoever leads next is asked for a change before an entry of its own term is committed: the moment is short, and must be met for its danger to be seen.</summary>
+    private void ChangeAtOnce(int tries) => world.Scheduler.After(TimeSpan.FromMilliseconds(1), () =>
+    {
+        if (faults.IsHealed || tries == 0)
+            return;
+        if (world.Members.FirstOrDefault(m => m.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: false }) is { Run: { } run })
+            run.Post(new NodeInput.Call(new EarlyChange(run.Loop)));
+        else
+            ChangeAtOnce(tries - 1);
+    });
+
+    private sealed class EarlyChange(NodeLoop loop) : ILoopCall
+    {
+        public void Run()
+        {
+            if (loop.Core is not { Role: RaftRole.Leader, HasCommittedInTerm: false, Membership: { IsJoint: false, Voters.Count: > 1 } now } core)
+                return;
+            var leaving = now.Voters.First(v => v.Id != core.Self);
+            core.ProposeMembership(new Membership(now.Voters.Where(v => v != leaving), now.Learners.Append(leaving), []), 0, out _);
+        }
+
+        public void Stopped()
+        {
+        }
     }
 
     private void Watch(Task<QuorumMembers> asked, string kind)
