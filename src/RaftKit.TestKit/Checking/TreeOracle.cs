@@ -21,7 +21,7 @@ internal sealed class TreeOracle(SimulatedWorld world)
     private readonly Dictionary<string, List<NodeVersion>> _nodes = [];
     private readonly Dictionary<long, SessionFate> _sessions = [];
     private readonly Dictionary<string, long> _sequences = [];
-    private readonly Dictionary<string, long> _written = [];
+    private readonly Dictionary<string, List<Written>> _written = [];
 
     /// <summary>Every change, in the order of the log.</summary>
     public IReadOnlyList<TreeChange> Changes => _changes;
@@ -162,6 +162,10 @@ internal sealed class TreeOracle(SimulatedWorld world)
         return null;
     }
 
+    /// <summary>Where a value was written to a znode of this path, or of one that a sequence number was appended to.</summary>
+    public IReadOnlyList<Written> WritesOf(string path, string data) =>
+        _written.TryGetValue(data, out var all) ? [.. all.Where(write => write.Path.StartsWith(path, StringComparison.Ordinal))] : [];
+
     private void Agree(MemberId member, long zxid, ZnodeStateMachine machine)
     {
         var digest = machine.Tree.Digest;
@@ -186,12 +190,10 @@ internal sealed class TreeOracle(SimulatedWorld world)
         Add(change.Path, new NodeVersion(change.Zxid, exists, data, stat));
         if (change.ParentPath is { } parent && machine.Tree.TryGet(parent, out var parentData, out var parentStat))
             Add(parent, new NodeVersion(change.Zxid, true, parentData, parentStat));
-        if (IsWrittenOnce is { } once)
-        {
+        if (exists && change.Kind != TreeChangeKind.Deleted)
+            NoteWritten(member, Encoding.UTF8.GetString(data.Span), new Written(change.Path, change.Zxid, world.Scheduler.Now.Ticks * 100));
+        if (IsWrittenOnce is not null)
             CheckSequence(change);
-            if (exists && change.Kind != TreeChangeKind.Deleted && once(change.Path))
-                CheckOnce(member, change, Encoding.UTF8.GetString(data.Span));
-        }
         if (exists && stat.EphemeralOwner != 0)
         {
             var fate = _sessions.GetValueOrDefault(stat.EphemeralOwner);
@@ -215,10 +217,13 @@ internal sealed class TreeOracle(SimulatedWorld world)
     }
 
     /// <summary>Clients write every value once: one that comes twice is a request that was applied twice. A multi may write a znode it has just written.</summary>
-    private void CheckOnce(MemberId member, in TreeChange change, string value)
+    private void NoteWritten(MemberId member, string value, in Written write)
     {
-        if (!_written.TryAdd(value, change.Zxid))
-            Require(_written[value] == change.Zxid, 33, $"member {member} wrote '{value}' to {change.Path} at {change.Zxid:x}, and it was written at {_written[value]:x} before");
+        if (!_written.TryGetValue(value, out var all))
+            _written.Add(value, all = []);
+        else if (IsWrittenOnce?.Invoke(write.Path) == true)
+            Require(all[0].Zxid == write.Zxid, 33, $"member {member} wrote '{value}' to {write.Path} at {write.Zxid:x}, and it was written at {all[0].Zxid:x} before");
+        all.Add(write);
     }
 
     private void Add(string path, in NodeVersion version)
