@@ -1,3 +1,4 @@
+using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
 
@@ -84,23 +85,35 @@ internal sealed class SegmentScan
             last = pages;
         }
 
-        var buffer = new byte[Math.Min(PagesPerRead, last) * PageFormat.PageSize];
+        var buffer = ArrayPool<byte>.Shared.Rent(Math.Min(PagesPerRead, last) * PageFormat.PageSize);
+        try
+        {
+            scan.Read(last, buffer);
+            return scan;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    private void Read(int last, byte[] buffer)
+    {
         var walk = new Walk();
         for (var page = 0; page < last; page += PagesPerRead)
         {
-            damage?.Cancellation.ThrowIfCancellationRequested();
+            _damage?.Cancellation.ThrowIfCancellationRequested();
             var wanted = Math.Min(PagesPerRead, last - page) * PageFormat.PageSize;
-            if (file.Read((long)page * PageFormat.PageSize, buffer.AsSpan(0, wanted)) != wanted)
+            if (File.Read((long)page * PageFormat.PageSize, buffer.AsSpan(0, wanted)) != wanted)
             {
-                scan.Refuse(LogProblemKind.CutFile, page, $"the file ended while {wanted} bytes were read");
+                Refuse(LogProblemKind.CutFile, page, $"the file ended while {wanted} bytes were read");
                 last = page;
                 break;
             }
             for (var at = 0; at < wanted; at += PageFormat.PageSize)
-                scan.Take(buffer.AsSpan(at, PageFormat.PageSize), page + at / PageFormat.PageSize, ref walk);
+                Take(buffer.AsSpan(at, PageFormat.PageSize), page + at / PageFormat.PageSize, ref walk);
         }
-        scan.Finish(walk, last);
-        return scan;
+        Finish(walk, last);
     }
 
     /// <summary>
@@ -201,21 +214,30 @@ internal sealed class SegmentScan
     /// <summary>The payload of a whole batch, in one piece.</summary>
     public byte[] ReadBatch(ScannedBatch batch)
     {
-        var raw = new byte[batch.Pages * PageFormat.PageSize];
-        File.Read((long)batch.FirstPage * PageFormat.PageSize, raw);
-        var payload = new byte[batch.Pages * PageFormat.PayloadPerPage];
-        var used = 0;
-        for (var page = 0; page < batch.Pages; page++)
+        var bytes = batch.Pages * PageFormat.PageSize;
+        // Pages are read into the one half, their payload goes into the other.
+        var scratch = ArrayPool<byte>.Shared.Rent(2 * bytes);
+        try
         {
-            var bytes = raw.AsSpan(page * PageFormat.PageSize, PageFormat.PageSize);
-            Invariant.Holds(
-                PageFormat.Inspect(bytes, Number, batch.FirstPage + page, out var header, out _) == PageState.Good,
-                $"page {batch.FirstPage + page} of segment {Number} read back differently a moment later");
-            PageFormat.CopyPayload(bytes, payload.AsSpan(page * PageFormat.PayloadPerPage));
-            used += header.Used;
+            var raw = scratch.AsSpan(0, bytes);
+            var payload = scratch.AsSpan(bytes);
+            File.Read((long)batch.FirstPage * PageFormat.PageSize, raw);
+            var used = 0;
+            for (var page = 0; page < batch.Pages; page++)
+            {
+                var one = raw.Slice(page * PageFormat.PageSize, PageFormat.PageSize);
+                Invariant.Holds(
+                    PageFormat.Inspect(one, Number, batch.FirstPage + page, out var header, out _) == PageState.Good,
+                    $"page {batch.FirstPage + page} of segment {Number} read back differently a moment later");
+                PageFormat.CopyPayload(one, payload[(page * PageFormat.PayloadPerPage)..]);
+                used += header.Used;
+            }
+            return payload[..used].ToArray();
         }
-        Array.Resize(ref payload, used);
-        return payload;
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(scratch);
+        }
     }
 
     /// <summary>The segment's first record.</summary>

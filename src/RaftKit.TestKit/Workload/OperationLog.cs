@@ -26,41 +26,50 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     }
 
     /// <summary>Records an operation: as given while it runs, with its result when it returns, as refused or unknown by the exception.</summary>
-    public async Task<T> Record<T>(HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result)
+    /// <param name="operation">What is asked for.</param>
+    /// <param name="run">Asks for it.</param>
+    /// <param name="result">What is known of it when it took effect.</param>
+    /// <param name="succeeded">Hears of it then.</param>
+    public async Task<T> Record<T>(HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result, Action<T>? succeeded = null)
     {
         var number = ++_last;
         operation = operation with { Call = Now };
         _open.Add(number, operation);
+        var running = Begin(run);
+        await ((Task)running).ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+        if (!running.IsCompletedSuccessfully)
+        {
+            End(number, Failed(operation, running.Exception?.InnerException));
+            return await running;
+        }
+        var value = await running;
+        End(number, result(operation with { Status = HistoryStatus.Ok }, value));
+        if (!operation.IsRead)
+            WritesAcknowledged++;
+        succeeded?.Invoke(value);
+        return value;
+    }
+
+    private static Task<T> Begin<T>(Func<Task<T>> run)
+    {
         try
         {
-            var value = await run();
-            End(number, result(operation with { Status = HistoryStatus.Ok }, value));
-            if (!operation.IsRead)
-                WritesAcknowledged++;
-            return value;
+            return run();
         }
-        catch (ZnodeException refused)
+        catch (Exception refused)
         {
-            End(number, operation with { Status = HistoryStatus.Fail, Error = NameOf(refused.Error) });
-            throw;
-        }
-        catch (NotAppliedException)
-        {
-            End(number, operation with { Status = HistoryStatus.Fail });
-            throw;
-        }
-        catch (SessionExpiredException)
-        {
-            // Refused because the session had ended: it changed nothing.
-            End(number, operation with { Status = operation.Kind == HistoryKind.CloseSession ? HistoryStatus.Info : HistoryStatus.Fail });
-            throw;
-        }
-        catch (Exception)
-        {
-            End(number, operation with { Status = HistoryStatus.Info });
-            throw;
+            return Task.FromException<T>(refused);
         }
     }
+
+    private static HistoryOperation Failed(HistoryOperation operation, Exception? failure) => failure switch
+    {
+        ZnodeException refused => operation with { Status = HistoryStatus.Fail, Error = NameOf(refused.Error) },
+        NotAppliedException => operation with { Status = HistoryStatus.Fail },
+        // Refused because the session had ended: it changed nothing.
+        SessionExpiredException when operation.Kind != HistoryKind.CloseSession => operation with { Status = HistoryStatus.Fail },
+        _ => operation with { Status = HistoryStatus.Info },
+    };
 
     public static string NameOf(ZnodeError error) => error switch
     {

@@ -94,8 +94,16 @@ internal sealed class Workload
     /// <summary>The highest zxid that any client had been told of by then.</summary>
     public long AcknowledgedBy(TimeSpan time)
     {
-        var after = _acknowledged.FindIndex(a => a.At > time);
-        return after < 0 ? HighestAcknowledged : after == 0 ? 0 : _acknowledged[after - 1].Zxid;
+        var (first, after) = (0, _acknowledged.Count);
+        while (first < after)
+        {
+            var middle = (first + after) / 2;
+            if (_acknowledged[middle].At > time)
+                after = middle;
+            else
+                first = middle + 1;
+        }
+        return first == 0 ? 0 : _acknowledged[first - 1].Zxid;
     }
 
     public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");

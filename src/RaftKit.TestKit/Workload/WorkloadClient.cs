@@ -61,14 +61,11 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
     {
         while (!workload.Stopped)
         {
-            try
-            {
-                await Act();
-            }
-            catch (Exception refused) when (refused is ZnodeException or NotAppliedException or OutcomeUnknownException)
-            {
-                // Recorded; life goes on.
-            }
+            // Not thrown: what is refused is recorded, life goes on, and a sweep's refusals are too many to unwind a stack for each.
+            var acting = Act();
+            await acting.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            if (acting is not { Exception.InnerException: null or ZnodeException or NotAppliedException or OutcomeUnknownException, IsCanceled: false })
+                await acting;
             if (random.Chance(0.01))
             {
                 await Close();
@@ -80,54 +77,22 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
 
     private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, process.Time);
 
-    private async Task Act()
+    private Task Act() => random.Next(20) switch
     {
-        switch (random.Next(20))
-        {
-            case 0 or 1 or 2:
-                await Create(Register(), CreateMode.Persistent);
-                break;
-            case 3 or 4 or 5 or 6:
-                await Set(Register());
-                break;
-            case 7:
-                if (random.Chance(0.2))
-                    await Delete(Register());
-                else
-                    await DeleteByMulti(Register());
-                break;
-            case 8:
-                await Multi();
-                break;
-            case 9:
-                await Create("/q/n-", CreateMode.PersistentSequential);
-                break;
-            case 10:
-                await Create($"/e/x{random.Next(3)}", CreateMode.Ephemeral);
-                break;
-            case 11:
-                await Create("/e/s-", CreateMode.EphemeralSequential);
-                break;
-            case 12 or 13:
-                await ReadLinearizably(Register());
-                break;
-            case 14:
-                await ReadChildren(random.Chance(0.5) ? "/e" : "/q");
-                break;
-            case 15 or 16:
-                await ReadLocally(Register());
-                break;
-            case 17:
-                ReadView(Register());
-                break;
-            case 18:
-                await Watch();
-                break;
-            default:
-                await PipelineWrites();
-                break;
-        }
-    }
+        0 or 1 or 2 => Create(Register(), CreateMode.Persistent),
+        3 or 4 or 5 or 6 => Set(Register()),
+        7 => random.Chance(0.2) ? Delete(Register()) : DeleteByMulti(Register()),
+        8 => Multi(),
+        9 => Create("/q/n-", CreateMode.PersistentSequential),
+        10 => Create($"/e/x{random.Next(3)}", CreateMode.Ephemeral),
+        11 => Create("/e/s-", CreateMode.EphemeralSequential),
+        12 or 13 => ReadLinearizably(Register()),
+        14 => ReadChildren(random.Chance(0.5) ? "/e" : "/q"),
+        15 or 16 => ReadLocally(Register()),
+        17 => ReadView(Register()),
+        18 => Watch(),
+        _ => PipelineWrites(),
+    };
 
     private string Register() => $"{random.Pick(Registers)}/k{random.Next(3)}";
 
@@ -150,11 +115,11 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
 
     private HistoryOperation New(HistoryKind kind, string? path = null) => new() { Client = number, Session = _session.Id, Kind = kind, Path = path };
 
-    private async Task Create(string path, CreateMode mode)
+    private Task Create(string path, CreateMode mode)
     {
         var value = NextValue();
         var isEphemeral = mode is CreateMode.Ephemeral or CreateMode.EphemeralSequential;
-        var created = await workload.Log.Record(
+        return workload.Log.Record(
             New(HistoryKind.Create, path) with
             {
                 In = value,
@@ -162,25 +127,25 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
                 Owner = isEphemeral ? _session.Id : 0,
             },
             () => _session.CreateAsync(path, Encoding.UTF8.GetBytes(value), mode),
-            (operation, znode) => operation with { Out = znode.Path, Zxid = znode.Stat.CreatedZxid });
-        Saw(created.Zxid);
+            (operation, znode) => operation with { Out = znode.Path, Zxid = znode.Stat.CreatedZxid },
+            created => Saw(created.Zxid));
     }
 
-    private async Task Set(string path)
+    private Task Set(string path)
     {
         var value = NextValue();
         var expected = random.Chance(0.5) ? -1 : sessions.View.Get(path)?.Stat.Version ?? 0;
-        var stat = await workload.Log.Record(
+        return workload.Log.Record(
             New(HistoryKind.Set, path) with { In = value, ExpectedVersion = expected },
             () => _session.SetAsync(path, Encoding.UTF8.GetBytes(value), expected),
-            (operation, stat) => operation with { Version = stat.Version, Zxid = stat.ModifiedZxid });
-        Saw(stat.ModifiedZxid);
+            (operation, stat) => operation with { Version = stat.Version, Zxid = stat.ModifiedZxid },
+            stat => Saw(stat.ModifiedZxid));
     }
 
-    private async Task Delete(string path)
+    private Task Delete(string path)
     {
         var expected = random.Chance(0.5) ? -1 : sessions.View.Get(path)?.Stat.Version ?? 0;
-        await workload.Log.Record(
+        return workload.Log.Record(
             New(HistoryKind.Delete, path) with { ExpectedVersion = expected },
             async () =>
             {
@@ -191,9 +156,9 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
     }
 
     // A multi of one tells the zxid, which lets the history be replayed without searching for where the deletion belongs.
-    private async Task DeleteByMulti(string path)
+    private Task DeleteByMulti(string path)
     {
-        await workload.Log.Record(
+        return workload.Log.Record(
             New(HistoryKind.Delete, path),
             () => _session.MultiAsync([new ZnodeOperation.Delete(path)]),
             (operation, result) => result.Succeeded
@@ -201,7 +166,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
                 : operation with { Zxid = result.Zxid, Status = HistoryStatus.Fail, Error = OperationLog.NameOf(result.Results[0].Error) });
     }
 
-    private async Task Multi()
+    private Task Multi()
     {
         var parts = new List<HistoryOperation>();
         var operations = new List<ZnodeOperation>();
@@ -229,7 +194,7 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
                     break;
             }
         }
-        await workload.Log.Record(
+        return workload.Log.Record(
             New(HistoryKind.Multi) with { Operations = parts },
             () => _session.MultiAsync(operations),
             (operation, result) => result.Succeeded
@@ -350,10 +315,11 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             watch.Fired = () => _watching--;
     }
 
-    private void ReadView(string path)
+    private Task ReadView(string path)
     {
         var read = sessions.View.Get(path);
         workload.Oracle.CheckRead($"a view in {process.Number}", path, read, sessions.View.Zxid);
+        return Task.CompletedTask;
     }
 
     private async Task Watch()
