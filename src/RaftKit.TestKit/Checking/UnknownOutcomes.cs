@@ -1,12 +1,12 @@
-using System.Text;
-
 namespace RaftKit.TestKit;
 
 /// <summary>
 /// What became of writes whose clients were never told. The simulator saw what members applied, so nothing is left to be guessed by a search that grows with
 /// every lost answer: most clients write values that nobody else writes, and such a value is in the log once, or never.
 /// </summary>
-internal sealed class UnknownOutcomes(SimulatedWorld world, TreeOracle oracle)
+/// <param name="writesOf">Where a value was written to a znode of this path, or of one that a sequence number was appended to.</param>
+/// <param name="violate">Hears what cannot be.</param>
+internal sealed class UnknownOutcomes(Func<string, string, IReadOnlyList<Written>> writesOf, Action<int, string> violate)
 {
     /// <summary>The history with those outcomes filled in that can be; holds all writes, answered or not, against the log on the way.</summary>
     public IReadOnlyList<HistoryOperation> Resolve(IReadOnlyList<HistoryOperation> history)
@@ -25,16 +25,16 @@ internal sealed class UnknownOutcomes(SimulatedWorld world, TreeOracle oracle)
         var found = default(Written?);
         foreach (var value in values.Where(value => writers[value] == 1))
         {
-            var applied = oracle.WritesOf(value.Path, value.Data);
+            var applied = writesOf(value.Path, value.Data);
             if (applied.Count > 1)
-                world.Violate($"invariant 33: one write was applied at {applied[0].Zxid:x} and again at {applied[1].Zxid:x}: {operation}");
+                violate(33, $"one write was applied at {applied[0].Zxid:x} and again at {applied[1].Zxid:x}: {operation}");
             if (applied.Count > 0)
                 found = applied[0];
         }
         if (operation.Status == HistoryStatus.Info)
             return found is { } write ? Applied(operation, write) : WouldShow(operation, values, writers) ? operation with { Status = HistoryStatus.Fail } : operation;
         if (found is { } was && operation.Status == HistoryStatus.Fail)
-            world.Violate($"invariant 37: refused, and applied all the same at {was.Zxid:x}: {operation}");
+            violate(37, $"refused, and applied all the same at {was.Zxid:x}: {operation}");
         return operation;
     }
 

@@ -205,7 +205,7 @@ internal sealed class SeedRun
         var history = _workload.Log.Finish();
         History = history;
         var checking = Stopwatch.StartNew();
-        var result = LinearizabilityChecker.Check(new UnknownOutcomes(_world, _oracle).Resolve(history), _oracle.Ends, maxSteps: 200_000);
+        var result = LinearizabilityChecker.Check(new UnknownOutcomes(_oracle.WritesOf, _workload.Violate).Resolve(history), _oracle.Ends, maxSteps: 200_000);
         CheckTime = checking.Elapsed;
         if (!result.Holds)
             _world.Violate($"linearizability: {result.Explanation}");
