@@ -52,16 +52,6 @@ public sealed class UnknownOutcomesTests
         Assert.Equal(HistoryStatus.Ok, Assert.Single(Resolve(multi)).Status);
     }
 
-    [Theory]
-    [InlineData(HistoryStatus.Ok)]
-    [InlineData(HistoryStatus.Info)]
-    public void A_write_that_was_applied_twice_breaks_invariant_33(HistoryStatus status)
-    {
-        _log.AddRange([new Written("/n", 7, 1000), new Written("/n", 9, 2000)]);
-        Resolve(Set(status));
-        Assert.Equal(["33"], _violations);
-    }
-
     [Fact]
     public void A_write_that_was_refused_and_applied_breaks_invariant_37()
     {

@@ -26,8 +26,6 @@ internal sealed class UnknownOutcomes(Func<string, string, IReadOnlyList<Written
         foreach (var value in values.Where(value => writers[value] == 1))
         {
             var applied = writesOf(value.Path, value.Data);
-            if (applied.Count > 1)
-                violate(33, $"one write was applied at {applied[0].Zxid:x} and again at {applied[1].Zxid:x}: {operation}");
             if (applied.Count > 0)
                 found = applied[0];
         }
