@@ -60,7 +60,10 @@ internal sealed class ChaosRun(ChaosOptions options)
         finally
         {
             if (options.History is null)
+            {
                 File.Delete(history);
+                File.Delete(Judgement.LocalFile(history));
+            }
         }
 
         // The first one ends the run and tidies up, as the end of its time does; the second one is not waited for.
@@ -159,6 +162,8 @@ internal sealed class ChaosRun(ChaosOptions options)
             problems.Add("no packet was dropped: links were cut in words only");
         if (room.Detours.Connections == 0 && options.Faults.Any(fault => fault is Delay or Stall))
             problems.Add("no connection went through a proxy: links were slow in words only");
+        if (subject.Summary?.GetProperty("watches_checked").GetInt32() == 0)
+            problems.Add("no session lasted until its watches could be checked");
         foreach (var problem in problems)
             Console.Error.WriteLine(problem);
 
@@ -167,7 +172,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         {
             @event = "summary", members = options.Members, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
             packets_dropped = room.Links.Dropped, connections_delayed = room.Detours.Connections,
-            fail = judgement.Fail, info = judgement.Info, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count,
+            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count,
             subject = subject.Summary,
         };
         Console.WriteLine(options.Json

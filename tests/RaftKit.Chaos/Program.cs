@@ -5,6 +5,8 @@ using RaftKit.Chaos.Faults;
 
 if (args is [ClockTrial.Verb])
     return await ClockTrial.TellAsync();
+if (args is [Judgement.Verb, var kept])
+    return Judgement.Tell(kept);
 
 var members = new Option<int>("--members") { Description = "How many member processes.", DefaultValueFactory = _ => 5 };
 var runFor = new Option<double>("--run-for") { Description = "Seconds of faults.", DefaultValueFactory = _ => 120 };

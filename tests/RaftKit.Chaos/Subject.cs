@@ -116,6 +116,9 @@ internal sealed class Subject : IDisposable
                 lock (_lock)
                     _members.Remove(Id(said));
                 break;
+            case "watch-failed":
+                Console.Error.WriteLine($"member {Id(said)}, watches: {said.GetProperty("what").GetString()}");
+                break;
             case "ready":
                 _ready.TrySetResult();
                 break;

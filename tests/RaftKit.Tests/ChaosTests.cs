@@ -17,6 +17,8 @@ public sealed class ChaosTests
         var summary = JsonDocument.Parse(run.Output[^1]).RootElement;
         Assert.True(summary.GetProperty("linearizable").GetBoolean());
         Assert.True(summary.GetProperty("ok").GetInt32() > 100, run.ToString());
+        Assert.True(summary.GetProperty("local_reads").GetInt32() > 100, run.ToString());
+        Assert.True(summary.GetProperty("subject").GetProperty("watches_checked").GetInt32() > 5, run.ToString());
         foreach (var fault in new[] { "kill", "freeze", "fsync-error", "disk-full", "slow-disk", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 

@@ -68,8 +68,15 @@ internal sealed class Broker : BackgroundService
             new MemberWatch(() => _member.Status, _reports).RunAsync,
             ObeyAsync,
             LiveAsync,
-            .. _settings.HistoryRun is not null ? HistoryClient.Several(_sessions, _settings, _reports, _gate) : [],
+            .. _settings.HistoryRun is not null ? Historians() : [],
         ]);
+
+    private IEnumerable<Func<CancellationToken, Task>> Historians() =>
+    [
+        .. HistoryClient.Several(_sessions, _settings, _reports, _gate),
+        Guest.Of(_sessions, _settings, _reports, _gate),
+        HistoryReader.Of(_sessions.View, _settings, _reports),
+    ];
 
     private async Task LiveAsync(CancellationToken stop)
     {

@@ -1,19 +1,15 @@
-using System.Diagnostics;
 using System.Globalization;
-using System.Text;
 using PartitionLeaders.Reports;
-using RaftKit.Node.Proposals;
 using RaftKit.Znodes;
 
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Calls the quorum with a session of its own, one operation at a time, on keys that it shares with the clients of all brokers, and reports each call and
-/// what it returned. Reads are linearizable. The paths are spread over several subtrees, so that a checker can look at each alone.
+/// Calls the quorum with a session of its own, one operation at a time, on keys that it shares with the clients of all brokers. Each call is recorded. The paths are spread over several subtrees, so that a checker can look at each alone.
 /// </summary>
 internal sealed class HistoryClient
 {
-    private const int ClientsPerBroker = 2;
+    public const int ClientsPerBroker = 2;
     private const int Subtrees = 4;
     private const int KeysPerSubtree = 3;
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(10);
@@ -21,7 +17,7 @@ internal sealed class HistoryClient
     private readonly IZnodeSessions _sessions;
     private readonly int _client;
     private readonly string _run;
-    private readonly ReportSink _reports;
+    private readonly RecordedCalls _calls;
     private readonly WriteGate _gate;
     private readonly Random _random;
     private readonly Dictionary<string, int> _versions = [];
@@ -30,7 +26,8 @@ internal sealed class HistoryClient
 
     private HistoryClient(IZnodeSessions sessions, BrokerSettings settings, int number, ReportSink reports, WriteGate gate)
     {
-        (_sessions, _client, _reports, _gate) = (sessions, number, reports, gate);
+        (_sessions, _client, _gate) = (sessions, number, gate);
+        _calls = new RecordedCalls(reports, number);
         _run = settings.HistoryRun!;
         _random = new Random(settings.Id * ClientsPerBroker + number);
     }
@@ -53,7 +50,7 @@ internal sealed class HistoryClient
                     return;
                 try
                 {
-                    await CallAsync(operation, stop);
+                    Remember(await _calls.CallAsync(await SessionAsync(stop), operation, stop));
                 }
                 finally
                 {
@@ -70,69 +67,13 @@ internal sealed class HistoryClient
         }
     }
 
-    private async Task CallAsync(HistoryOperation operation, CancellationToken stop)
+    // To expect the right version next time, or one that was right once.
+    private void Remember(HistoryOperation done)
     {
-        var session = await SessionAsync(stop);
-        operation = operation with { Session = session.Id, Call = Now() };
-        _reports.Send(new BrokerReport.HistoryCall(_client, operation));
-        try
-        {
-            operation = await ExecuteAsync(session, operation, stop);
-        }
-        catch (ZnodeException refused)
-        {
-            operation = operation with { Status = "fail", Err = Name(refused.Error) };
-        }
-        catch (NotAppliedException)
-        {
-            operation = operation with { Status = "fail" };
-        }
-        catch (Exception e) when (e is OutcomeUnknownException or SessionExpiredException or OperationCanceledException)
-        {
-            operation = operation with { Status = "info" };
-        }
-
-        _reports.Send(new BrokerReport.HistoryReturn(_client, operation with { Ret = Now() }));
-    }
-
-    private async Task<HistoryOperation> ExecuteAsync(IZnodeSession session, HistoryOperation operation, CancellationToken stop)
-    {
-        var path = operation.Path ?? "";
-        switch (operation.Op)
-        {
-            case "create":
-                var created = await session.CreateAsync(path, Bytes(operation.In!), cancellationToken: stop);
-                _versions[path] = 0;
-                return operation with { Status = "ok", Out = created.Path, Zxid = created.Stat.CreatedZxid };
-            case "set":
-                var set = await session.SetAsync(path, Bytes(operation.In!), operation.ExpectedVersion!.Value, stop);
-                _versions[path] = set.Version;
-                return operation with { Status = "ok", Version = set.Version, Zxid = set.ModifiedZxid };
-            case "delete":
-                await session.DeleteAsync(path, operation.ExpectedVersion!.Value, stop);
-                return operation with { Status = "ok" };
-            case "multi":
-                return Completed(operation, await session.MultiAsync([.. operation.Ops!.Select(ToOperation)], stop));
-            case "get":
-                await session.SyncAsync(stop);
-                if (await session.GetAsync(path, cancellationToken: stop) is not { } znode)
-                    return operation with { Status = "fail", Err = Name(ZnodeError.NoNode) };
-                _versions[path] = znode.Stat.Version;
-                return operation with
-                {
-                    Status = "ok", Out = Encoding.UTF8.GetString(znode.Data.Span), Version = znode.Stat.Version, Zxid = znode.Zxid,
-                };
-            case "exists":
-                await session.SyncAsync(stop);
-                return operation with { Status = "ok", Exists = await session.ExistsAsync(path, cancellationToken: stop) is not null };
-            case "children":
-                await session.SyncAsync(stop);
-                return await session.GetChildrenAsync(path, cancellationToken: stop) is { } children
-                    ? operation with { Status = "ok", Children = children.Names, Zxid = children.Zxid }
-                    : operation with { Status = "fail", Err = Name(ZnodeError.NoNode) };
-            default:
-                throw new InvalidOperationException($"There is no operation {operation.Op}.");
-        }
+        if (done is { Status: "ok", Path: { } path, Version: { } version })
+            _versions[path] = version;
+        else if (done is { Status: "ok", Op: "create", Path: { } created })
+            _versions[created] = 0;
     }
 
     private HistoryOperation Draw()
@@ -166,25 +107,6 @@ internal sealed class HistoryClient
         };
     }
 
-    private static HistoryOperation Completed(HistoryOperation operation, MultiResult result)
-    {
-        var parts = operation.Ops!.Zip(result.Results, (part, outcome) => part with
-        {
-            Version = outcome.Error == ZnodeError.None && part.Op == "set" ? outcome.Stat.Version : null,
-            Err = outcome.Error == ZnodeError.None ? null : Name(outcome.Error),
-        }).ToArray();
-        if (result.Succeeded)
-            return operation with { Status = "ok", Ops = parts, Zxid = result.Zxid };
-        var reason = result.Results.First(r => r.Error is not (ZnodeError.None or ZnodeError.RuntimeInconsistency)).Error;
-        return operation with { Status = "fail", Ops = parts, Err = Name(reason) };
-    }
-
-    private static ZnodeOperation ToOperation(HistoryOperationPart part) => part.Op switch
-    {
-        "check" => new ZnodeOperation.Check(part.Path, part.ExpectedVersion!.Value),
-        _ => new ZnodeOperation.Set(part.Path, Bytes(part.In!), part.ExpectedVersion!.Value),
-    };
-
     private async Task<IZnodeSession> SessionAsync(CancellationToken stop)
     {
         while (true)
@@ -206,26 +128,20 @@ internal sealed class HistoryClient
         }
     }
 
-    private string Root(int subtree) => $"/history-{_run}-{subtree}";
+    /// <summary>One of the subtrees of a run.</summary>
+    public static string Root(string run, Random random) => Root(run, random.Next(Subtrees));
 
-    private string Key(int subtree) => $"{Root(subtree)}/k{_random.Next(KeysPerSubtree)}";
+    /// <summary>One of a subtree's keys.</summary>
+    public static string Key(string root, Random random) => $"{root}/k{random.Next(KeysPerSubtree)}";
+
+    private static string Root(string run, int subtree) => $"/history-{run}-{subtree}";
+
+    private string Root(int subtree) => Root(_run, subtree);
+
+    private string Key(int subtree) => Key(Root(subtree), _random);
 
     // Unique in a run, so that a read names the write that it saw.
     private string Value() => string.Create(CultureInfo.InvariantCulture, $"{Environment.ProcessId}.{_client}.{++_values}");
 
     private int Expected(string path) => _random.Next(2) == 0 ? -1 : _versions.GetValueOrDefault(path);
-
-    private static byte[] Bytes(string text) => Encoding.UTF8.GetBytes(text);
-
-    private static long Now() => (long)((Int128)Stopwatch.GetTimestamp() * 1_000_000_000 / Stopwatch.Frequency);
-
-    private static string Name(ZnodeError error) => error switch
-    {
-        ZnodeError.NodeExists => "NODEEXISTS",
-        ZnodeError.NoNode => "NONODE",
-        ZnodeError.BadVersion => "BADVERSION",
-        ZnodeError.NotEmpty => "NOTEMPTY",
-        ZnodeError.NoChildrenForEphemerals => "NOCHILDREN_EPH",
-        _ => error.ToString().ToUpperInvariant(),
-    };
 }

@@ -18,6 +18,8 @@ namespace PartitionLeaders.Reports;
 [JsonDerivedType(typeof(Suspended), "suspended")]
 [JsonDerivedType(typeof(HistoryCall), "call")]
 [JsonDerivedType(typeof(HistoryReturn), "return")]
+[JsonDerivedType(typeof(LocalRead), "local-read")]
+[JsonDerivedType(typeof(WatchesChecked), "watches-checked")]
 [JsonDerivedType(typeof(WritersStopped), "writers-stopped")]
 [JsonDerivedType(typeof(PartitionRead), "partition")]
 [JsonDerivedType(typeof(ReadEnded), "read-ended")]
@@ -53,6 +55,13 @@ internal abstract record BrokerReport
 
     /// <summary>The client's call ended.</summary>
     public sealed record HistoryReturn(int Client, HistoryOperation Operation) : BrokerReport;
+
+    /// <summary>A read of the member's own copy of the tree, which may be behind.</summary>
+    public sealed record LocalRead(HistoryOperation Operation) : BrokerReport;
+
+    /// <summary>What a session was told by watches was held against what it read.</summary>
+    /// <param name="Failure">What did not fit; null if all did.</param>
+    public sealed record WatchesChecked(string? Failure) : BrokerReport;
 
     /// <summary>Every write has ended and every acknowledgement was told.</summary>
     public sealed record WritersStopped : BrokerReport;

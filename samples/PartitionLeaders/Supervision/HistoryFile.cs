@@ -9,6 +9,7 @@ namespace PartitionLeaders.Supervision;
 internal sealed class HistoryFile(string path) : IDisposable
 {
     private readonly StreamWriter _file = new(path, append: false) { NewLine = "\n" };
+    private readonly StreamWriter _local = new(path + ".local", append: false) { NewLine = "\n" };
     private readonly Dictionary<(BrokerProcess Broker, int Client), int> _clients = [];
     private readonly Dictionary<(BrokerProcess Broker, int Client), HistoryOperation> _open = [];
 
@@ -19,6 +20,10 @@ internal sealed class HistoryFile(string path) : IDisposable
         _open.Remove((broker, call.Client));
         Write(broker, call.Client, call.Operation);
     }
+
+    /// <summary>Reads of a member's own copy go into a file of their own: they are not linearizable, and do not claim to be.</summary>
+    public void ReadLocally(BrokerProcess broker, HistoryOperation read) =>
+        _local.WriteLine(JsonSerializer.Serialize(read with { Client = broker.Pid }, HistoryJson.Default.HistoryOperation));
 
     public void Ended(BrokerProcess broker)
     {
@@ -35,6 +40,7 @@ internal sealed class HistoryFile(string path) : IDisposable
         foreach (var broker in _open.Keys.Select(key => key.Broker).Distinct().ToArray())
             Ended(broker);
         _file.Dispose();
+        _local.Dispose();
     }
 
     private void Write(BrokerProcess broker, int client, HistoryOperation operation)

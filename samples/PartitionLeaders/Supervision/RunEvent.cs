@@ -17,6 +17,7 @@ namespace PartitionLeaders.Supervision;
 [JsonDerivedType(typeof(Exited), "exit")]
 [JsonDerivedType(typeof(FailedOver), "failover")]
 [JsonDerivedType(typeof(Fenced), "fenced")]
+[JsonDerivedType(typeof(WatchFailed), "watch-failed")]
 [JsonDerivedType(typeof(Summary), "summary")]
 internal abstract record RunEvent
 {
@@ -84,6 +85,12 @@ internal abstract record RunEvent
     public sealed record Fenced(int Id, int Partition, long Token) : RunEvent
     {
         public override string Describe() => Text($"fencing refused broker {Id} a write to partition {Partition} under token {Token}");
+    }
+
+    /// <summary>What a session was told by watches does not fit what it read.</summary>
+    public sealed record WatchFailed(int Id, int Pid, string What) : RunEvent
+    {
+        public override string Describe() => Text($"watches of broker {Id}: {What}");
     }
 
     public abstract string Describe();

@@ -23,6 +23,11 @@ internal sealed record Summary : RunEvent
 
     public required long LocalReadsFailed { get; init; }
 
+    /// <summary>Sessions whose watches were held against what they read; only with a history.</summary>
+    public required int WatchesChecked { get; init; }
+
+    public required int WatchesFailed { get; init; }
+
     public required Percentiles QuorumFailoverMs { get; init; }
 
     public required Percentiles PartitionFailoverMs { get; init; }
@@ -34,13 +39,13 @@ internal sealed record Summary : RunEvent
     public string? Failure { get; init; }
 
     [JsonIgnore]
-    public bool Passed => Failure is null && WritesLost == 0 && DoubleLeaders == 0 && ForeignEphemeralsLost == 0 && LocalReadsFailed == 0;
+    public bool Passed => Failure is null && WritesLost == 0 && DoubleLeaders == 0 && ForeignEphemeralsLost == 0 && LocalReadsFailed == 0 && WatchesFailed == 0;
 
     public override string Describe() => string.Create(
         System.Globalization.CultureInfo.InvariantCulture,
         $"""
         {(Passed ? "PASSED" : "FAILED")}: {WritesAcked} writes acknowledged, {WritesLost} lost; {DoubleLeaders} double leaders; {Kills} kills, {Freezes} freezes.
-        Ephemerals of living brokers lost: {ForeignEphemeralsLost}. Local reads failed: {LocalReadsFailed}.
+        Ephemerals of living brokers lost: {ForeignEphemeralsLost}. Local reads failed: {LocalReadsFailed}. Sessions whose watches missed something: {WatchesFailed}.
         Quorum failover:    {QuorumFailoverMs}
         Partition failover: {PartitionFailoverMs}
         Frozen leader, gap: {FrozenLeaderGapMs}

@@ -47,6 +47,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private bool _stopping;
     private int _kills;
     private int _freezes;
+    private int _watchesChecked;
+    private int _watchesFailed;
 
     private TimeSpan Now => Stopwatch.GetElapsedTime(_began);
 
@@ -131,6 +133,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         WritesLost = _read.Sum(partition => _ledger.CountLost(partition.Key, partition.Value.State, partition.Value.Leaders)),
         DoubleLeaders = _ledger.DoubleLeaders,
         ForeignEphemeralsLost = _ephemerals.CountForeign(stoppedAt),
+        WatchesChecked = _watchesChecked,
+        WatchesFailed = _watchesFailed,
         LocalReadsFailed = _localReadFailures.Values.Sum(),
         QuorumFailoverMs = _failovers.Quorum,
         PartitionFailoverMs = _failovers.Partitions,
@@ -222,6 +226,12 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
             case BrokerReport.HistoryReturn call:
                 history?.Returned(broker, call);
                 break;
+            case BrokerReport.LocalRead read:
+                history?.ReadLocally(broker, read.Operation);
+                break;
+            case BrokerReport.WatchesChecked check:
+                OnWatchesChecked(broker, check);
+                break;
             case BrokerReport.WritersStopped:
                 broker.WritersStopped = true;
                 break;
@@ -249,6 +259,15 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         broker.Member = member;
         if (changed)
             display.Show(new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term));
+    }
+
+    private void OnWatchesChecked(BrokerProcess broker, BrokerReport.WatchesChecked check)
+    {
+        _watchesChecked++;
+        if (check.Failure is not { } failure)
+            return;
+        _watchesFailed++;
+        display.Show(new RunEvent.WatchFailed(broker.Id, broker.Pid, failure));
     }
 
     private void OnProgress(BrokerProcess broker, BrokerReport.Progress progress)
