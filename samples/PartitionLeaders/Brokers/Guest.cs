@@ -5,8 +5,9 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Opens a session, leaves ephemeral znodes beside those of the other brokers' guests, watches them all, closes the session, and begins anew. Its calls go into the
-/// history; what it was told is held together at the end of each session that lasted until then.
+/// Opens a session, leaves ephemeral znodes, watches those of the next broker's guest, closes the session, and begins anew. Its calls go into the history; what it was
+/// told is held together at the end of each session that lasted until then. Few share a subtree: when an ephemeral went whose session just ended is not known, and a
+/// checker has to try all moments of all of them.
 /// </summary>
 internal sealed class Guest
 {
@@ -19,7 +20,9 @@ internal sealed class Guest
     private readonly WriteGate _gate;
     private readonly RecordedCalls _calls;
     private readonly Random _random;
-    private readonly string _root;
+    private readonly string _own;
+    private readonly string _watched;
+    private bool _rootsAreThere;
     private int _lives;
 
     private Guest(IZnodeSessions sessions, BrokerSettings settings, ReportSink reports, WriteGate gate)
@@ -27,7 +30,8 @@ internal sealed class Guest
         (_sessions, _reports, _gate) = (sessions, reports, gate);
         _calls = new RecordedCalls(reports, HistoryClient.ClientsPerBroker);
         _random = new Random(settings.Id);
-        _root = $"/history-{settings.HistoryRun}-guests";
+        string RootOf(int broker) => string.Create(CultureInfo.InvariantCulture, $"/history-{settings.HistoryRun}-guest-{broker}");
+        (_own, _watched) = (RootOf(settings.Id), RootOf(settings.Id % settings.Cluster.Brokers + 1));
     }
 
     public static Func<CancellationToken, Task> Of(IZnodeSessions sessions, BrokerSettings settings, ReportSink reports, WriteGate gate) =>
@@ -67,13 +71,12 @@ internal sealed class Guest
 
     private async Task LiveAsync(IZnodeSession session, CancellationToken end)
     {
-        if (_lives == 0)
-            await _calls.CallAsync(session, new() { Op = "create", Path = _root, In = "", Seq = false, Owner = 0 }, end);
+        _rootsAreThere = _rootsAreThere || (await IsThereAsync(session, _own, end) && await IsThereAsync(session, _watched, end));
         var first = await ReadAsync(session, null, end);
         if (first.Zxid is { } from)
         {
-            var books = new WatchBooks(_root, from, first.Children!);
-            await using var streaming = new Streaming(session, _root, from, books, end);
+            var books = new WatchBooks(_watched, from, first.Children!);
+            await using var streaming = new Streaming(session, _watched, from, books, end);
             for (var call = 0; call < Calls; call++)
             {
                 await CallAsync(session, books, end);
@@ -87,9 +90,15 @@ internal sealed class Guest
         await _calls.CallAsync(session, new() { Op = "closesession", Owner = session.Id }, end);
     }
 
+    private async Task<bool> IsThereAsync(IZnodeSession session, string root, CancellationToken end)
+    {
+        var created = await _calls.CallAsync(session, new() { Op = "create", Path = root, In = "", Seq = false, Owner = 0 }, end);
+        return created.Status == "ok" || created.Err is not null;
+    }
+
     private async Task CallAsync(IZnodeSession session, WatchBooks books, CancellationToken end)
     {
-        var path = $"{_root}/e{_random.Next(Names)}";
+        var path = $"{_own}/e{_random.Next(Names)}";
         switch (_random.Next(10))
         {
             case < 4:
@@ -117,7 +126,7 @@ internal sealed class Guest
     /// <returns>The change's zxid; null if it was not made, or not everything could be followed.</returns>
     private async Task<long?> MarkAsync(IZnodeSession session, Streaming streaming, CancellationToken end)
     {
-        var path = string.Create(CultureInfo.InvariantCulture, $"{_root}/m{Environment.ProcessId}.{_lives}");
+        var path = string.Create(CultureInfo.InvariantCulture, $"{_watched}/m{Environment.ProcessId}.{_lives}");
         var told = new TaskCompletionSource<WatchEvent>(TaskCreationOptions.RunContinuationsAsynchronously);
         await session.ExistsAsync(path, heard => told.TrySetResult(heard), end);
         var mark = await _calls.CallAsync(session, Ephemeral(session, path), end);
@@ -132,7 +141,7 @@ internal sealed class Guest
     }
 
     private Task<HistoryOperation> ReadAsync(IZnodeSession session, Action<WatchEvent>? watch, CancellationToken end) =>
-        _calls.CallAsync(session, new() { Op = "children", Path = _root }, end, watch);
+        _calls.CallAsync(session, new() { Op = "children", Path = _watched }, end, watch);
 
     private HistoryOperation Ephemeral(IZnodeSession session, string path) =>
         new() { Op = "create", Path = path, In = $"{Environment.ProcessId}.{_lives}", Seq = false, Owner = session.Id };
