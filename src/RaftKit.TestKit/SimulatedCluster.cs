@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
@@ -24,6 +25,9 @@ public sealed record SimulatedClusterOptions
     /// <summary>Makes your own state machines for one start of a member; called again whenever it starts. Null: none.</summary>
     public Func<MemberId, IReadOnlyList<IStateMachine>>? StateMachines { get; init; }
 
+    /// <summary>Which levels of which features one start of a member supports, as its build; called again whenever it starts. Null: none but RaftKit's own.</summary>
+    public Func<MemberId, IReadOnlyDictionary<string, FeatureRange>>? Features { get; init; }
+
     /// <summary>How long sessions survive silence when they do not ask for a time of their own.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
@@ -44,6 +48,8 @@ public sealed class SimulatedCluster
 {
     private readonly SimulatedWorld _world;
     private readonly SafetyChecker _checker;
+    private readonly LevelChecker _levels;
+    private readonly Dictionary<MemberId, Exception> _failures = [];
     private readonly ulong _seed;
 
     /// <summary>Lays out a cluster; nobody is started.</summary>
@@ -74,8 +80,25 @@ public sealed class SimulatedCluster
         };
         oracle = new TreeOracle(_world);
         _checker = new SafetyChecker(_world);
-        _world.MemberUp = _checker.Started;
-        _world.AfterTurn = _checker.AfterTurn;
+        _levels = new LevelChecker(_world);
+        if (options.Features is { } features)
+            _world.BuildOf = id => new FeatureRanges(features(id));
+        _world.MemberUp = (member, run) =>
+        {
+            _checker.Started(member, run);
+            _levels.Started(member);
+        };
+        _world.AfterTurn = (member, run, inputs) =>
+        {
+            _checker.AfterTurn(member, run, inputs);
+            _levels.AfterTurn(member, run);
+        };
+        _world.MayRefuseLevel = _levels.MayRefuse;
+        _world.Ended = (member, failure) =>
+        {
+            if (failure is not null)
+                _failures[member.Id] = failure;
+        };
     }
 
     /// <summary>Since the simulation began.</summary>
@@ -93,6 +116,9 @@ public sealed class SimulatedCluster
         .Where(s => s is { Role: RaftRole.Leader, Ready: true })
         .OrderByDescending(s => s!.Term)
         .FirstOrDefault()?.Self ?? MemberId.None;
+
+    /// <summary>Why a member's node stopped by itself, last; null if it did not. A build that does not support a level that is finalised does.</summary>
+    public Exception? FailureOf(MemberId member) => _failures.GetValueOrDefault(member);
 
     /// <summary>What a member knows of the quorum; null while it is down.</summary>
     public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
@@ -183,6 +209,7 @@ public sealed class SimulatedCluster
             throw new InvalidOperationException($"Member {running.Id} is up. Kill it first.");
         using var directory = LostQuorum.Open(_world[member].Disk, _world.Options.Log);
         _checker.QuorumForced(directory.LastIndex);
+        _levels.QuorumForced(directory.LastIndex);
         foreach (var other in _world.Everybody.Where(m => m.Id != member && m.WasStarted))
             other.Damage = DiskDamage.OldCopy;
         return directory.Force();
@@ -281,6 +308,9 @@ public sealed class SimulatedHost
 
     /// <summary>The door to the membership, as the one from DI is.</summary>
     public IQuorumMembership Membership => ((SimulatedZnodes)_run.Application).Membership;
+
+    /// <summary>The door to the feature levels, as the one from DI is.</summary>
+    public IFeatureLevels Levels => ((SimulatedZnodes)_run.Application).Levels;
 
     /// <summary>The door to one of your own state machines, as the one from DI is.</summary>
     /// <typeparam name="TMachine">Its type; this member must have one such machine.</typeparam>

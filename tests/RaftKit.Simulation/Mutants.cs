@@ -96,7 +96,7 @@ internal static class Mutants
     {
         if (violation.StartsWith("invariant ", StringComparison.Ordinal))
             return violation["invariant ".Length..violation.IndexOf(':', StringComparison.Ordinal)];
-        foreach (var check in new[] { "liveness", "linearizability" })
+        foreach (var check in new[] { "liveness", "linearizability", "levels" })
         {
             if (violation.StartsWith(check, StringComparison.Ordinal))
                 return check;

@@ -131,7 +131,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     }
 
     private bool HasWitness(SimulatedMember member, DurableLog held) =>
-        world.Members.Any(m => m != member && m is { IsStopping: false, Run: { Process.IsPaused: false } run } && checker.WasToldMore(run, member, held));
+        world.Members.Any(m => m != member && m is { IsStopping: false, Run: { Process.IsPaused: false } run } && !world.MayRefuseLevel(m) && checker.WasToldMore(run, member, held));
 
     private void PutBack(SimulatedMember member, SimulatedDisk copy)
     {

@@ -37,6 +37,18 @@ internal sealed class FaultCounters
     /// <summary>How often all that a member could not read any more was fetched again.</summary>
     public long Repaired;
 
+    /// <summary>Levels of a feature were finalised...</summary>
+    public long LevelFinalized;
+
+    /// <summary>...or refused, to whoever asked...</summary>
+    public long LevelRefused;
+
+    /// <summary>...members went back to a build that does not support them...</summary>
+    public long LevelBack;
+
+    /// <summary>...and took no part.</summary>
+    public long LevelUnready;
+
     /// <summary>Changes of the membership that came to their end, by what was asked for.</summary>
     private readonly SortedDictionary<string, long> _changes = new(StringComparer.Ordinal)
     {
@@ -53,6 +65,7 @@ internal sealed class FaultCounters
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
         ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired),
+        ("level_finalized", LevelFinalized), ("level_refused", LevelRefused), ("level_back", LevelBack), ("level_unready", LevelUnready),
     ];
 
     public void Add(FaultCounters other)
@@ -83,5 +96,9 @@ internal sealed class FaultCounters
         Io += other.Io;
         Coverage.Add(other.Coverage);
         Repaired += other.Repaired;
+        LevelFinalized += other.LevelFinalized;
+        LevelRefused += other.LevelRefused;
+        LevelBack += other.LevelBack;
+        LevelUnready += other.LevelUnready;
     }
 }

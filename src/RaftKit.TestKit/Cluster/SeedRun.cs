@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Loop;
 
 namespace RaftKit.TestKit;
@@ -20,6 +21,8 @@ internal sealed class SeedRun
     private readonly FaultPlan _faults;
     private readonly DamagePlan _damage;
     private readonly ChurnPlan? _churn;
+    private readonly LevelChecker _levels;
+    private readonly LevelPlan _rolling;
     private readonly TimeSpan _trouble;
 
     /// <param name="seed">Draws everything.</param>
@@ -64,13 +67,23 @@ internal sealed class SeedRun
         _faults = new FaultPlan(_world);
         _damage = new DamagePlan(_world, _checker, _faults);
         _churn = churns ? new ChurnPlan(_world, _checker, _faults) : null;
+        _levels = new LevelChecker(_world);
+        _rolling = new LevelPlan(_world, _faults, _levels);
         _faults.ObserverWiped = _checker.Wiped;
         _world.MemberUp = MemberUp;
         _world.StoppedAtIo = _faults.StoppedAtIo;
-        _world.Ended = _damage.Ended;
+        _world.Ended = (member, failure) =>
+        {
+            if (failure is FeatureLevelUnsupportedException)
+                _rolling.Refused(member);
+            else if (failure is not null || !_rolling.Stopped(member))
+                _damage.Ended(member, failure);
+        };
+        _world.MayRefuseLevel = _levels.MayRefuse;
         _world.AfterTurn = (member, run, inputs) =>
         {
             _checker.AfterTurn(member, run, inputs);
+            _levels.AfterTurn(member, run);
             _damage.Went(member);
         };
         _workload.BeginGuests();
@@ -120,6 +133,7 @@ internal sealed class SeedRun
             _damage.Begin();
         else
             _churn.Begin();
+        _rolling.Begin();
         _world.RunUntil(_trouble);
         if (_world.Violation is null)
             Converge();
@@ -159,6 +173,7 @@ internal sealed class SeedRun
 
     private void Converge()
     {
+        _rolling.Heal();
         _faults.Heal();
         var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Everybody.Max(m => m.TickSkew);
         if (!Within(_churn is null ? 10 * electionTimeout : Reconfiguring, () => HasOneLeader))
@@ -181,6 +196,12 @@ internal sealed class SeedRun
                 return;
             }
             _churn.SwitchOffStrangers();
+        }
+        // Where members come and go, one that is named and was never set up keeps everything at its level.
+        if (_churn is null && !Within(TimeSpan.FromSeconds(10), _rolling.Finish))
+        {
+            _world.Violate($"liveness: the newest level was not finalised within 10 s after all faults ended, though everybody supports it: {Describe()}");
+            return;
         }
         // Two lonely members make few events in the time of others.
         Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
@@ -278,6 +299,7 @@ internal sealed class SeedRun
     private void MemberUp(SimulatedMember member, SimulatedRun run)
     {
         _checker.Started(member, run);
+        _levels.Started(member);
         _damage.Went(member);
         if (!_workload.Stopped)
             _workload.Begin(run.Process, ((SimulatedZnodes)run.Application).Sessions);

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
@@ -53,6 +54,9 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     /// <summary>What happened to its disk that it, or others, must notice; until it is replaced.</summary>
     public DiskDamage Damage { get; set; }
 
+    /// <summary>What the build supports that its next start runs.</summary>
+    public FeatureRanges Build { get; set; } = FeatureRanges.Own;
+
     /// <summary>Switched off for good.</summary>
     public bool IsRetired { get; set; }
 
@@ -66,6 +70,7 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
         Injected = disk.FailsSoon ? "i/o" : null;
         IsStopping = false;
         _starts++;
+        Build = world.BuildOf?.Invoke(id) ?? Build;
         _run = new SimulatedRun(world, this, random.Split($"run {_starts}"));
         world.Trace.Event(id, "starts");
         _run.Begin();
@@ -147,6 +152,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         _member = member;
         _random = random;
         _gauge = new InboxGauge(world.Options.Inbox);
+        Build = member.Build;
         Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
         Transport = world.Network.Attach(Process, member.Id, this);
         LogLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance };
@@ -154,7 +160,11 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         var application = world.Application(this, member);
         Application = application;
         Loop = new NodeLoop(
-            world.NodeOptions(member.Id, random.NextUInt64()) with { HostProcess = new HostProcess("simulated machine", 1, Process.Number, Process.Number) },
+            world.NodeOptions(member.Id, random.NextUInt64()) with
+            {
+                HostProcess = new HostProcess("simulated machine", 1, Process.Number, Process.Number),
+                Features = Build,
+            },
             new NodeLoopPorts(member.Disk, LogLane, SnapshotLane, Transport, this, NullLogger.Instance) { LeaseClock = this },
             application.Machines,
             application.Participants);
@@ -171,6 +181,9 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     public SimulatedApplication Application { get; }
 
     public NodeLoop Loop { get; }
+
+    /// <summary>What it supports.</summary>
+    public FeatureRanges Build { get; }
 
     /// <summary>What its directory held was read back.</summary>
     public bool HasStarted { get; private set; }
@@ -198,6 +211,11 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         if (_member.Disk.IsOff)
         {
             _member.StoppedAtIo();
+            return;
+        }
+        if (Loop.IsStopped)
+        {
+            _world.CouldNotStart(_member, Loop.Failure!);
             return;
         }
         HasStarted = true;

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
@@ -132,9 +133,16 @@ internal sealed class SimulatedWorld
             Ended?.Invoke(member, failure);
     }
 
+    /// <summary>What the next start of a member supports; null: what its last one did.</summary>
+    public Func<MemberId, FeatureRanges>? BuildOf { get; set; }
+
+    /// <summary>Whether a member's build may be one that does not support what is finalised.</summary>
+    public Func<SimulatedMember, bool> MayRefuseLevel { get; set; } = static _ => false;
+
     // Whoever stops for a damage that was never done is as wrong as one that goes on with one that was.
-    private static bool IsExplained(SimulatedMember member, Exception failure) => failure switch
+    private bool IsExplained(SimulatedMember member, Exception failure) => failure switch
     {
+        FeatureLevelUnsupportedException => MayRefuseLevel(member),
         DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy,
         LogCorruptException => member.Damage == DiskDamage.Rot,
         _ => failure is IOException && member.Injected is not null,

@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Znodes;
@@ -25,7 +26,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         _service.Machine.Observe(listener);
         Machines = [listener, .. others ?? []];
         Membership = new QuorumMembership(run, TaskCreationOptions.None);
-        Participants = [_service.Keeper, Membership];
+        Levels = new FeatureLevels(run, run.Build, TaskCreationOptions.None);
+        Participants = [_service.Keeper, Membership, Levels];
     }
 
     public override IReadOnlyList<IStateMachine> Machines { get; }
@@ -37,6 +39,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
     public GuestSessions Guests => _service.Guests;
 
     public QuorumMembership Membership { get; }
+
+    public FeatureLevels Levels { get; }
 
     /// <summary>
     /// Completions run with no context of their own, as on the thread pool, so that what awaits them goes on as an event of its own on the process's context.

@@ -137,7 +137,18 @@ internal sealed class Workload
     /// <summary>A session that nobody uses: keepalives alone keep it.</summary>
     public void OpenIdle(SimulatedProcess process, IZnodeSessions sessions)
     {
-        process.Context.Run(() => _idle.Add((process, sessions.Open(IdleTimeout))));
+        process.Context.Run(() =>
+        {
+            try
+            {
+                _idle.Add((process, sessions.Open(IdleTimeout)));
+            }
+            catch (NotAppliedException)
+            {
+                // One with little room is busy at this moment (seed 18).
+                process.After(TimeSpan.FromMilliseconds(1), () => OpenIdle(process, sessions));
+            }
+        });
     }
 
     /// <summary>
