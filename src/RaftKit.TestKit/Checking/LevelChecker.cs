@@ -20,6 +20,9 @@ internal sealed class LevelChecker(SimulatedWorld world)
     public bool MayRefuse(SimulatedMember member)
     {
         var build = member.Build;
+        // One that went back may have done so after it was asked, and may be the first to apply what was decided then.
+        if (_builds.GetValueOrDefault(member.Id)?.Any(ran => ran.All.Any(f => f.Value.Max > build.Of(f.Key).Max)) == true)
+            return true;
         return _finalized.Any(f => f.Value.Any(level => !build.Of(f.Key).Contains(level.Level))) || build.All.Any(f => f.Value.Min > _begins.GetValueOrDefault(f.Key, 1));
     }
 
@@ -42,7 +45,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
 
     public void AfterTurn(SimulatedMember member, SimulatedRun run)
     {
-        if (run.Loop.IsStopped)
+        // What an old copy, or one that a forced quorum left behind, holds is not the cluster's.
+        if (run.Loop.IsStopped || member.Damage == DiskDamage.OldCopy)
             return;
         var (levels, applied) = (run.Loop.Applier.Levels.Current, run.Loop.Applier.Applied);
         foreach (var (feature, level) in levels.All.OrderBy(l => l.Key, StringComparer.Ordinal))

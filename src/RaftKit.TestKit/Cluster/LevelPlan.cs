@@ -29,7 +29,8 @@ internal sealed class LevelPlan
     {
         (_world, _faults, _checker) = (world, faults, checker);
         _random = world.Random.Split("levels");
-        if (!_random.Chance(0.33))
+        // Two in three run one build.
+        if (_random.Chance(0.67))
             return;
         IsActive = true;
         // A cluster may also be founded by builds that have forgotten the first level.
