@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
@@ -12,13 +13,14 @@ using Xunit;
 namespace RaftKit.Node.Tests.Loop;
 
 /// <summary>Whole members on real disks and loopback links, in one process.</summary>
-public sealed class RaftNodeTests : IAsyncDisposable
+public sealed partial class RaftNodeTests : IAsyncDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private readonly string _root = Directory.CreateTempSubdirectory("raftkit-node-").FullName;
     private readonly Dictionary<int, Member> _members = [];
     private Dictionary<MemberId, string> _endpoints = [];
     private long _snapshotEvery = 1_000_000;
+    private SegmentedLogOptions _log = new();
 
     [Theory]
     [InlineData(1)]
@@ -226,6 +228,7 @@ public sealed class RaftNodeTests : IAsyncDisposable
             HostProcess = HostProcess.Current(),
             SnapshotEveryEntries = _snapshotEvery,
             KeepEntries = 10,
+            Log = _log,
         };
         var transport = new TcpTransportOptions { Listen = _endpoints[options.Self] };
         var node = new RaftNode(options, transport, DirectoryOf(id), [machine], [], TimeProvider.System, NullLoggerFactory.Instance);

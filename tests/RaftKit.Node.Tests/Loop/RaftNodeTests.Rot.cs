@@ -1,0 +1,137 @@
+using System.Buffers.Binary;
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+using Xunit;
+
+namespace RaftKit.Node.Tests.Loop;
+
+/// <summary>Disks that rot under whole members (protocol-aware recovery, Alagappan et al., FAST'18): a bit of a real file is flipped while its member is down.</summary>
+public sealed partial class RaftNodeTests
+{
+    [Fact]
+    public async Task A_member_with_a_flipped_bit_in_a_committed_record_counts_does_not_campaign_and_fetches_it_again()
+    {
+        Configure(3);
+        StartAll();
+        var values = Enumerable.Range(1, 60).Select(i => 0x5eed_0000_0000_0000 + (i * 0x01_0101_0101)).ToList();
+        foreach (var value in values)
+            await ProposeAsync(1, value);
+        await AllHoldAsync(values);
+        var rotten = Follower();
+        foreach (var id in _members.Keys.ToList())
+            await StopAsync(id);
+
+        Flip(DirectoryOf(rotten), "*.log", values[20]);
+
+        Assert.Equal(0, await ComesBackWholeAsync(rotten, values));
+    }
+
+    [Fact]
+    public async Task A_member_with_a_flipped_bit_in_its_snapshot_counts_does_not_campaign_and_fetches_it_again()
+    {
+        _snapshotEvery = 20;
+        _log = new SegmentedLogOptions { SegmentBytes = 64 << 10, FirstSegmentBytes = 16 << 10, PrepareBytes = 16 << 10 };
+        Configure(3);
+        StartAll();
+        var values = Enumerable.Range(1, 90).Select(i => 0x5eed_0000_0000_0000 + (i * 0x01_0101_0101)).ToList();
+        foreach (var value in values)
+            await ProposeAsync(1, value);
+        await AllHoldAsync(values);
+        // The log behind the snapshot is gone: it alone holds the first values.
+        await UntilAsync(() => _members.Keys.All(id => Directory.GetFiles(DirectoryOf(id), "*.snapshot").Length == 1 && !Holds(DirectoryOf(id), "*.log", values[5])));
+        var rotten = Follower();
+        foreach (var id in _members.Keys.ToList())
+            await StopAsync(id);
+
+        Flip(DirectoryOf(rotten), "*.snapshot", values[5]);
+
+        Assert.Equal(1, await ComesBackWholeAsync(rotten, values));
+    }
+
+    /// <returns>How many snapshots the repair took.</returns>
+    private async Task<long> ComesBackWholeAsync(int rotten, List<long> values)
+    {
+        var other = Enumerable.Range(1, 3).First(id => id != rotten);
+        Start(rotten);
+        var node = _members[rotten].Node;
+        var end = Assert.IsType<LogIndex>(node.Status.RottenEnd);
+        Assert.True(node.Loop.Core!.LastIndex < end);
+        // It counts: term and vote are as they were, and its log ends where it ended.
+        Assert.True(node.Loop.Core.Term > Term.Zero && end.Value >= values.Count);
+
+        // For ten election timeouts alone: another would ask for votes after two of them.
+        var (term, turns) = (node.Status.Term, node.Counters.Turns);
+        var roles = new HashSet<RaftRole>();
+        await UntilAsync(() =>
+        {
+            roles.Add(node.Loop.Core.Role);
+            return node.Counters.Turns >= turns + 400;
+        });
+        Assert.Equal([RaftRole.Follower], roles);
+        Assert.Equal((term, end), (node.Status.Term, node.Status.RottenEnd!.Value));
+
+        // The vote of the one is needed to elect the other, which has what it lacks.
+        Start(other);
+        await UntilAsync(() => node.Status.RottenEnd is null);
+        Assert.Equal((other, 1), (node.Status.Leader.Value, node.Counters.Repairs));
+        var installed = node.Counters.SnapshotsInstalled;
+        values.Add(0x5eed);
+        Assert.Equal(values.Count, await ProposeAsync(rotten, 0x5eed));
+        await AllHoldAsync(values);
+
+        // It is whole, also on its disk, and by itself: the third, which missed the last, could not lead without it.
+        await StopAsync(other);
+        await StopAsync(rotten);
+        Start(rotten);
+        Assert.Null(_members[rotten].Node.Status.RottenEnd);
+        var third = Enumerable.Range(1, 3).First(id => id != rotten && id != other);
+        Start(third);
+        await AllHoldAsync(values);
+        Assert.Equal(rotten, _members[third].Node.Status.Leader.Value);
+        return installed;
+    }
+
+    private static bool Holds(string directory, string files, long value) => Directory.GetFiles(directory, files).Any(file => Read(file).AsSpan().IndexOf(Pattern(value)) >= 0);
+
+    // A member may have the file open, or may have deleted it meanwhile.
+    private static byte[] Read(string path)
+    {
+        try
+        {
+            using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            var bytes = new byte[file.Length];
+            file.ReadExactly(bytes);
+            return bytes;
+        }
+        catch (FileNotFoundException)
+        {
+            return [];
+        }
+    }
+
+    private static byte[] Pattern(long value)
+    {
+        var pattern = new byte[8];
+        BinaryPrimitives.WriteInt64LittleEndian(pattern, value);
+        return pattern;
+    }
+
+    /// <summary>Flips a bit of a value in the one file that holds it.</summary>
+    private static void Flip(string directory, string files, long value)
+    {
+        var pattern = Pattern(value);
+        var flipped = 0;
+        foreach (var file in Directory.GetFiles(directory, files))
+        {
+            var bytes = File.ReadAllBytes(file);
+            // Not only once: recovery writes again, behind it, what it could not trust to be durable.
+            for (var at = bytes.AsSpan().IndexOf(pattern); at >= 0; at = bytes.AsSpan().IndexOf(pattern))
+            {
+                bytes[at + 3] ^= 0x10;
+                flipped++;
+            }
+            File.WriteAllBytes(file, bytes);
+        }
+        Assert.True(flipped > 0, $"no file {files} in {directory} holds {value:x}");
+    }
+}
