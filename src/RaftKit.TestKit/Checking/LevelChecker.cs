@@ -19,7 +19,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
     /// <summary>Whether a process of this build has a reason to end: some level that is, or was, finalised.</summary>
     public bool MayRefuse(SimulatedMember member)
     {
-        var build = member.Build;
+        // What runs; the next start's may be another already.
+        var build = member.Run?.Build ?? member.Build;
         // One that went back may have done so after it was asked, and may be the first to apply what was decided then.
         if (_builds.GetValueOrDefault(member.Id)?.Any(ran => ran.All.Any(f => f.Value.Max > build.Of(f.Key).Max)) == true)
             return true;

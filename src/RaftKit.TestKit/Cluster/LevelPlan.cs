@@ -68,6 +68,7 @@ internal sealed class LevelPlan
     public void Refused(SimulatedMember member)
     {
         _world.Faults.LevelUnready++;
+        _stopping.Remove(member.Id);
         // Sometimes it is only started again: it must say the same once more.
         if (_random.Chance(0.7))
             member.Build = Supporting(_newest);
