@@ -18,7 +18,8 @@ internal enum BootstrapStep
 
 /// <summary>
 /// Decides what an empty directory means. A cluster is formed only when every configured member says that it is empty (or forming, and has no record of us)
-/// with the same list of members; anything else means that this member may have voted before and lost it, so it must join (DESIGN, promise 4).
+/// with the same list of members, and nobody at all, configured or not, knows of a cluster; anything else means that this member may have voted before and lost it, so it
+/// must join (DESIGN, promise 4).
 /// Pure but for what it is told. Loop thread only.
 /// </summary>
 internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configured, bool force)
@@ -38,7 +39,8 @@ internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configure
     /// </summary>
     public void Answered(MemberId from, PeerMessage.BootstrapAnswer answer)
     {
-        if (configured.Contains(from))
+        // A quorum that links to whom it is not configured with has it among its members: it lost its disk, and those it is configured with may have lost theirs.
+        if (configured.Contains(from) || answer.State == BootstrapState.Formed)
             _answers[from] = answer;
     }
 

@@ -20,6 +20,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             if (wanted.FirstOrDefault(w => w.Key != Id && w.Value.Endpoint == Endpoint) is { Value: not null } taken)
                 return $"Member {taken.Key} listens at {Endpoint} already.";
             wanted[Id] = new WantedMember(Endpoint, IsVoter);
+            if (!IsVoter)
+                AwaitNoLonger(wanted, Id);
             return null;
         }
 
@@ -40,9 +42,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         {
             if (!wanted.Remove(Id))
                 return $"There is no member {Id}, only {string.Join(", ", wanted.Keys)}.";
-            // Nobody is to wait for one who no longer comes.
-            foreach (var (id, member) in wanted.Where(w => w.Value.Until?.Contains(Id) == true).ToList())
-                wanted[id] = member with { Until = member.Until!.Count == 1 ? null : [.. member.Until.Where(u => u != Id)] };
+            AwaitNoLonger(wanted, Id);
             return null;
         }
 
@@ -145,6 +145,13 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     }
 
     protected abstract void WriteFields(ref MessagePackWriter writer);
+
+    // Nobody is to wait for one who no longer comes, or not as a voter.
+    private static void AwaitNoLonger(SortedDictionary<MemberId, WantedMember> wanted, MemberId gone)
+    {
+        foreach (var (id, member) in wanted.Where(w => w.Value.Until?.Contains(gone) == true).ToList())
+            wanted[id] = member with { Until = member.Until!.Count == 1 ? null : [.. member.Until.Where(u => u != gone)] };
+    }
 
     private static void WriteEndpoints(ref MessagePackWriter writer, IReadOnlyDictionary<MemberId, string> endpoints)
     {

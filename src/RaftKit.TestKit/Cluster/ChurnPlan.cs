@@ -50,11 +50,14 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     /// </summary>
     private void ReplaceOutdated()
     {
-        foreach (var known in Newest()?.Members ?? [])
+        if (NewestMember() is not { } newest)
+            return;
+        foreach (var known in Door(newest).Current?.Members ?? [])
         {
             var member = world[new MemberId(known.Id)];
-            if (member.Loop is { Incarnation: > 0 and var incarnation } && incarnation < known.Incarnation)
-                SetUp(member, member.Seeds);
+            // Told of a member of now: two whose disks are new, and who are told of each other, are a new cluster's founders by every rule.
+            if (member != newest && member.Loop is { Incarnation: > 0 and var incarnation } && incarnation < known.Incarnation)
+                SetUp(member, [newest.Id]);
         }
     }
 
@@ -195,7 +198,9 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         member.Start();
     }
 
-    private QuorumMembers? Newest() => world.Members.Where(m => m.Loop?.Core is not null).MaxBy(m => m.Loop!.Core!.Applied) is { } newest ? Door(newest).Current : null;
+    private QuorumMembers? Newest() => NewestMember() is { } newest ? Door(newest).Current : null;
+
+    private SimulatedMember? NewestMember() => world.Members.Where(m => m.Loop?.Core is not null).MaxBy(m => m.Loop!.Core!.Applied);
 
     private static IQuorumMembership Door(SimulatedMember member) => ((SimulatedZnodes)member.Run!.Application).Membership;
 

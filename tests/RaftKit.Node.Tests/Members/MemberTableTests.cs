@@ -35,6 +35,17 @@ public sealed class MemberTableTests
         Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
     }
 
+    // Found by the simulator (seed 144 of 60 s): it waited for ever, and nobody else was promoted meanwhile.
+    [Fact]
+    public void Who_waits_for_one_that_is_to_learn_only_stays()
+    {
+        Replace(2, 4);
+        Apply(new MembershipChange.Add(Known, new MemberId(4), Endpoint(4), IsVoter: false));
+
+        Assert.Equal([1, 2, 3, 4], _table.Wanted.Keys.Select(id => id.Value));
+        Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
+    }
+
     [Fact]
     public void Who_was_to_be_replaced_and_is_to_replace_its_own_replacement_stays()
     {
