@@ -8,11 +8,16 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
 {
     private const int MostFailuresCounted = 8;
 
+    // The first two terms are for collisions. Whoever elects nobody in them either may have disks that are slower than an election timeout.
+    private const int TermsInHaste = 2;
+    private const int MostPatience = 4;
+
     private int _elapsed;
     private int _due = options.ElectionTicks + random.Below(options.ElectionTicks);
     private int _sinceContact = int.MaxValue;
     private int _evidenceLeft;
     private int _failures;
+    private int _terms;
     private bool _gaveWay;
 
     /// <summary>It is time to campaign, or to ask again.</summary>
@@ -38,16 +43,29 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     {
         _sinceContact = 0;
         _evidenceLeft = 0;
-        _failures = 0;
+        Elected();
         _gaveWay = false;
         Restart();
     }
 
+    /// <summary>There is a leader: the next election begins in haste again.</summary>
+    public void Elected() => (_failures, _terms) = (0, 0);
+
+    /// <summary>A term began, as far as this member knows without a leader.</summary>
+    public void TermBegan() => _terms = Math.Min(_terms + 1, TermsInHaste + MostPatience);
+
     /// <summary>There is no leader that this member could be loyal to.</summary>
     public void ForgetLeader() => _sinceContact = int.MaxValue;
 
-    /// <summary>A full election timeout from now: chosen from one to two times the configured one, so that members rarely collide (Raft 5.2).</summary>
-    public void Restart() => DueIn(options.ElectionTicks + random.Below(options.ElectionTicks));
+    /// <summary>
+    /// A full election timeout from now: chosen from one to two times the configured one, so that members rarely collide (Raft 5.2). A vote costs two fsyncs, one after the other,
+    /// the candidate's and the voter's: where those take longer, candidates would give up, or be overtaken, for ever. So it grows with terms that elected nobody.
+    /// </summary>
+    public void Restart()
+    {
+        var timeout = options.ElectionTicks * Math.Clamp(_terms - TermsInHaste + 1, 1, MostPatience);
+        DueIn(timeout + random.Below(timeout));
+    }
 
     /// <summary>
     /// The leader's process died: a campaign within the jitter, and quick repeats for an election timeout, because others may not know yet. Survivors

@@ -78,6 +78,7 @@ internal sealed partial class RaftCore
         var role = new LeaderRole(this);
         Enter(role);
         SetLeader(Self);
+        Clock.Elected();
         role.Enter();
     }
 
@@ -153,6 +154,7 @@ internal sealed partial class RaftCore
         Invariant.Holds(term > Term, $"term would move from {Term} to {term}");
         RemoteReads.RefuseAll();
         Term = term;
+        Clock.TermBegan();
         Vote = MemberId.None;
         _mustPersist = true;
         Effects.StatusChanged = true;

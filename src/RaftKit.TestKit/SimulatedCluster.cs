@@ -160,6 +160,9 @@ public sealed class SimulatedCluster
         _world[member].Kill();
     }
 
+    /// <summary>Makes everything that a member asks of its disk take longer, by half of this time to all of it, each time; <see cref="TimeSpan.Zero"/> ends it.</summary>
+    public void SlowDisk(MemberId member, TimeSpan atMost) => _world[member].Slowness = atMost;
+
     /// <summary>Cuts a member's power: what was not synced is kept, dropped or torn, sector by sector, and files that were not synced with their directory may be gone.</summary>
     public void PowerCut(MemberId member)
     {

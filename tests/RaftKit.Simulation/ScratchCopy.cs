@@ -12,7 +12,10 @@ internal sealed class ScratchCopy : IDisposable
     private readonly List<string> _changed = [];
     private bool _isBuilt;
 
-    public ScratchCopy(string root, string project)
+    /// <param name="root">The repository.</param>
+    /// <param name="project">The program, below tests/.</param>
+    /// <param name="beside">Projects that it takes files of.</param>
+    public ScratchCopy(string root, string project, params IReadOnlyList<string> beside)
     {
         _root = root;
         Folder = Directory.CreateTempSubdirectory("raftkit-mutant-").FullName;
@@ -23,6 +26,8 @@ internal sealed class ScratchCopy : IDisposable
         File.Copy(Path.Combine(root, "tests", "Directory.Build.props"), Path.Combine(Folder, "tests", "Directory.Build.props"));
         _project = Path.Combine("tests", project);
         Copy(_project);
+        foreach (var other in beside)
+            Copy(Path.Combine("tests", other));
     }
 
     /// <summary>What the build made.</summary>

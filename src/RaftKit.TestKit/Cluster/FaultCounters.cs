@@ -14,6 +14,7 @@ internal sealed class FaultCounters
     public long Torn;
     public long Fsync;
     public long Stall;
+    public long Slow;
     public long Wipe;
     public long DiskFull;
     public long OldCopy;
@@ -61,7 +62,7 @@ internal sealed class FaultCounters
     public IEnumerable<(string Name, long Count)> All =>
     [
         ("drop", Drop), ("delay", Delay), ("duplicate", Duplicate), ("reorder", Reorder), ("partition", Partition), ("kill", Kill),
-        ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("wipe", Wipe), ("diskfull", DiskFull),
+        ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("slowdisk", Slow), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
         ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired),
@@ -81,6 +82,7 @@ internal sealed class FaultCounters
         Torn += other.Torn;
         Fsync += other.Fsync;
         Stall += other.Stall;
+        Slow += other.Slow;
         Wipe += other.Wipe;
         DiskFull += other.DiskFull;
         OldCopy += other.OldCopy;

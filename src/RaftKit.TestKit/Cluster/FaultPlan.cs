@@ -46,6 +46,14 @@ internal sealed class FaultPlan
             observer.StallChance = _ofObservers.Chance(0.3) ? 0.02 * _ofObservers.NextDouble() : 0;
             observer.ClockRate = 1 + (world.Options.ClockDrift * _ofObservers.Pick([-1.0, 1.0, (2 * _ofObservers.NextDouble()) - 1]));
         }
+        // Disks that are slow all the time, some so slow that a vote takes longer than an election timeout.
+        var disks = world.Random.Split("slow disks");
+        var areSlow = disks.Chance(0.15);
+        foreach (var member in world.Members.Where(_ => areSlow && disks.Chance(0.6)))
+        {
+            member.Slowness = disks.Between(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(300));
+            world.Faults.Slow++;
+        }
         // The clocks keep to the declared drift, some of them barely.
         var clocks = world.Random.Split("clocks");
         foreach (var member in world.Members)
@@ -79,7 +87,7 @@ internal sealed class FaultPlan
         _world.Network.Block([]);
         foreach (var member in _world.Everybody)
         {
-            member.StallChance = 0;
+            (member.StallChance, member.Slowness) = (0, TimeSpan.Zero);
             member.Disk.Mend();
             if (member.Run is { } run)
             {

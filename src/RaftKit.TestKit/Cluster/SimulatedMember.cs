@@ -45,6 +45,17 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
 
     public double StallChance { get; set; }
 
+    /// <summary>How much longer its disk takes for each piece of work, at most.</summary>
+    public TimeSpan Slowness
+    {
+        get;
+        set
+        {
+            field = value;
+            _run?.LogLane.Slowness = value;
+        }
+    }
+
     /// <summary>The process is to end, or the power to go, at an I/O that was chosen beforehand.</summary>
     public bool PowerGoesAtStop { get; set; }
 
@@ -155,7 +166,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         Build = member.Build;
         Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
         Transport = world.Network.Attach(Process, member.Id, this);
-        LogLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance };
+        LogLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance, Slowness = member.Slowness };
         SnapshotLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("snapshot lane"), world.Faults, this, member.StoppedAtIo);
         var application = world.Application(this, member);
         Application = application;

@@ -16,6 +16,9 @@ internal sealed class SimulatedLane(
     /// <summary>How likely a piece of work is to take much longer.</summary>
     public double StallChance { get; set; }
 
+    /// <summary>How much longer each piece of work takes, at most; at least, half of that.</summary>
+    public TimeSpan Slowness { get; set; }
+
     /// <summary>Hears of each job that ran well, in order, before the loop does.</summary>
     public Action<DiskJob>? Executed { get; set; }
 
@@ -38,6 +41,8 @@ internal sealed class SimulatedLane(
             counters.Stall++;
             latency += random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(800));
         }
+        if (Slowness > TimeSpan.Zero)
+            latency += random.Between(Slowness / 2, Slowness);
         process.After(latency, Run);
     }
 
