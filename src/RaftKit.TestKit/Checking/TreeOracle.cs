@@ -18,7 +18,6 @@ internal sealed class TreeOracle(SimulatedWorld world)
 
     private readonly Dictionary<long, ulong> _digests = [];
     private readonly List<TreeChange> _changes = [];
-    private readonly List<long> _entries = [];
     private readonly Dictionary<string, List<NodeVersion>> _nodes = [];
     private readonly Dictionary<long, SessionFate> _sessions = [];
     private readonly Dictionary<string, long> _sequences = [];
@@ -63,7 +62,6 @@ internal sealed class TreeOracle(SimulatedWorld world)
         if (zxid <= Zxid)
             return;
         Zxid = zxid;
-        _entries.Add(zxid);
         foreach (var change in changes)
         {
             Require(change.Zxid == zxid, 24, $"member {member} changed {change.Path} under {change.Zxid:x} by the entry of {zxid:x}");
@@ -115,21 +113,8 @@ internal sealed class TreeOracle(SimulatedWorld world)
             }
         }
         Agree(member, zxid, machine);
-        if (zxid <= Zxid)
-            return;
-        // The last entries that it covers were the node's own (an observer's identity) or another machine's: they change no znode, and nobody told of them (seed 452).
-        Require(Zxid == 0 || _digests[Zxid] == _digests[zxid], 18, $"member {member} restored a state at {zxid:x} that nobody has come to");
-        Zxid = zxid;
-    }
-
-    /// <summary>
-    /// The last entry of the sessions or the tree that a state holds. A member that restored a snapshot names that one's end, which may be an entry of the node's own; whoever applied
-    /// each entry names the one before it, and has the same state (seed 606).
-    /// </summary>
-    public long LastEntryAt(long zxid)
-    {
-        var at = _entries.BinarySearch(zxid);
-        return at >= 0 || at == -1 ? zxid : _entries[~at - 1];
+        // Whoever captured it had applied all of it.
+        Require(zxid <= Zxid, 18, $"member {member} restored a state at {zxid:x} that nobody has come to");
     }
 
     /// <summary>Holds what a client read against the state at the zxid that it claims.</summary>

@@ -139,10 +139,10 @@ internal sealed class SimulatedZnodes : SimulatedApplication
 
         public void Restored(in CommandContext context)
         {
-            jumped(_before, context.Zxid);
+            jumped(_before, service.Machine.Zxid);
             _inner.Restored(context);
-            _zxid = context.Zxid;
-            oracle.Restored(member, context.Zxid, service.Machine);
+            _zxid = service.Machine.Zxid;
+            oracle.Restored(member, _zxid, service.Machine);
         }
     }
 }

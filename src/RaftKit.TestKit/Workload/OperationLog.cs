@@ -7,7 +7,7 @@ namespace RaftKit.TestKit;
 /// The history of what clients did, as they saw it. An operation whose process ended before it returned has an unknown outcome, and is written
 /// down as such when the run ends.
 /// </summary>
-internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace trace, TreeOracle oracle)
+internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace trace)
 {
     private readonly List<HistoryOperation> _ended = [];
     private readonly SortedDictionary<long, HistoryOperation> _open = [];
@@ -84,7 +84,7 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     private void End(long number, HistoryOperation operation)
     {
         _open.Remove(number);
-        var ended = operation with { Return = Now, Zxid = operation is { IsRead: true, Zxid: not 0 } ? oracle.LastEntryAt(operation.Zxid) : operation.Zxid };
+        var ended = operation with { Return = Now };
         _ended.Add(ended);
         trace.Fold((ulong)ended.Kind);
         trace.Fold((ulong)ended.Status);

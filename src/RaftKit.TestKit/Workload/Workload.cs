@@ -42,7 +42,7 @@ internal sealed class Workload
         Oracle = oracle;
         oracle.Expired = Ended;
         oracle.IsWrittenOnce = IsRegister;
-        Log = new OperationLog(world.Scheduler, world.Trace, oracle);
+        Log = new OperationLog(world.Scheduler, world.Trace);
         _clientsPerProcess = _random.Between(1, 3);
         _contend = _random.Chance(0.7);
         _sync = _random.Split("syncs").Chance(0.5);

@@ -234,11 +234,11 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
 
     void ISessionObserver.Restored(in CommandContext context)
     {
-        Journal.Reset(context.Zxid);
+        Journal.Reset(Machine.Zxid);
         // First the streams: they promise no gap, and what a comparison finds may have one.
         foreach (var stream in Streams)
             stream.Jumped();
-        _jump?.Tell(Machine.Tree, context.Zxid);
+        _jump?.Tell(Machine.Tree, Machine.Zxid);
         _jump = null;
         foreach (var copy in Copies)
             copy.Restart();

@@ -230,7 +230,7 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         {
             machine.Sessions.Replace(_sessions);
             _tree.Complete(context);
-            machine.Zxid = context.Zxid;
+            machine.Zxid = machine.Tree.Zxid;
             machine._observer?.Restored(context);
         }
     }

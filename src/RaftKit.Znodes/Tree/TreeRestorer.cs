@@ -41,7 +41,8 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
         Invariant.Holds(_store.Count == count, $"a snapshot of the tree holds {_store.Count} nodes; its header says {count}");
         Invariant.Holds(_store.Digest == digest, $"a snapshot of the tree gives the digest {_store.Digest}; its header says {digest}");
         Invariant.Holds(context.Zxid >= zxid, $"a snapshot of the tree as of zxid {zxid} was installed as of {context.Zxid}, before it");
-        tree.Replace(_store, context.Zxid);
+        // Not what the snapshot ends with: that may be an entry of the node's own, and whoever applied it stayed at the zxid before it.
+        tree.Replace(_store, zxid);
     }
 
     private void ReadNode(ref MessagePackReader reader)
