@@ -133,7 +133,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
             if (!IsOlder(link.Hello, said) && hello.Attempt < link.PeerAttempt)
                 return Crossed();
         }
-        else if (_dial is not null && context.Self.Value < id.Value && !_dialsGoUnanswered)
+        else if (_dial is { } dial && context.Self.Value < id.Value && !_dialsGoUnanswered && Now() - dial.SaidHello < context.Options.CrossedFor)
         {
             return Crossed();
         }
@@ -311,6 +311,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
                 if (_link is not null)
                     return;
                 ours = new LinkFrame.Hello(PeerHello.ProtocolVersion, context.NextAttempt(), context.Hello);
+                dial.SaidHello = Now();
                 _dial = dial;
             }
             await connection.WriteAsync(ours, deadline).ConfigureAwait(false);
@@ -466,6 +467,9 @@ internal sealed class Peer(MemberId id, TransportContext context)
         public Socket Socket => socket;
 
         public bool IsAbandoned { get; private set; }
+
+        /// <summary>When.</summary>
+        public TimeSpan SaidHello { get; set; }
 
         public void Abandon()
         {

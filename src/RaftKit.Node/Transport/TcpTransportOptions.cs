@@ -39,6 +39,12 @@ internal sealed record TcpTransportOptions
     /// <summary>How long a handshake may take, TLS included.</summary>
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>
+    /// How long a dial of the lower id, once it said hello, keeps the other's away while both dialled at once. One whose answer is not there by then may have gone into a hole, and would
+    /// keep the two apart for as long as a handshake may take.
+    /// </summary>
+    public TimeSpan CrossedFor { get; init; } = TimeSpan.FromMilliseconds(500);
+
     /// <summary>Sent bytes that the peer's kernel does not acknowledge for so long end the link; dialling anew is faster than TCP's own back-off.</summary>
     public TimeSpan LinkTimeout { get; init; } = TimeSpan.FromSeconds(3);
 

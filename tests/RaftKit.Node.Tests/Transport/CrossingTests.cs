@@ -1,4 +1,9 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using RaftKit.Consensus;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Transport;
 using Xunit;
 
 namespace RaftKit.Node.Tests.Transport;
@@ -21,5 +26,31 @@ public sealed class CrossingTests
                 one.Inbox.All.OfType<NodeInput.LinkUp>().Count() == 1 && two.Inbox.All.OfType<NodeInput.LinkUp>().Count() == 1,
                 $"Round {round}:\n1: {string.Join("\n   ", one.Logger.Lines)}\n2: {string.Join("\n   ", two.Logger.Lines)}");
         }
+    }
+
+    // Chaos: a dial that connected and then went into a black hole kept the two apart for as long as a handshake may take, longer than sessions last.
+    [Fact]
+    public async Task A_dial_whose_hello_is_never_answered_keeps_the_other_sides_away_for_a_moment_only()
+    {
+        using var hole = new TcpListener(IPAddress.Loopback, 0);
+        hole.Start();
+        await using var one = new TestMember(1, TestMember.Options() with { HandshakeTimeout = TimeSpan.FromMinutes(10), CrossedFor = TimeSpan.FromMilliseconds(200) });
+        one.Join((new MemberId(2), hole.LocalEndpoint.ToString()!));
+        using var swallowed = await hole.AcceptSocketAsync();
+        await swallowed.ReceiveAsync(new byte[1]);
+
+        var refused = 0;
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed < TimeSpan.FromSeconds(20); refused++)
+        {
+            using var two = await RawPeer.Dial(one);
+            two.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, refused + 1, RawPeer.HelloOf(2)));
+            if (two.ReadLinkFrame() is not LinkFrame.Refusal refusal)
+            {
+                await one.LinkUp();
+                return;
+            }
+            Assert.Equal(RefusalCode.Crossed, refusal.Code);
+        }
+        Assert.Fail($"turned away {refused} times in 20 s");
     }
 }

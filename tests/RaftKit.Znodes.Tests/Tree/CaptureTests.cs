@@ -180,10 +180,11 @@ public sealed class CaptureTests
             restorer.Frame(frame);
         Assert.True(other.Exists("/other"));
 
+        // The snapshot as a whole ends later: with entries that were not the tree's.
         restorer.Complete(context with { Zxid = 55 });
         Assert.False(other.Exists("/other"));
         Assert.True(other.Exists("/kept"));
-        Assert.Equal((_scene.Tree.Digest, 55L), other.Tree.View.Digest);
+        Assert.Equal(_scene.Tree.View.Digest, other.Tree.View.Digest);
     }
 
     [Fact]
