@@ -16,14 +16,12 @@ internal static class OneSeed
             foreach (var operation in run.History)
                 writer.Write(operation);
         }
-        if (hash && json)
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $$"""{"seed":{{seed}},"hash":"{{result.Hash:x16}}"}"""));
-        else if (hash)
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{seed} {result.Hash:x16}"));
+        if (hash)
+            Report.PrintHash(result, json);
         else if (json)
             Console.WriteLine(Summary.Of([result], result.WallTime).ToJson());
         else
-            Report.Print(result, Console.Out);
+            Report.Print(result, Console.Out, atLeast);
         return result.Violation is null ? 0 : 1;
     }
 }
@@ -31,7 +29,11 @@ internal static class OneSeed
 /// <summary>What a person needs to know about a seed.</summary>
 internal static class Report
 {
-    public static void Print(SeedResult result, TextWriter output)
+    public static void PrintHash(SeedResult result, bool json) => Console.WriteLine(json
+        ? string.Create(CultureInfo.InvariantCulture, $$"""{"seed":{{result.Seed}},"hash":"{{result.Hash:x16}}"}""")
+        : string.Create(CultureInfo.InvariantCulture, $"{result.Seed} {result.Hash:x16}"));
+
+    public static void Print(SeedResult result, TextWriter output, TimeSpan atLeast)
     {
         if (result.Violation is not null)
         {
@@ -39,7 +41,7 @@ internal static class Report
                 output.WriteLine(line);
             output.WriteLine();
             output.WriteLine($"seed {result.Seed}, {result.Members} members, at {result.At.TotalMilliseconds:F3} ms: {result.Violation}");
-            output.WriteLine($"again: dotnet run -c Release --project tests/RaftKit.Simulation -- --seed {result.Seed} --trace");
+            output.WriteLine($"again: dotnet run -c Release --project tests/RaftKit.Simulation -- --seed {result.Seed}{(atLeast > TimeSpan.Zero ? $" --seconds {atLeast.TotalSeconds:0.###}" : "")} --trace");
             return;
         }
         output.WriteLine(

@@ -11,7 +11,7 @@ var jobs = new Option<int>("--jobs") { Description = "How many seeds at once, on
 var seconds = new Option<double>("--seconds") { Description = "How long each seed lasts at the least, in simulated seconds; 0: as its seed draws it.", HelpName = "S" };
 var seed = new Option<ulong?>("--seed") { Description = "Runs one seed.", HelpName = "N" };
 var trace = new Option<bool>("--trace") { Description = "With --seed: prints every event." };
-var hash = new Option<bool>("--hash") { Description = "With --seed: prints the hash of all that was delivered, equal in every process." };
+var hash = new Option<bool>("--hash") { Description = "Prints the hash of all that was delivered, of one seed or of each, equal in every process." };
 var history = new Option<string?>("--history") { Description = "With --seed: writes what clients did and were told, one JSON object a line.", HelpName = "FILE" };
 var invariants = new Option<int[]>("--invariant") { Description = "Judges by this invariant of reliability.md alone; may be given several times.", HelpName = "N" };
 var listMutants = new Option<bool>("--list-mutants") { Description = "Names known bugs, which are patches of the product's code." };
@@ -29,8 +29,8 @@ command.Validators.Add(all =>
 {
     var modes = new Option[] { seeds, seed, listMutants }.Count(mode => all.GetResult(mode) is { Implicit: false });
     Check(all, modes <= 1, "Only one of --seeds, --seed and --list-mutants can be asked for.");
-    Check(all, all.GetResult(seed) is { Implicit: false } || !new Option[] { trace, hash, history }.Any(flag => all.GetResult(flag) is { Implicit: false }),
-        "--trace, --hash and --history look at one run: say which with --seed N.");
+    Check(all, all.GetResult(seed) is { Implicit: false } || !new Option[] { trace, history }.Any(flag => all.GetResult(flag) is { Implicit: false }),
+        "--trace and --history look at one run: say which with --seed N.");
 });
 command.SetAction(flags =>
 {
@@ -46,7 +46,7 @@ command.SetAction(flags =>
         return Mutants.Run(name, wanted ?? (1, 1000), isJson);
     return flags.GetValue(seed) is { } one
         ? OneSeed.Run(one, atLeast, judgedBy, flags.GetValue(trace), flags.GetValue(hash), isJson, flags.GetValue(history))
-        : Sweep.Run(wanted ?? (1, 100), atLeast, judgedBy, isJson, flags.GetValue(stopAtFirst), flags.GetValue(jobs));
+        : Sweep.Run(wanted ?? (1, 100), atLeast, judgedBy, isJson, flags.GetValue(hash), flags.GetValue(stopAtFirst), flags.GetValue(jobs));
 });
 var parsed = command.Parse(args);
 if (parsed.Errors.Count == 0)

@@ -9,7 +9,7 @@ internal static class Sweep
     /// <summary>From how many seeds on every fault must have struck at least once.</summary>
     private const int SeedsForCoverage = 500;
 
-    public static int Run((ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool json, bool stopAtFirst, int jobs)
+    public static int Run((ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool json, bool hash, bool stopAtFirst, int jobs)
     {
         var clock = Stopwatch.StartNew();
         var results = new List<SeedResult>();
@@ -17,9 +17,15 @@ internal static class Sweep
         {
             results.Add(result);
             if (result.Violation is not null)
-                Report.Print(result, Console.Error);
-            else if (!json)
-                Report.Print(result, Console.Out);
+                Report.Print(result, Console.Error, atLeast);
+            else if (!json && !hash)
+                Report.Print(result, Console.Out, atLeast);
+        }
+        if (hash)
+        {
+            foreach (var result in results.OrderBy(r => r.Seed))
+                Report.PrintHash(result, json);
+            return results.Exists(r => r.Violation is not null) ? 1 : 0;
         }
         var summary = Summary.Of(results, clock.Elapsed);
         var problems = summary.Problems(results.Count >= SeedsForCoverage).ToList();
