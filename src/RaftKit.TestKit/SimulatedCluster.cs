@@ -34,6 +34,9 @@ public sealed record SimulatedClusterOptions
     /// <summary>A snapshot is taken after this many entries; small, so that tests see them.</summary>
     public long SnapshotEveryEntries { get; init; } = 500;
 
+    /// <summary>How often the nodes look at the time; all their timers are multiples of it.</summary>
+    internal TimeSpan TickInterval { get; init; } = TimeSpan.FromMilliseconds(5);
+
     /// <summary>Whether all members are processes of one machine, on which a process's death can be proven to others.</summary>
     public bool SameMachine { get; init; } = true;
 }
@@ -70,6 +73,7 @@ public sealed class SimulatedCluster
             Observers = options.Observers,
             Founders = options.Founders == 0 ? options.Members : options.Founders,
             SameMachine = options.SameMachine,
+            TickInterval = options.TickInterval,
             SessionTimeout = options.SessionTimeout,
             SnapshotEveryEntries = options.SnapshotEveryEntries,
             KeepEntries = options.SnapshotEveryEntries / 10,
@@ -122,6 +126,8 @@ public sealed class SimulatedCluster
 
     /// <summary>What a member knows of the quorum; null while it is down.</summary>
     public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
+
+    internal SimulatedMember MemberOf(MemberId member) => _world[member];
 
     /// <summary>A member's own copy of the state.</summary>
     internal IZnodeView ViewOf(MemberId member) => new SimulatedHost(UpOrThrow(member)).Sessions.View;
