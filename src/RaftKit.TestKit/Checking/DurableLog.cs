@@ -13,6 +13,7 @@ internal sealed class DurableLog
     private readonly List<LogBatch> _unsynced = [];
 
     private readonly Dictionary<Term, MemberId> _votes = [];
+    private readonly Dictionary<Term, LogIndex> _held = [];
 
     public Term Term { get; private set; }
 
@@ -25,6 +26,9 @@ internal sealed class DurableLog
 
     /// <summary>Whether a vote for the member in the term was ever synced: a later term's may have followed in the same sync.</summary>
     public bool Voted(Term term, MemberId candidate) => _votes.GetValueOrDefault(term) == candidate;
+
+    /// <summary>The last entry that it held in the term. A later term's batch, which shared its sync, may have cut it since.</summary>
+    public LogIndex HeldIn(Term term) => _held.GetValueOrDefault(term);
 
     /// <summary>From here on, what is synced may be found cut: a batch that cuts it was written, and may have reached the disk without a sync.</summary>
     public LogIndex MayBeCutFrom { get; private set; } = Never;
@@ -89,6 +93,7 @@ internal sealed class DurableLog
         _votes[term] = vote;
         foreach (var entry in entries)
             _entries.Add((entry.Term, HashOf(entry)));
+        NoteHeld();
     }
 
     public static ulong HashOf(in Entry entry)
@@ -116,5 +121,8 @@ internal sealed class DurableLog
         }
         foreach (var entry in batch.Entries)
             _entries.Add((entry.Term, HashOf(entry)));
+        NoteHeld();
     }
+
+    private void NoteHeld() => _held[Term] = LogIndex.Max(HeldIn(Term), Last);
 }
