@@ -5,7 +5,8 @@ namespace RaftKit.Tests;
 /// <summary>A run of one of the repository's programs, as its users run it.</summary>
 internal sealed record ProgramRun(int ExitCode, string[] Output, string Errors)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(3);
+    // Longer than any of them takes, its own overtime on a busy machine included: they know better why they could not end.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
 
     /// <summary>Runs the program of a project to its end.</summary>
     /// <param name="project">Its folder, from the repository's root. Built beside this test by a project reference: the same configuration and framework.</param>

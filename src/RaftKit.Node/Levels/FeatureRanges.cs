@@ -65,8 +65,9 @@ internal sealed class FeatureRanges : IEquatable<FeatureRanges>
             reader.ReadArrayHeader(3);
             var feature = reader.ReadRequiredString();
             var range = new FeatureRange(reader.ReadInt32(), reader.ReadInt32());
-            if (CheckName(feature) is { } wrong)
-                throw new MalformedFrameException(wrong);
+            // Not what it said: a stranger's text would go to our log as it is.
+            if (CheckName(feature) is not null)
+                throw new MalformedFrameException($"A hello names a feature in {feature.Length} characters that make no name.");
             if (range.Min < 1 || range.Max < range.Min || range.Max > GreatestLevel)
                 throw new MalformedFrameException($"Levels {range} of feature {feature} cannot be: they are from 1 to {GreatestLevel}.");
             ranges[i] = new(feature, range);

@@ -221,7 +221,8 @@ internal sealed class SegmentScan
         {
             var raw = scratch.AsSpan(0, bytes);
             var payload = scratch.AsSpan(bytes);
-            File.Read((long)batch.FirstPage * PageFormat.PageSize, raw);
+            var read = File.Read((long)batch.FirstPage * PageFormat.PageSize, raw);
+            Invariant.Holds(read == bytes, $"segment {Number} gave {read} bytes of the {bytes} from page {batch.FirstPage} on that it had a moment before");
             var used = 0;
             for (var page = 0; page < batch.Pages; page++)
             {

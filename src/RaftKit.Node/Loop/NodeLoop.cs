@@ -497,10 +497,12 @@ internal sealed partial class NodeLoop : ILoopServices
         }
         var status = new NodeStatus(Self, core.Role, core.Term, core.Leader, ready, core.Commit, _applier.Applied)
         { RecoveryEpoch = _applier.Recovery.Epoch, Source = core.Source, RottenEnd = core.RottenEnd?.Index };
-        Status = status;
-        if (before.RottenEnd is { } rotten && status.RottenEnd is null)
-        {
+        var repaired = before.RottenEnd is not null && status.RottenEnd is null;
+        if (repaired)
             Counters.RepairsCount++;
+        Status = status;
+        if (repaired && before.RottenEnd is { } rotten)
+        {
             LogRepaired(_ports.Logger, Self.Value, rotten.Value, core.LastIndex.Value, status.Leader.Value);
         }
         if (before.Role == status.Role && before.Term == status.Term && before.Leader == status.Leader && before.Ready == status.Ready)

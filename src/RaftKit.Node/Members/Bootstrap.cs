@@ -18,8 +18,8 @@ internal enum BootstrapStep
 
 /// <summary>
 /// Decides what an empty directory means. A cluster is formed only when every configured member says that it is empty (or forming, and has no record of us)
-/// with the same list of members, and nobody at all, configured or not, knows of a cluster; anything else means that this member may have voted before and lost it, so it
-/// must join (DESIGN, promise 4).
+/// with the same list of members; anything else means that this member may have voted before and lost it, so it must join (DESIGN, promise 4). A member of a cluster that
+/// links to it meanwhile, configured or not, makes it a join as well; it is not waited for.
 /// Pure but for what it is told. Loop thread only.
 /// </summary>
 internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configured, bool force)
