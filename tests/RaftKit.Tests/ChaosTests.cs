@@ -4,6 +4,7 @@ using Xunit;
 namespace RaftKit.Tests;
 
 /// <summary>The short form of the chaos command: real processes, real faults. Where the machine lacks something for it, the failure says what.</summary>
+[Collection(WholeMachine.Name)]
 public sealed class ChaosTests
 {
     private static readonly string Project = Path.Combine("tests", "RaftKit.Chaos");

@@ -5,6 +5,7 @@ using Xunit;
 namespace RaftKit.Tests;
 
 /// <summary>Runs the sample as its users do: as a process that starts, kills and freezes processes.</summary>
+[Collection(WholeMachine.Name)]
 public sealed class PartitionLeadersTests
 {
     [Fact]
