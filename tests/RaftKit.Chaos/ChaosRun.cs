@@ -85,7 +85,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         var victims = new Victims(subject, options.Members);
         // As many at a time as the quorum bears.
         var hands = Enumerable.Range(0, (options.Members - 1) / 2)
-            .Select(_ => StrikeAsync(subject, room, victims, first, new Random(random.Next()), end.Token)).ToArray();
+            .Select(_ => StrikeAsync(subject, room, victims, first, new Random(random.Next()), end)).ToArray();
         await Task.WhenAll(hands);
         subject.End();
         var (code, errors) = await subject.EndAsync();
@@ -93,7 +93,7 @@ internal sealed class ChaosRun(ChaosOptions options)
     }
 
     private async Task StrikeAsync(
-        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationToken end)
+        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationTokenSource end)
     {
         var began = Stopwatch.GetTimestamp();
         Fault? fault = null;
@@ -108,11 +108,23 @@ internal sealed class ChaosRun(ChaosOptions options)
 
             if (victims.Take(fault.Wide, random) is { } taken)
             {
-                var what = await fault.StrikeAsync(new Strike(room, taken, random));
-                foreach (var victim in taken)
-                    await BackAsync(subject, victim.Id, fault);
-                Say(fault, taken, what, ended: taken.Any(victim => subject.Find(victim.Id)?.Pid != victim.Pid));
-                victims.Release(taken);
+                try
+                {
+                    var what = await fault.StrikeAsync(new Strike(room, taken, random));
+                    foreach (var victim in taken)
+                        await BackAsync(subject, victim.Id, fault);
+                    Say(fault, taken, what, ended: taken.Any(victim => subject.Find(victim.Id)?.Pid != victim.Pid));
+                }
+                catch
+                {
+                    // The other hands are not to go on for a run that has failed.
+                    await end.CancelAsync();
+                    throw;
+                }
+                finally
+                {
+                    victims.Release(taken);
+                }
                 fault = null;
                 await Task.Delay(TimeSpan.FromMilliseconds(random.Next(200, 1000)), CancellationToken.None);
             }

@@ -77,10 +77,12 @@ internal sealed class Proxy : IAsyncDisposable
 
     private async Task PassAsync(Socket dialler)
     {
-        var answerer = await _sockets.MakeAsync();
-        (_open[dialler], _open[answerer]) = (true, true);
+        _open[dialler] = true;
+        Socket? answerer = null;
         try
         {
+            answerer = await _sockets.MakeAsync();
+            _open[answerer] = true;
             answerer.Bind(_from);
             await answerer.ConnectAsync(_to, _end.Token);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(_end.Token);
@@ -93,7 +95,8 @@ internal sealed class Proxy : IAsyncDisposable
         finally
         {
             Reset(dialler);
-            Reset(answerer);
+            if (answerer is not null)
+                Reset(answerer);
         }
     }
 

@@ -1,6 +1,4 @@
 using System.Buffers;
-using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using RaftKit.Consensus;
 using RaftKit.Node.Levels;
@@ -9,6 +7,8 @@ using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
+using RaftKit.Node.Tests.Loop;
+using RaftKit.Tests;
 using Xunit;
 
 namespace RaftKit.Node.Tests.Levels;
@@ -21,7 +21,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
 
     private readonly string _root = Directory.CreateTempSubdirectory("raftkit-levels-").FullName;
     private readonly SortedDictionary<int, Member> _members = [];
-    private readonly Dictionary<MemberId, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{FreePort()}");
+    private readonly Dictionary<MemberId, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{Loopback.FreePort()}");
     private long _snapshotEvery = 100_000;
 
     [Fact]
@@ -36,7 +36,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
             Start(id, build: 2);
             await ProposeAsync(id);
         }
-        await UntilAsync(() => AllLinked(3));
+        await Eventually.HoldsAsync(Patience, () => AllLinked(3));
         var refused = await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
         Assert.Contains("member 3 supports levels 1..1: start it with a build that supports level 2", refused.Message);
         // Whoever cannot read a level is not to ask for it either.
@@ -50,7 +50,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         while (!refused.Message.Contains("member 3 is not connected with the leader", StringComparison.Ordinal));
         Start(3, build: 2);
         await ProposeAsync(3);
-        await UntilAsync(() => AllLinked(3));
+        await Eventually.HoldsAsync(Patience, () => AllLinked(3));
 
         var told = _members[2].Levels.WhenFinalizedAsync(Orders, 2);
         await _members[3].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience);
@@ -60,7 +60,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         Assert.True(_members[2].Levels.WhenFinalizedAsync(Orders, 2).IsCompletedSuccessfully);
         await ProposeAsync(2);
 
-        await UntilAsync(() => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 1, 1, 1, 2])));
+        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 1, 1, 1, 2])));
         // Asked for again, nothing changes.
         await _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience);
         Assert.Contains("levels never fall", (await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[1].Levels.FinalizeAsync(Orders, 1).WaitAsync(Patience))).Message);
@@ -82,7 +82,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
 
         Start(3, build: 2);
         await ProposeAsync(3);
-        await UntilAsync(() => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 2, 2])));
+        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 2, 2])));
     }
 
     [Fact]
@@ -105,7 +105,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         foreach (var id in new[] { 1, 2, 3 })
             Start(id, build: 2);
         await ProposeAsync(3);
-        await UntilAsync(() => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 2, 2])));
+        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 2, 2])));
     }
 
     [Fact]
@@ -115,7 +115,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         await FormAtLevelTwoAsync();
         for (var i = 0; i < 60; i++)
             await ProposeAsync(1);
-        await UntilAsync(() => _members[2].Node.Counters.SnapshotsTaken > 0);
+        await Eventually.HoldsAsync(Patience, () => _members[2].Node.Counters.SnapshotsTaken > 0);
         await StopAsync(2);
 
         // No exception: the start has happened, and the node has ended.
@@ -148,7 +148,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
 
         Start(3, build: 2);
         await ProposeAsync(3);
-        await UntilAsync(() => _members[3].Node.Loop.Core is { } core && core.Membership.IsVoter(new MemberId(3)));
+        await Eventually.HoldsAsync(Patience, () => _members[3].Node.Loop.Core is { } core && core.Membership.IsVoter(new MemberId(3)));
     }
 
     [Fact]
@@ -158,14 +158,14 @@ public sealed class FeatureLevelTests : IAsyncDisposable
             Start(id, build: 2);
         Start(256, build: 1);
         await ProposeAsync(1);
-        await UntilAsync(() => AllLinked(3) && _members[256].Machine.LevelsSeen.Count == 1);
+        await Eventually.HoldsAsync(Patience, () => AllLinked(3) && _members[256].Machine.LevelsSeen.Count == 1);
         await _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience);
 
         Assert.IsType<FeatureLevelUnsupportedException>(await _members[256].Node.Ended.WaitAsync(Patience));
         await _members[256].Node.DisposeAsync();
         Start(256, build: 2);
         await ProposeAsync(1);
-        await UntilAsync(() => _members[256].Machine.LevelsSeen.SequenceEqual([1, 2]));
+        await Eventually.HoldsAsync(Patience, () => _members[256].Machine.LevelsSeen.SequenceEqual([1, 2]));
     }
 
     [Fact]
@@ -174,7 +174,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         foreach (var id in new[] { 1, 2, 3 })
             Start(id, build: 3);
         await ProposeAsync(2);
-        await UntilAsync(() => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([2]) && m.Levels.Finalized(Orders) == 2));
+        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([2]) && m.Levels.Finalized(Orders) == 2));
     }
 
     [Fact]
@@ -183,7 +183,7 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         foreach (var id in new[] { 1, 2, 3 })
             Start(id, build: 2);
         await ProposeAsync(1);
-        await UntilAsync(() => _members.Values.All(m => m.Machine.LevelsSeen.Count == 1));
+        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.Count == 1));
         await StopAsync(3);
         Start(3, build: 3);
         var end = Assert.IsType<FeatureLevelUnsupportedException>(await _members[3].Node.Ended.WaitAsync(Patience));
@@ -216,9 +216,9 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         foreach (var id in new[] { 1, 2, 3 })
             Start(id, build: 2);
         await ProposeAsync(1);
-        await UntilAsync(() => AllLinked(3));
+        await Eventually.HoldsAsync(Patience, () => AllLinked(3));
         await _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience);
-        await UntilAsync(() => _members.Values.All(m => m.Levels.Finalized(Orders) == 2));
+        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Levels.Finalized(Orders) == 2));
     }
 
     // That the leader has a link with everybody shows in what they apply: the newest entry.
@@ -262,21 +262,6 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         var callback = new Callback();
         _members[member].Node.Inbox.Post(new NodeInput.Propose(LevelMachine.Called, new byte[1], callback));
         await callback.Done.Task.WaitAsync(Patience);
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var patience = new CancellationTokenSource(Patience);
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(5));
-        while (!condition())
-            await timer.WaitForNextTickAsync(patience.Token);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private sealed record Member(RaftNode Node, LevelMachine Machine, FeatureLevels Levels);

@@ -38,7 +38,7 @@ public sealed partial class RaftNodeTests
             await ProposeAsync(1, value);
         await AllHoldAsync(values);
         // The log behind the snapshot is gone: it alone holds the first values.
-        await UntilAsync(() => _members.Keys.All(id => Directory.GetFiles(DirectoryOf(id), "*.snapshot").Length == 1 && !Holds(DirectoryOf(id), "*.log", values[5])));
+        await Eventually.HoldsAsync(Patience, () => _members.Keys.All(id => Directory.GetFiles(DirectoryOf(id), "*.snapshot").Length == 1 && !Holds(DirectoryOf(id), "*.log", values[5])));
         var rotten = Follower();
         foreach (var id in _members.Keys.ToList())
             await StopAsync(id);
@@ -62,7 +62,7 @@ public sealed partial class RaftNodeTests
         // For ten election timeouts alone: another would ask for votes after two of them.
         var (term, turns) = (node.Status.Term, node.Counters.Turns);
         var roles = new HashSet<RaftRole>();
-        await UntilAsync(() =>
+        await Eventually.HoldsAsync(Patience, () =>
         {
             roles.Add(node.Loop.Core.Role);
             return node.Counters.Turns >= turns + 400;
@@ -72,7 +72,7 @@ public sealed partial class RaftNodeTests
 
         // The vote of the one is needed to elect the other, which has what it lacks.
         Start(other);
-        await UntilAsync(() => node.Status.RottenEnd is null);
+        await Eventually.HoldsAsync(Patience, () => node.Status.RottenEnd is null);
         Assert.Equal((other, 1), (node.Status.Leader.Value, node.Counters.Repairs));
         var installed = node.Counters.SnapshotsInstalled;
         values.Add(0x5eed);

@@ -1,6 +1,4 @@
 using System.Buffers.Binary;
-using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
@@ -8,6 +6,7 @@ using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
+using RaftKit.Tests;
 using Xunit;
 
 namespace RaftKit.Node.Tests.Loop;
@@ -98,7 +97,7 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
         Start(1);
         for (var i = 0; i < 60; i++)
             await ProposeAsync(1, i);
-        await UntilAsync(() => _members[1].Node.Counters.SnapshotsTaken > 0);
+        await Eventually.HoldsAsync(Patience, () => _members[1].Node.Counters.SnapshotsTaken > 0);
         await StopAsync(1);
 
         var missing = Assert.Throws<StateMachineMissingException>(() => Start(1, new RegisterMachine("another")));
@@ -158,7 +157,7 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
         Directory.Delete(DirectoryOf(wiped), recursive: true);
         Start(wiped);
         await AllHoldAsync([1]);
-        await UntilAsync(() => _members[wiped].Node.Loop.Core is { } core && core.Membership.IsVoter(new MemberId(wiped))
+        await Eventually.HoldsAsync(Patience, () => _members[wiped].Node.Loop.Core is { } core && core.Membership.IsVoter(new MemberId(wiped))
             && core.Membership.IncarnationOf(new MemberId(wiped))!.Value.Incarnation == 2);
         // Its vote counts: with it alone beside one other, the quorum goes on.
         await StopAsync(Enumerable.Range(1, 3).First(i => i != wiped && i != Leader()));
@@ -209,7 +208,7 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
     }
 
     private void Configure(int size) =>
-        _endpoints = Enumerable.Range(1, size).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{FreePort()}");
+        _endpoints = Enumerable.Range(1, size).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{Loopback.FreePort()}");
 
     private void StartAll()
     {
@@ -260,22 +259,7 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
         return await callback.Result.Task.WaitAsync(Patience);
     }
 
-    private Task AllHoldAsync(IReadOnlyList<long> values) => UntilAsync(() => _members.Values.All(m => m.Machine.Values.SequenceEqual(values)));
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var patience = new CancellationTokenSource(Patience);
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(5));
-        while (!condition())
-            await timer.WaitForNextTickAsync(patience.Token);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
+    private Task AllHoldAsync(IReadOnlyList<long> values) => Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.Values.SequenceEqual(values)));
 
     private sealed record Member(RaftNode Node, RegisterMachine Machine);
 

@@ -1,11 +1,10 @@
-using System.Net;
-using System.Net.Sockets;
 using Microsoft.Extensions.Logging.Abstractions;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Transport;
 using RaftKit.Znodes.Sessions;
+using RaftKit.Tests;
 using Xunit;
 
 namespace RaftKit.Znodes.Tests.Client;
@@ -21,7 +20,7 @@ public sealed class WholeMembersTests : IAsyncDisposable
 
     public WholeMembersTests()
     {
-        _endpoints = Enumerable.Range(1, 3).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{FreePort()}");
+        _endpoints = Enumerable.Range(1, 3).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{Loopback.FreePort()}");
         foreach (var id in _endpoints.Keys)
             Start(id.Value);
     }
@@ -134,12 +133,5 @@ public sealed class WholeMembersTests : IAsyncDisposable
             Assert.True(BootTimeClock.Now - started < Patience, "It did not come true in time.");
             await Task.Yield();
         }
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
