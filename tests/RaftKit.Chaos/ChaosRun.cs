@@ -37,20 +37,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         var history = options.History ?? Path.GetTempFileName();
         try
         {
-            Subject? subject = null;
-            await using var room = await MachineRoom.BuildAsync(options.Members, (member, cutOff) => subject!.TellAsync(member, cutOff));
-            using (subject = new Subject(options, room, history))
-            {
-                var code = await RunAsync(subject, room, history, interrupted.Token);
-                if (code != 0)
-                    await Console.Error.WriteLineAsync($"The members' logs are kept in {room.KeepLogs()}.");
-                return code;
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            await Console.Error.WriteLineAsync("The run was ended before its faults had begun.");
-            return 1;
+            return await RunAsync(history, interrupted.Token);
         }
         catch (CommandFailedException failure)
         {
@@ -74,9 +61,41 @@ internal sealed class ChaosRun(ChaosOptions options)
         }
     }
 
+    private async Task<int> RunAsync(string history, CancellationToken interrupted)
+    {
+        Subject? subject = null;
+        await using var room = await MachineRoom.BuildAsync(options.Members, (member, cutOff) => subject!.TellAsync(member, cutOff));
+        using (subject = new Subject(options, room, history))
+        {
+            var passed = false;
+            try
+            {
+                var code = await RunAsync(subject, room, history, interrupted);
+                passed = code == 0;
+                return code;
+            }
+            catch (FindingException finding)
+            {
+                await Console.Error.WriteLineAsync(finding.Message);
+                return 1;
+            }
+            catch (OperationCanceledException)
+            {
+                await Console.Error.WriteLineAsync("The run was ended before its faults had begun.");
+                return 1;
+            }
+            finally
+            {
+                // Whatever ended it, they are gone with the room.
+                if (!passed)
+                    await Console.Error.WriteLineAsync($"The members' logs are kept in {room.KeepLogs(history)}.");
+            }
+        }
+    }
+
     private async Task<int> RunAsync(Subject subject, MachineRoom room, string history, CancellationToken interrupted)
     {
-        await subject.Ready.WaitAsync(interrupted);
+        await subject.ReadyAsync(interrupted);
         using var end = CancellationTokenSource.CreateLinkedTokenSource(interrupted);
         end.CancelAfter(options.RunFor + Overtime);
         // Each kind once before chance decides: a run that never did what it is to do proves less than it says.
@@ -115,11 +134,14 @@ internal sealed class ChaosRun(ChaosOptions options)
                         await BackAsync(subject, victim.Id, fault);
                     Say(fault, taken, what, ended: taken.Any(victim => subject.Find(victim.Id)?.Pid != victim.Pid));
                 }
-                catch
+                catch (Exception failure)
                 {
                     // The other hands are not to go on for a run that has failed.
                     await end.CancelAsync();
-                    throw;
+                    if (failure is CommandFailedException)
+                        throw;
+                    _problems.Enqueue($"{fault.Name} of {string.Join(", ", taken.Select(victim => victim.Id))}: {(failure is FindingException ? failure.Message : failure)}");
+                    return;
                 }
                 finally
                 {

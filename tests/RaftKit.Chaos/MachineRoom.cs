@@ -76,19 +76,30 @@ internal sealed class MachineRoom : IAsyncDisposable
 
     /// <summary>Something went wrong: it may be seen from these files what.</summary>
     /// <returns>Where they are, when everything else is gone.</returns>
-    public string KeepLogs()
+    public string KeepLogs(string history)
     {
         var kept = Directory.CreateTempSubdirectory("raftkit-chaos-logs-").FullName;
         foreach (var log in Directory.EnumerateFiles(Data, "*.log"))
             File.Copy(log, Path.Combine(kept, Path.GetFileName(log)));
+        foreach (var (file, name) in new[] { (history, "history"), (Judgement.LocalFile(history), Judgement.LocalFile("history")) }.Where(f => File.Exists(f.Item1)))
+            File.Copy(file, Path.Combine(kept, name));
         return kept;
     }
 
     public async ValueTask DisposeAsync()
     {
         Detours.Dispose();
-        await Network.DisposeAsync();
-        await Leftovers.RemoveAsync(Name);
+        try
+        {
+            await Network.DisposeAsync();
+            await Leftovers.RemoveAsync(Name);
+        }
+        catch (Exception failure) when (failure is CommandFailedException or IOException)
+        {
+            // What the run came to must not be lost for that; the next run tries again.
+            await Console.Error.WriteLineAsync($"Not everything of {Name} could be removed. {failure.Message}");
+        }
+
         FakeTime.RemoveLeftMemory();
     }
 

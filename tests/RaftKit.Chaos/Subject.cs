@@ -12,6 +12,10 @@ internal sealed record MemberProcess(int Id, int Pid, bool TakesPart, bool Leads
 /// </summary>
 internal sealed class Subject : IDisposable
 {
+    // Longer than it gives its own members to begin, and to end: it knows better what went wrong.
+    private static readonly TimeSpan ReadyWithin = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan EndWithin = TimeSpan.FromMinutes(4);
+
     private readonly Process _process;
     private readonly Lock _lock = new();
     private readonly Dictionary<int, MemberProcess> _members = [];
@@ -35,8 +39,24 @@ internal sealed class Subject : IDisposable
         _listening = ListenAsync();
     }
 
-    /// <summary>Every member takes part: faults may begin. Fails if it ended before.</summary>
-    public Task Ready => _ready.Task;
+    /// <summary>Waits until every member takes part: faults may begin.</summary>
+    /// <exception cref="FindingException">It ended before, or took too long.</exception>
+    public async Task ReadyAsync(CancellationToken cancel)
+    {
+        try
+        {
+            await Task.WhenAny(_ready.Task, _listening).WaitAsync(ReadyWithin, cancel);
+        }
+        catch (TimeoutException)
+        {
+            throw new FindingException($"The sample was not ready within {ReadyWithin.TotalSeconds:0} s.");
+        }
+
+        if (_ready.Task.IsCompleted)
+            return;
+        var (code, errors) = await EndAsync();
+        throw new FindingException($"The sample ended with exit code {code} before all of its members took part: {errors.Trim()}");
+    }
 
     /// <summary>The last line, once it has ended; null if there was none.</summary>
     public JsonElement? Summary { get; private set; }
@@ -77,10 +97,18 @@ internal sealed class Subject : IDisposable
 
     /// <summary>Waits for its end.</summary>
     /// <returns>Its exit code, and what it wrote to its errors.</returns>
+    /// <exception cref="FindingException">It did not end.</exception>
     public async Task<(int Code, string Errors)> EndAsync()
     {
-        await _listening;
-        await _process.WaitForExitAsync();
+        try
+        {
+            await Task.WhenAll(_listening, _errors, _process.WaitForExitAsync()).WaitAsync(EndWithin);
+        }
+        catch (TimeoutException)
+        {
+            throw new FindingException($"The sample did not end within {EndWithin.TotalSeconds:0} s of being told to.");
+        }
+
         return (_process.ExitCode, await _errors);
     }
 
@@ -95,7 +123,6 @@ internal sealed class Subject : IDisposable
     {
         while (await _process.StandardOutput.ReadLineAsync() is { } line)
             Hear(JsonDocument.Parse(line).RootElement);
-        _ready.TrySetException(new InvalidOperationException("The sample ended before all of its members took part."));
     }
 
     private void Hear(JsonElement said)

@@ -1,4 +1,7 @@
+using System.Diagnostics;
 using System.Text.Json;
+using System.Text.RegularExpressions;
+using HouseTests;
 using Xunit;
 
 namespace RaftKit.Tests;
@@ -12,7 +15,7 @@ public sealed class ChaosTests
     [Fact]
     public async Task Five_members_lose_nothing_while_disks_fail_links_break_and_processes_die()
     {
-        var run = await ProgramRun.OfAsync(Project, "--run-for", "45", "--json");
+        var run = await ProgramRun.OfAsync(Project, "--run-for", "120", "--json");
 
         Assert.True(run.ExitCode == 0, run.ToString());
         var summary = JsonDocument.Parse(run.Output[^1]).RootElement;
@@ -28,6 +31,32 @@ public sealed class ChaosTests
             line.TryGetProperty("fault", out var fault) && fault.GetString() is "fsync-error" or "disk-full" && line.GetProperty("ended").GetBoolean());
     }
 
+    [Fact]
+    public async Task A_file_system_that_a_power_cut_left_damaged_is_a_finding_and_logs_are_kept()
+    {
+        using var programs = Instead("e2fsck", "echo 'UNEXPECTED INCONSISTENCY'; exit 4");
+
+        var run = await ProgramRun.OfAsync(Project, programs.Path, ["--faults", "power-cut", "--run-for", "60"]);
+
+        Assert.True(run.ExitCode == 1, run.ToString());
+        Assert.Matches("power-cut of [1-5]: e2fsck of /dev/loop[0-9]+, which is .*/broker-[1-5], ended with 4:\\s+UNEXPECTED INCONSISTENCY", run.Errors);
+        var kept = Regex.Match(run.Errors, "The members' logs are kept in (.*)\\.\n").Groups[1].Value;
+        Assert.Equal(5, Directory.GetFiles(kept, "broker-*.log").Length);
+        Directory.Delete(kept, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_program_that_hangs_ends_the_run_which_names_it()
+    {
+        using var programs = Instead("ss", "sleep 3600");
+
+        var run = await ProgramRun.OfAsync(Project, programs.Path, ["--faults", "reset", "--run-for", "10"]);
+
+        Assert.True(run.ExitCode == 2, run.ToString());
+        Assert.Matches("This machine refuses what the run needs. 'nsenter .* ss -KtnH state established' did not end within 30 s", run.Errors);
+        Assert.Contains("logs are kept in", run.Errors);
+    }
+
     [Theory]
     [InlineData("--members must be 3 to 7", "--members", "2")]
     [InlineData("--run-for must be 10 to 86400 seconds", "--run-for", "1")]
@@ -40,5 +69,15 @@ public sealed class ChaosTests
         Assert.Equal(2, run.ExitCode);
         Assert.Contains(message, run.Errors);
         Assert.Empty(run.Output);
+    }
+
+    private static TemporaryFolder Instead(string program, string script)
+    {
+        var folder = new TemporaryFolder();
+        var file = Path.Combine(folder.Path, program);
+        File.WriteAllText(file, $"#!/bin/sh\n{script}\n");
+        using var chmod = Process.Start("chmod", ["u+x", file]);
+        chmod.WaitForExit();
+        return folder;
     }
 }

@@ -11,12 +11,18 @@ internal sealed record ProgramRun(int ExitCode, string[] Output, string Errors)
     /// <summary>Runs the program of a project to its end.</summary>
     /// <param name="project">Its folder, from the repository's root. Built beside this test by a project reference: the same configuration and framework.</param>
     /// <param name="flags">Its command line.</param>
-    public static async Task<ProgramRun> OfAsync(string project, params string[] flags)
+    public static Task<ProgramRun> OfAsync(string project, params string[] flags) => OfAsync(project, null, flags);
+
+    /// <summary>The same, with a folder whose programs it finds before the machine's.</summary>
+    public static async Task<ProgramRun> OfAsync(string project, string? programs, string[] flags)
     {
         var output = new DirectoryInfo(AppContext.BaseDirectory);
         var root = output.Parent!.Parent!.Parent!.Parent!.Parent!.FullName;
         var assembly = Path.Combine(root, project, "bin", output.Parent.Name, output.Name, Path.GetFileName(project) + ".dll");
-        using var process = Process.Start(new ProcessStartInfo("dotnet", [assembly, .. flags]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var start = new ProcessStartInfo("dotnet", [assembly, .. flags]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        if (programs is not null)
+            start.Environment["PATH"] = $"{programs}:{Environment.GetEnvironmentVariable("PATH")}";
+        using var process = Process.Start(start)!;
         using var limit = new CancellationTokenSource(Patience);
         try
         {

@@ -30,9 +30,8 @@ internal sealed class MemberDisk
     public async Task ComeBackAsync(bool check)
     {
         await UnmountAsync();
-        // 1: it was repaired, as a journal is by being replayed. More is damage.
         if (check)
-            await Command.RunAsync(1, null, "e2fsck", "-f", "-p", _device);
+            await CheckAsync();
         await MountAsync();
     }
 
@@ -52,6 +51,17 @@ internal sealed class MemberDisk
         {
             if (loop.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [var device, var image, ..] && image.StartsWith(images + "/", StringComparison.Ordinal))
                 await Command.TryAsync(null, "losetup", "--detach", device);
+        }
+    }
+
+    // 1: it was repaired, as a journal is by being replayed. 2 and 4: there was damage that it would not mend without being asked. Above: it could not check.
+    private async Task CheckAsync()
+    {
+        var (code, output, errors) = await Command.TryAsync(null, "e2fsck", "-f", "-p", _device);
+        if (code is not (0 or 1))
+        {
+            var what = $"e2fsck of {_device}, which is {_folder}, ended with {code}: {errors.Trim()} {output.Trim()}";
+            throw code is > 1 and < 8 ? new FindingException(what) : new CommandFailedException(what);
         }
     }
 

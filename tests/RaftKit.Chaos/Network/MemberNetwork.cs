@@ -48,7 +48,7 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
 
     /// <summary>Runs a program inside a member's network.</summary>
     public Task<string> RunAsync(int member, string? input, string program, params string[] arguments) =>
-        Command.RunAsync(0, input, "nsenter", [$"--net={NamespacePath($"{member}")}", program, .. arguments]);
+        Command.RunAsync(input, "nsenter", [$"--net={NamespacePath($"{member}")}", program, .. arguments]);
 
     /// <summary>Resets all of a member's connections.</summary>
     /// <returns>How many there were.</returns>
