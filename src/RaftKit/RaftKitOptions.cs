@@ -82,9 +82,16 @@ public sealed class RaftKitOptions
 
     /// <summary>
     /// An operator's word that the configured members may form a new cluster though not all of them answered that they are empty. False by default. Set it for
-    /// one start only: if one of the silent ones has data, two clusters come into being.
+    /// one start only: if one of the silent ones has data, two clusters come into being. Not against the word of a member that is of a cluster: such a directory is emptied first.
     /// </summary>
     public bool ForceBootstrap { get; set; }
+
+    /// <summary>
+    /// Whether this process, while its data directory is empty, waits to be taken into a cluster that exists, and never forms one: for every member that is added to a running cluster
+    /// (<see cref="RaftKit.Node.Members.IQuorumMembership"/>), also when its disk is replaced later. False by default: all of <see cref="Members"/> together found a cluster if all of them are empty.
+    /// Two members that were added, lost their disks, and are configured with each other alone could not tell themselves from founders.
+    /// </summary>
+    public bool Join { get; set; }
 
     /// <summary>
     /// Whether this process plays a failover through in memory, once, right after its member has started. True by default. Code is compiled when it first runs;

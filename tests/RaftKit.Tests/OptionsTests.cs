@@ -63,6 +63,22 @@ public sealed class OptionsTests
     }
 
     [Fact]
+    public void Who_joins_has_somebody_to_ask_and_forms_nothing()
+    {
+        Assert.Empty(Errors(Joining));
+        Assert.Contains(Errors(o => { Joining(o); o.ForceBootstrap = true; }), e => e.StartsWith("RaftKit:Join and RaftKit:ForceBootstrap are both true"));
+        Assert.Contains(Errors(o => o.Join = true), e => e.StartsWith("RaftKit:Join is true, and RaftKit:Members names nobody else. Add the endpoint"));
+
+        static void Joining(RaftKitOptions options)
+        {
+            options.Join = true;
+            options.Member = 4;
+            options.Members["1"] = "127.0.0.1:7420";
+            options.Members["4"] = "127.0.0.1:7421";
+        }
+    }
+
+    [Fact]
     public void Everything_that_is_wrong_is_told_at_once() => Assert.Equal(3, Errors(o =>
     {
         o.Member = 0;

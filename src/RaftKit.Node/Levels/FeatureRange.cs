@@ -6,7 +6,7 @@ namespace RaftKit.Node.Levels;
 public readonly record struct FeatureRange(int Min, int Max)
 {
     /// <summary>What every process supports of a feature that it does not know: the level at which all of them begin.</summary>
-    public static FeatureRange FirstOnly => new(1, 1);
+    internal static FeatureRange FirstOnly => new(1, 1);
 
     /// <summary>Whether the level is one of them.</summary>
     public bool Contains(int level) => level >= Min && level <= Max;

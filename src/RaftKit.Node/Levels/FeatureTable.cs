@@ -10,15 +10,39 @@ namespace RaftKit.Node.Levels;
 internal readonly record struct FinalizedLevel(int Level, LogIndex At);
 
 /// <summary>The finalised levels as of one entry. Immutable: contexts and callers of other threads keep it.</summary>
-internal sealed class FinalizedLevels(IReadOnlyDictionary<string, FinalizedLevel> levels)
+/// <param name="raised">Every level that was ever finalised, with its feature, in the order of the log.</param>
+internal sealed class FinalizedLevels(IReadOnlyList<(string Feature, FinalizedLevel Finalized)> raised) : IEquatable<FinalizedLevels>
 {
-    public static readonly FinalizedLevels None = new(new Dictionary<string, FinalizedLevel>());
+    public static readonly FinalizedLevels None = new([]);
 
-    /// <summary>Those that were ever raised.</summary>
-    public IReadOnlyDictionary<string, FinalizedLevel> All => levels;
+    private readonly Dictionary<string, FinalizedLevel> _levels = Newest(raised);
+
+    /// <summary>Those that were ever raised, at their level of now.</summary>
+    public IReadOnlyDictionary<string, FinalizedLevel> All => _levels;
+
+    /// <summary>Every level that was ever finalised, in the order of the log.</summary>
+    public IReadOnlyList<(string Feature, FinalizedLevel Finalized)> Raised => raised;
 
     /// <summary>A feature that nobody ever raised is at its first level.</summary>
-    public int Of(string feature) => levels.TryGetValue(feature, out var finalized) ? finalized.Level : 1;
+    public int Of(string feature) => _levels.TryGetValue(feature, out var finalized) ? finalized.Level : 1;
+
+    /// <summary>What a command at this entry was applied under: what was finalised before it.</summary>
+    public FinalizedLevels AsOf(LogIndex index) =>
+        raised.All(r => r.Finalized.At < index) ? this : new FinalizedLevels([.. raised.Where(r => r.Finalized.At < index)]);
+
+    public bool Equals(FinalizedLevels? other) => other is not null && (ReferenceEquals(this, other) || raised.SequenceEqual(other.Raised));
+
+    public override bool Equals(object? obj) => Equals(obj as FinalizedLevels);
+
+    public override int GetHashCode() => raised.Count > 0 ? HashCode.Combine(raised.Count, raised[^1]) : 0;
+
+    private static Dictionary<string, FinalizedLevel> Newest(IReadOnlyList<(string Feature, FinalizedLevel Finalized)> raised)
+    {
+        var levels = new Dictionary<string, FinalizedLevel>(StringComparer.Ordinal);
+        foreach (var (feature, finalized) in raised)
+            levels[feature] = finalized;
+        return levels;
+    }
 }
 
 /// <summary>
@@ -28,8 +52,6 @@ internal sealed class FinalizedLevels(IReadOnlyDictionary<string, FinalizedLevel
 internal sealed class FeatureTable
 {
     private const int MostNamed = 8;
-
-    private readonly SortedDictionary<string, FinalizedLevel> _levels = new(StringComparer.Ordinal);
 
     /// <summary>As of the last entry that was applied.</summary>
     public FinalizedLevels Current { get; private set; } = FinalizedLevels.None;
@@ -67,17 +89,16 @@ internal sealed class FeatureTable
         Invariant.Holds(level >= now, $"level {now} of {feature} would fall to {level} at entry {at}");
         if (level == now)
             return;
-        _levels[feature] = new FinalizedLevel(level, at);
-        Current = Copy();
+        Current = new FinalizedLevels([.. Current.Raised, (feature, new FinalizedLevel(level, at))]);
     }
 
-    public bool IsEmpty => _levels.Count == 0;
+    public bool IsEmpty => Current.Raised.Count == 0;
 
     public void WriteTo(IBufferWriter<byte> output)
     {
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(_levels.Count);
-        foreach (var (feature, finalized) in _levels)
+        writer.WriteArrayHeader(Current.Raised.Count);
+        foreach (var (feature, finalized) in Current.Raised)
         {
             writer.WriteArrayHeader(3);
             writer.Write(feature);
@@ -90,18 +111,16 @@ internal sealed class FeatureTable
     /// <summary>Takes a snapshot's levels over; bytes of before there were any are empty.</summary>
     public void ReadFrom(ReadOnlyMemory<byte> bytes)
     {
-        _levels.Clear();
+        var raised = new List<(string, FinalizedLevel)>();
         if (!bytes.IsEmpty)
         {
             var reader = new MessagePackReader(bytes);
             for (var count = reader.ReadArrayHeader(); count > 0; count--)
             {
                 reader.ReadArrayHeader(3);
-                _levels[reader.ReadRequiredString()] = new FinalizedLevel(reader.ReadInt32(), new LogIndex(reader.ReadInt64()));
+                raised.Add((reader.ReadRequiredString(), new FinalizedLevel(reader.ReadInt32(), new LogIndex(reader.ReadInt64()))));
             }
         }
-        Current = Copy();
+        Current = new FinalizedLevels(raised);
     }
-
-    private FinalizedLevels Copy() => new(new Dictionary<string, FinalizedLevel>(_levels, StringComparer.Ordinal));
 }

@@ -48,14 +48,11 @@ internal sealed record FinalizeLevel(string Feature, int Level, IReadOnlyList<Kn
         return output.WrittenMemory;
     }
 
-    /// <summary>The command, if it is one.</summary>
-    public static FinalizeLevel? TryDecode(ReadOnlyMemory<byte> command)
-    {
-        var reader = new MessagePackReader(command);
-        return reader.NextMessagePackType == MessagePackType.String && reader.ReadRequiredString() == Kind ? ReadRest(ref reader) : null;
-    }
+    /// <summary>Whether there can be such a feature, and such a level. What the leader knew is the leader's own.</summary>
+    public bool IsSound => FeatureRanges.CheckName(Feature) is null && Level is >= 1 and <= FeatureRanges.GreatestLevel && Known is null;
 
     /// <summary>What follows the kind.</summary>
+    /// <exception cref="MessagePackSerializationException">It is something else.</exception>
     public static FinalizeLevel ReadRest(ref MessagePackReader reader)
     {
         var (feature, level) = (reader.ReadRequiredString(), reader.ReadInt32());

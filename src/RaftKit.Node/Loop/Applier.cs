@@ -17,8 +17,6 @@ internal sealed class Applier
     /// <summary>The node's own replicated state goes by this name, in envelopes and in snapshots.</summary>
     public const string NodeSection = "raftkit";
 
-    private const string ObserverLife = "observer";
-
     private static readonly byte[] NodeName = Envelope.Name(NodeSection);
 
     private readonly (byte[] Name, IStateMachine Machine)[] _machines;
@@ -114,7 +112,7 @@ internal sealed class Applier
     {
         var output = new ArrayBufferWriter<byte>(16);
         var writer = new MessagePackWriter(output);
-        writer.Write(ObserverLife);
+        writer.Write(NodeCommand.ObserverLife);
         writer.Write(observer.Value);
         writer.Flush();
         return output.WrittenMemory;
@@ -190,7 +188,7 @@ internal sealed class Applier
             var sequence = _pending.FirstSequence;
             var found = Proposers.TryGetResult(_pending.Proposer, sequence, out var at, out var result);
             Invariant.Holds(found, $"the result of proposal {sequence} of {_pending.Proposer}, not acknowledged yet, is not in the table of snapshot {mark.Index}");
-            _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid), result);
+            _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid) { Levels = Levels.Current.AsOf(at.Index) }, result);
         }
     }
 
@@ -276,7 +274,7 @@ internal sealed class Applier
                 FinalizeIfReady(index, FinalizeLevel.ReadRest(ref reader));
                 return;
             }
-            Invariant.Holds(kind == ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
+            Invariant.Holds(kind == NodeCommand.ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
             var life = Members.BeginLife(new MemberId(reader.ReadInt32()));
             var writer = new MessagePackWriter(_result);
             writer.Write(life);

@@ -13,7 +13,7 @@ internal sealed partial class NodeLoop
         private const int ProbeEveryTicks = 8;
         private const int JoinEveryTicks = 20;
 
-        private readonly Bootstrap _bootstrap = new(loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap);
+        private readonly Bootstrap _bootstrap = new(loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap, loop._options.JoinOnly);
         private SeededGuids _guids = new(loop._options.Seed);
         private MemberId _leaderHint;
         private readonly HashSet<MemberId> _minting = [];
@@ -50,14 +50,18 @@ internal sealed partial class NodeLoop
                 LogWaiting(loop._ports.Logger, loop.Self.Value, Waiting);
         }
 
-        public void LinkChanged(MemberId member, bool up)
+        public void Linked(PeerHello hello)
         {
-            if (loop.Core is not null || !up)
+            if (loop.Core is not null)
                 return;
             if (loop.Self.IsObserver)
-                AskToJoin(member);
-            else
-                Probe(member);
+            {
+                AskToJoin(hello.Member);
+                return;
+            }
+            // Before anything else that it says: whoever names its cluster must not come too late.
+            _bootstrap.Linked(hello);
+            Probe(hello.Member);
         }
 
         /// <summary>Forms the cluster if everything that it needs is known.</summary>
@@ -69,14 +73,13 @@ internal sealed partial class NodeLoop
 
         public void Probed(MemberId from, PeerMessage.BootstrapProbe probe)
         {
-            var configured = loop._options.Members.Keys.Order().ToList();
             var state = BootstrapState.Formed;
             if (loop.Core is null)
                 state = BootstrapState.Empty;
             // A founder that is late is told so; one that took part already, and asks, has lost its disk.
             else if (loop.Core.Commit == LogIndex.Zero && loop.ClusterId == Guid.Empty && !loop._links.Remembers(from) && probe.Configured.Contains(from))
                 state = BootstrapState.Forming;
-            loop._ports.Transport.Send(from, new PeerMessage.BootstrapAnswer(state, loop.ClusterId, configured));
+            loop._ports.Transport.Send(from, new PeerMessage.BootstrapAnswer(state, loop.ClusterId, _bootstrap.Configured));
         }
 
         public void Answered(MemberId from, PeerMessage.BootstrapAnswer answer)
@@ -128,7 +131,7 @@ internal sealed partial class NodeLoop
             if (!reply.Accepted)
             {
                 _leaderHint = reply.Leader;
-                if (reply.LeaderEndpoint.Length > 0)
+                if (reply.Leader is { IsNone: false, IsObserver: false } && reply.Leader != loop.Self && NetworkAddress.TryParse(reply.LeaderEndpoint, out _))
                     loop.Learn(reply.Leader, reply.LeaderEndpoint);
                 // At once only when it names another, and once: a leader that refuses is asked again in its time, not as fast as it answers.
                 if (reply.Leader != from && !reply.Leader.IsNone && !_redirected)
@@ -143,7 +146,7 @@ internal sealed partial class NodeLoop
         }
 
         private void Probe(MemberId member) =>
-            loop._ports.Transport.Send(member, new PeerMessage.BootstrapProbe([.. loop._options.Members.Keys.Order()]));
+            loop._ports.Transport.Send(member, new PeerMessage.BootstrapProbe(_bootstrap.Configured));
 
         private void AskToJoin()
         {

@@ -39,7 +39,7 @@ internal sealed partial class NodeLoop
     /// </summary>
     private byte[]? WithWhatLeaderKnows(Envelope envelope)
     {
-        if (!envelope.Machine.Span.SequenceEqual(_names[Applier.NodeSection]) || FinalizeLevel.TryDecode(envelope.Command) is not { } asked)
+        if (!IsForNode(envelope) || NodeCommand.LevelOf(envelope.Command) is not { } asked)
             return null;
         var known = new List<KnownRange> { new(new MemberIncarnation(Self, Incarnation), _options.Features.Of(asked.Feature)) };
         foreach (var member in _links.Linked)
@@ -59,16 +59,20 @@ internal sealed partial class NodeLoop
     /// <summary>Whoever is linked and does not support what is finalised now is told so, and heard no more.</summary>
     private void FollowLevels()
     {
-        if (_applier.Levels.Current == _levelsSeen || IsStopped)
+        var now = _applier.Levels.Current;
+        // Values: a snapshot brings the same levels as other objects.
+        if (now.Equals(_levelsSeen) || IsStopped)
             return;
-        _links.Levels = _levelsSeen = _applier.Levels.Current;
-        foreach (var (feature, finalized) in _levelsSeen.All)
+        foreach (var (feature, finalized) in now.All.Where(l => !_levelsSeen.All.Contains(l)))
             LogFinalized(_ports.Logger, Self.Value, feature, finalized.Level, finalized.At.Value);
+        _links.Levels = _levelsSeen = now;
         foreach (var (link, member, reason) in _links.TakeUnready())
         {
             LogLinkRefused(_ports.Logger, member.Value, reason);
             _ports.Transport.Send(member, _links.VerdictOn(link)!);
-            Unlinked(member);
+            // A later link of it, of a newer build, may be up already.
+            if (!_links.IsUp(member))
+                Unlinked(member);
         }
     }
 

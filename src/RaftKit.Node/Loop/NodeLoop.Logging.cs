@@ -42,6 +42,10 @@ internal sealed partial class NodeLoop
     [LoggerMessage(111, LogLevel.Warning, "Part of what member {Member} stored is not what was written, and is not needed any more. {Rot}")]
     private static partial void LogRotPassed(ILogger logger, int member, string rot);
 
+    [LoggerMessage(113, LogLevel.Error,
+        "Member {Proposer} proposes command {Sequence} to state machine '{Machine}', and leader {Member} could not apply it: it has no such machine, or knows no such command. It is not taken in. Give all members the same state machines and builds first.")]
+    private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
+
     [LoggerMessage(112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
     private static partial void LogFinalized(ILogger logger, int member, string feature, int level, long index);
 }

@@ -68,7 +68,7 @@ internal sealed partial class NodeLoop
         if ((judged.Incarnation, judged.Boot) != (Incarnation, Boot))
             return;
         // Only of one that is heard: who was left behind by a forced quorum may know levels that were given up with it.
-        if (judged.IsUnready && _links.IsHeard(by, link))
+        if (judged.IsUnready && _links.IsHeard(by, link) && MayKnowLevels(by))
             throw new FeatureLevelUnsupportedException($"Member {by} refused this process: {judged.Refusal}");
         if (judged.IsUnready || Core is null)
             return;
@@ -81,6 +81,13 @@ internal sealed partial class NodeLoop
         _storage.MarkRolledBack(judged.Refusal);
         throw new DirectoryRolledBackException($"{_ports.Directory.Location} is an old copy, as member {by} found: {judged.Refusal}");
     }
+
+    /// <summary>
+    /// Levels never fall, so whoever is of this cluster tells the truth of them: also one that this member does not know yet. But for what a forced quorum gave up: the survivor does not name
+    /// whom it never knew of, and their word is about levels that may be gone.
+    /// </summary>
+    private bool MayKnowLevels(MemberId member) =>
+        _applier.Recovery.Epoch == 0 || (_links.Current(member) is { } hello && Core?.Membership.IncarnationOf(member)?.Incarnation == hello.Incarnation);
 
     /// <summary>This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.</summary>
     private void EndDiverged(string why)

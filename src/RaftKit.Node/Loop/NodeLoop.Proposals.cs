@@ -8,6 +8,8 @@ namespace RaftKit.Node.Loop;
 /// <summary>The loop's dealings with proposals: this member's own on their way to the leader, and others' that come to it while it leads.</summary>
 internal sealed partial class NodeLoop
 {
+    private ProposerId _lastUnfit;
+
     private void Propose(NodeInput.Propose propose)
     {
         // The node's own section takes commands from the loop's own parts only.
@@ -71,6 +73,36 @@ internal sealed partial class NodeLoop
             _ports.Transport.Send(from, refused);
         }
     }
+
+    /// <summary>
+    /// What this leader could not apply itself does not get into the log through it: a machine that it was not given (a rolling restart that is under way), or a command of the node itself of another
+    /// shape. Everybody like it would stop there. The proposer sends it again, perhaps to a leader that has the machine; what it proposed after it waits.
+    /// </summary>
+    private bool MayApply(Envelope envelope)
+    {
+        if (IsForNode(envelope))
+        {
+            if (NodeCommand.IsSound(envelope.Command))
+                return true;
+        }
+        else
+        {
+            foreach (var name in _names.Values)
+            {
+                if (envelope.Machine.Span.SequenceEqual(name))
+                    return true;
+            }
+        }
+        if (_lastUnfit != envelope.Proposer)
+        {
+            _lastUnfit = envelope.Proposer;
+            var machine = WireValues.Readable(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span));
+            LogUnfit(_ports.Logger, envelope.Proposer.Member.Value, envelope.Sequence, machine, Self.Value);
+        }
+        return false;
+    }
+
+    private bool IsForNode(Envelope envelope) => envelope.Machine.Span.SequenceEqual(_names[Applier.NodeSection]);
 
     private void ForwardRefused(PeerMessage.ForwardRefused refused)
     {

@@ -57,7 +57,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _participants = participants;
         _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes, options.ProposalMeter);
         _applier = new Applier(machines, _pending, options.Features) { LevelsChanged = LevelsApplied };
-        _desk = new AdmissionDesk(_applier.Proposers, WithWhatLeaderKnows);
+        _desk = new AdmissionDesk(_applier.Proposers, MayApply, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
         _storage = new NodeStorage(ports.Directory, options, _applier);
@@ -321,7 +321,7 @@ internal sealed partial class NodeLoop : ILoopServices
         Core?.PeerReachable(hello.Member);
         foreach (var participant in _participants)
             participant.LinkChanged(hello.Member, true);
-        _formation.LinkChanged(hello.Member, true);
+        _formation.Linked(hello);
     }
 
     private void LinkDown(NodeInput.LinkDown down)
@@ -336,7 +336,6 @@ internal sealed partial class NodeLoop : ILoopServices
         Core?.PeerUnreachable(peer);
         foreach (var participant in _participants)
             participant.LinkChanged(peer, false);
-        _formation.LinkChanged(peer, false);
     }
 
     private void PeerDied(DeathEvidence evidence)

@@ -41,6 +41,9 @@ internal sealed record NodeLoopOptions
     /// <summary>An operator's word that the configured members may form a cluster though not all of them answered.</summary>
     public bool ForceBootstrap { get; init; }
 
+    /// <summary>With an empty directory this member is to enter a cluster that exists: it never forms one.</summary>
+    public bool JoinOnly { get; init; }
+
     /// <summary>A snapshot is taken after this many applied entries...</summary>
     public long SnapshotEveryEntries { get; init; } = 200_000;
 

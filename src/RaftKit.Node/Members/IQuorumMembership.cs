@@ -7,7 +7,7 @@ namespace RaftKit.Node.Members;
 /// membership of its own (Raft 6; several voters at once go through a joint membership, whose both halves must agree). A member that enters learns first and
 /// votes only once it has caught up, so availability never waits for it. Any thread; on any member.
 /// <para>To add a member: call <see cref="AddAsync"/> on a running one, then start the new process with an empty data directory, its own number and endpoint, and the endpoint of at
-/// least one running member in its <c>Members</c>. Either order works.</para>
+/// least one running member in its <c>Members</c>, and with <c>Join</c>. Either order works.</para>
 /// </summary>
 public interface IQuorumMembership
 {

@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Members;
 
@@ -12,6 +13,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     public sealed record Add(IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint, bool IsVoter) : MembershipChange(Known)
     {
         protected override int Code => 1;
+
+        public override bool IsSound => base.IsSound && IsMember(Id) && IsEndpoint(Endpoint);
 
         public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
         {
@@ -38,6 +41,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     {
         protected override int Code => 2;
 
+        public override bool IsSound => base.IsSound && IsMember(Id);
+
         public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
         {
             if (!wanted.Remove(Id))
@@ -53,6 +58,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     public sealed record Set(IReadOnlyDictionary<MemberId, string> Known, IReadOnlyDictionary<MemberId, string> Voters) : MembershipChange(Known)
     {
         protected override int Code => 3;
+
+        public override bool IsSound => base.IsSound && Voters.All(v => IsMember(v.Key) && IsEndpoint(v.Value));
 
         public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
         {
@@ -86,6 +93,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     {
         protected override int Code => 4;
 
+        public override bool IsSound => base.IsSound && IsMember(Old) && IsMember(New) && IsEndpoint(Endpoint);
+
         public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
         {
             if (!wanted.TryGetValue(Old, out var old))
@@ -108,6 +117,9 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
     protected abstract int Code { get; }
 
+    /// <summary>Whether it names members that there can be, at endpoints that can be dialled: once it is in the log, every member dials them.</summary>
+    public virtual bool IsSound => Known.All(k => IsMember(k.Key) && (k.Value.Length == 0 || IsEndpoint(k.Value)));
+
     /// <summary>Changes what is wanted.</summary>
     /// <returns>Why not; what is wanted may then have changed already, and is to be dropped. Null if it has.</returns>
     public abstract string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted);
@@ -128,6 +140,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         return output.WrittenMemory;
     }
 
+    /// <exception cref="MessagePackSerializationException">The bytes are no change that this version knows.</exception>
     public static MembershipChange Decode(ref MessagePackReader reader)
     {
         reader.ReadArrayHeader(3);
@@ -140,11 +153,15 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             2 => new Remove(known, new MemberId(fields.ReadInt32())),
             3 => new Set(known, ReadEndpoints(ref fields)),
             4 => new Replace(known, new MemberId(fields.ReadInt32()), new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
-            _ => throw new InvariantBrokenException($"A change of the membership has kind {code}, which this version does not know."),
+            _ => throw new MessagePackSerializationException($"A change of the membership has kind {code}, which this version does not know."),
         };
     }
 
     protected abstract void WriteFields(ref MessagePackWriter writer);
+
+    private static bool IsMember(MemberId id) => id.Value is > 0 and <= MemberId.GreatestMember;
+
+    private static bool IsEndpoint(string endpoint) => NetworkAddress.TryParse(endpoint, out _);
 
     // Nobody is to wait for one who no longer comes, or not as a voter.
     private static void AwaitNoLonger(SortedDictionary<MemberId, WantedMember> wanted, MemberId gone)

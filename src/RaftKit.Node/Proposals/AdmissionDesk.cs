@@ -8,8 +8,9 @@ namespace RaftKit.Node.Proposals;
 /// tells where a gap begins. Only opened once an entry of the leader's own term is applied: then the table knows all that older terms left in the log.
 /// </summary>
 /// <param name="table">What was applied.</param>
+/// <param name="mayApply">Whether this build's members can apply it, as far as the leader can tell.</param>
 /// <param name="complete">Adds what only the leader knows to a proposal that asks for it; null for any other.</param>
-internal sealed class AdmissionDesk(ProposerTable table, Func<Envelope, byte[]?> complete)
+internal sealed class AdmissionDesk(ProposerTable table, Func<Envelope, bool> mayApply, Func<Envelope, byte[]?> complete)
 {
     private readonly Dictionary<ProposerId, long> _next = [];
 
@@ -27,8 +28,8 @@ internal sealed class AdmissionDesk(ProposerTable table, Func<Envelope, byte[]?>
             return new PeerMessage.ForwardRefused(proposer, next, ForwardRefusal.Gap);
         for (var i = next - forward.FirstSequence; i < forward.Envelopes.Count; i++)
         {
-            // Damaged on the way: refused as if there were no room, so that it is sent again, though not at once.
-            if (!Envelope.IsSound(forward.Envelopes[(int)i], proposer, next, out var envelope))
+            // Damaged on the way, or for another build: refused as if there were no room, so that it is sent again, though not at once, perhaps to another leader.
+            if (!Envelope.IsSound(forward.Envelopes[(int)i], proposer, next, out var envelope) || !mayApply(envelope))
             {
                 _next[proposer] = next;
                 return new PeerMessage.ForwardRefused(proposer, next, ForwardRefusal.Busy);

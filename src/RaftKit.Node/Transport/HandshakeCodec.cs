@@ -51,8 +51,6 @@ internal static class HandshakeCodec
 
     private const string Magic = "RaftKit";
     private const int HelloElements = 12;
-    private const int LongestReason = 500;
-
     /// <summary>Writes a frame, with its length.</summary>
     public static void Encode(LinkFrame frame, FrameBuffer output)
     {
@@ -67,12 +65,12 @@ internal static class HandshakeCodec
                 writer.WriteArrayHeader(3);
                 writer.Write((byte)FrameKind.Refusal);
                 writer.Write((byte)refusal.Code);
-                writer.Write(Readable(refusal.Reason));
+                writer.Write(WireValues.Readable(refusal.Reason));
                 break;
             case LinkFrame.Goodbye goodbye:
                 writer.WriteArrayHeader(2);
                 writer.Write((byte)FrameKind.Goodbye);
-                writer.Write(Readable(goodbye.Reason));
+                writer.Write(WireValues.Readable(goodbye.Reason));
                 break;
             default:
                 throw new InvariantBrokenException($"There is no frame for {frame}.");
@@ -99,7 +97,7 @@ internal static class HandshakeCodec
             {
                 (FrameKind.Hello, >= 3) => ReadHello(ref reader, elements),
                 (FrameKind.Refusal, 3) => ReadRefusal(ref reader),
-                (FrameKind.Goodbye, 2) => new LinkFrame.Goodbye(Readable(reader.ReadRequiredString())),
+                (FrameKind.Goodbye, 2) => new LinkFrame.Goodbye(reader.ReadText()),
                 _ => throw new MalformedFrameException($"A frame of kind {(byte)kind} with {elements} elements is not part of a handshake."),
             };
             if (!reader.End && frame is not LinkFrame.Hello { Said: null })
@@ -155,7 +153,7 @@ internal static class HandshakeCodec
         var member = reader.ReadMember();
         var incarnation = reader.ReadSmallNotNegative("incarnation");
         var boot = reader.ReadNotNegative("boot number");
-        var endpoint = reader.ReadRequiredString();
+        var endpoint = reader.ReadText();
         reader.ReadArrayHeader(4);
         var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
         return new LinkFrame.Hello(
@@ -182,16 +180,5 @@ internal static class HandshakeCodec
 
     private static LinkFrame.Refusal ReadRefusal(ref MessagePackReader reader) =>
         // An unknown code is no error: the reason tells a reader of the log what a later version meant.
-        new((RefusalCode)reader.ReadByte(), Readable(reader.ReadRequiredString()));
-
-    /// <summary>A peer's text goes to our log: short, and without line breaks that could pass for lines of ours.</summary>
-    private static string Readable(string text)
-    {
-        text = text.Length <= LongestReason ? text : text[..LongestReason];
-        return string.Create(text.Length, text, (span, source) =>
-        {
-            for (var i = 0; i < span.Length; i++)
-                span[i] = char.IsControl(source[i]) || char.IsSurrogate(source[i]) ? ' ' : source[i];
-        });
-    }
+        new((RefusalCode)reader.ReadByte(), reader.ReadText());
 }

@@ -38,7 +38,8 @@ internal static class HelloRules
                 RefusalCode.Member,
                 $"Member {ours.Member} dialled member {dialled} and member {said.Member} answered: check the endpoints configured there.");
         }
-        if (!isPeer(said.Member))
+        // Who has no identity yet, and whom nobody told of all members, must hear that it is one of a cluster: else it forms another.
+        if (!isPeer(said.Member) && !(ours.Incarnation == 0 && said.ClusterId != Guid.Empty))
         {
             return new(RefusalCode.Member, $"Member {ours.Member} knows no member {said.Member}: its configuration and membership do not name it.");
         }

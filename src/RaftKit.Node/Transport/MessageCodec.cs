@@ -158,16 +158,16 @@ internal static class MessageCodec
                 return new PeerMessage.BootstrapAnswer(reader.ReadEnum<BootstrapState>(), reader.ReadGuid(), reader.ReadMembers());
             case FrameKind.JoinRequest:
                 CheckElements(kind, 2, elements);
-                return new PeerMessage.JoinRequest(reader.ReadMember(), reader.ReadRequiredString());
+                return new PeerMessage.JoinRequest(reader.ReadMember(), reader.ReadText());
             case FrameKind.JoinReply:
                 CheckElements(kind, 6, elements);
                 return new PeerMessage.JoinReply(
                     reader.ReadBoolean(), reader.ReadGuid(), reader.ReadSmallNotNegative("incarnation"), reader.ReadMemberOrNone(),
-                    reader.ReadRequiredString(), reader.ReadRequiredString());
+                    reader.ReadText(), reader.ReadText());
             case FrameKind.StartJudged:
                 CheckElements(kind, 4, elements);
                 return new PeerMessage.StartJudged(
-                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadRequiredString(), reader.ReadBoolean());
+                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadText(), reader.ReadBoolean());
             default:
                 throw new MalformedFrameException(
                     $"A frame of kind {(byte)kind} came, which protocol version {PeerHello.ProtocolVersion} does not have between two hellos.");

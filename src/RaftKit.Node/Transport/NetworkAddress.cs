@@ -9,8 +9,13 @@ namespace RaftKit.Node.Transport;
 internal readonly record struct NetworkAddress(string Host, int Port)
 {
     /// <exception cref="FormatException">The text is no such address.</exception>
-    public static NetworkAddress Parse(string text)
+    public static NetworkAddress Parse(string text) => TryParse(text, out var address) ? address
+        : throw new FormatException($"\"{text}\" is not an address: write host:port, or [address]:port for IPv6.");
+
+    /// <summary>As <see cref="Parse"/>, for what others say.</summary>
+    public static bool TryParse(string text, out NetworkAddress address)
     {
+        address = default;
         var colon = text.LastIndexOf(':');
         var host = colon > 0 ? text[..colon] : "";
         if (host.StartsWith('[') && host.EndsWith(']'))
@@ -18,8 +23,9 @@ internal readonly record struct NetworkAddress(string Host, int Port)
         else if (host.Contains(':', StringComparison.Ordinal))
             host = "";
         if (host.Length == 0 || !ushort.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var port))
-            throw new FormatException($"\"{text}\" is not an address: write host:port, or [address]:port for IPv6.");
-        return new NetworkAddress(host, port);
+            return false;
+        address = new NetworkAddress(host, port);
+        return true;
     }
 
     /// <summary>What to connect to; names are resolved at each dial, so that a moved host is found.</summary>

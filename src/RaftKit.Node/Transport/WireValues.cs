@@ -9,6 +9,8 @@ internal static class WireValues
     // A count on the wire takes at most this many places at once; more grow as elements are really read.
     private const int MostReservedAtOnce = 4096;
 
+    private const int LongestText = 500;
+
     public static void Write(this ref MessagePackWriter writer, MemberId member) => writer.Write(member.Value);
 
     public static void Write(this ref MessagePackWriter writer, Term term) => writer.Write(term.Value);
@@ -70,6 +72,20 @@ internal static class WireValues
         for (var i = 0; i < count; i++)
             members[i] = reader.ReadMember();
         return members;
+    }
+
+    /// <summary>A peer's words, which go to our log, to a status, and perhaps into the identity file.</summary>
+    public static string ReadText(this ref MessagePackReader reader) => Readable(reader.ReadRequiredString());
+
+    /// <summary>Short, and without line breaks that could pass for lines of ours.</summary>
+    public static string Readable(string text)
+    {
+        text = text.Length <= LongestText ? text : text[..LongestText];
+        return string.Create(text.Length, text, static (span, source) =>
+        {
+            for (var i = 0; i < span.Length; i++)
+                span[i] = char.IsControl(source[i]) || char.IsSurrogate(source[i]) || source[i] is '\u2028' or '\u2029' ? ' ' : source[i];
+        });
     }
 
     public static TEnum ReadEnum<TEnum>(this ref MessagePackReader reader)

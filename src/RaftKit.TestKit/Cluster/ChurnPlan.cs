@@ -15,6 +15,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     private readonly SimulatedRandom _random = world.Random.Split("churn");
     private readonly SimulatedRandom _crashes = world.Random.Split("crashes amid changes");
+    private readonly SimulatedRandom _seeds = world.Random.Split("whom those who join are told of");
     private Task<QuorumMembers>? _asked;
     private TimeSpan _askedAt;
 
@@ -55,9 +56,9 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         foreach (var known in Door(newest).Current?.Members ?? [])
         {
             var member = world[new MemberId(known.Id)];
-            // Told of a member of now: two whose disks are new, and who are told of each other, are a new cluster's founders by every rule.
+            // Told of any member, perhaps of one whose disk is new as well and who is told of this one: they join, and must not begin a cluster of their own.
             if (member != newest && member.Loop is { Incarnation: > 0 and var incarnation } && incarnation < known.Incarnation)
-                SetUp(member, [newest.Id]);
+                SetUp(member, [_seeds.Pick(Door(newest).Current!.Members.Select(m => new MemberId(m.Id)).Where(id => id != member.Id).Append(newest.Id).ToList())]);
         }
     }
 

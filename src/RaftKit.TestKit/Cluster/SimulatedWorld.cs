@@ -99,6 +99,7 @@ internal sealed class SimulatedWorld
         // Observers come and go in any case, so they are told of all machines that there may be.
         Members = Ids.Where(id => id == self || self.IsObserver || this[self].Seeds?.Contains(id) == true || (this[self].Seeds is null && id.Value <= Options.Founders))
             .ToDictionary(id => id, id => $"member-{id}:1"),
+        JoinOnly = !self.IsObserver && this[self].Seeds is not null,
         Seed = seed,
         HostProcess = new HostProcess("", 0, 0, 0),
         TickInterval = Options.TickInterval,

@@ -152,6 +152,7 @@ internal sealed class ClusterMember : IClusterMember
         VoterPromise = _options.LeaderLease,
         ClockDrift = _options.ClockDrift,
         ForceBootstrap = _options.ForceBootstrap,
+        JoinOnly = _options.Join,
         SnapshotEveryEntries = _options.SnapshotEveryEntries,
         SnapshotEveryBytes = _options.SnapshotEveryBytes,
         StopPatience = _options.StopPatience,

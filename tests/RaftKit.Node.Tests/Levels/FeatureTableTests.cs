@@ -51,6 +51,35 @@ public sealed class FeatureTableTests
     }
 
     [Fact]
+    public void What_a_command_was_applied_under_can_be_told_later_also_behind_a_snapshot()
+    {
+        _table.Raise("orders", 2, new LogIndex(10));
+        _table.Raise("another", 4, new LogIndex(15));
+        _table.Raise("orders", 3, new LogIndex(20));
+        var bytes = new ArrayBufferWriter<byte>();
+        _table.WriteTo(bytes);
+        var restored = new FeatureTable();
+        restored.ReadFrom(bytes.WrittenMemory);
+
+        Assert.Equal([1, 2, 2, 3], new[] { 10, 11, 20, 21 }.Select(at => restored.Current.AsOf(new LogIndex(at)).Of("orders")));
+        Assert.Equal(1, restored.Current.AsOf(new LogIndex(12)).Of("another"));
+        Assert.Same(restored.Current, restored.Current.AsOf(new LogIndex(21)));
+    }
+
+    [Fact]
+    public void The_same_levels_are_equal_whatever_object_holds_them()
+    {
+        var other = new FeatureTable();
+        foreach (var table in new[] { _table, other })
+            table.Raise("orders", 2, new LogIndex(10));
+        Assert.Equal(_table.Current, other.Current);
+        Assert.Equal(_table.Current.GetHashCode(), other.Current.GetHashCode());
+        Assert.Equal(FinalizedLevels.None, new FeatureTable().Current);
+        other.Raise("orders", 3, new LogIndex(11));
+        Assert.NotEqual(_table.Current, other.Current);
+    }
+
+    [Fact]
     public void A_proposal_that_no_leader_added_to_is_refused()
     {
         Assert.Contains("No leader added", _table.Judge(new("orders", 2), Three));
@@ -60,10 +89,10 @@ public sealed class FeatureTableTests
     public void The_command_and_the_table_survive_their_bytes()
     {
         var command = new FinalizeLevel("orders", 70_000, [Known(1, 1, 2), Known(255, 3, 1_000_000, life: 9)]);
-        var read = FinalizeLevel.TryDecode(command.Encode())!;
+        var read = Read(command.Encode());
         Assert.Equal((command.Feature, command.Level), (read.Feature, read.Level));
         Assert.Equal(command.Known, read.Known);
-        Assert.Null(FinalizeLevel.TryDecode(new FinalizeLevel("orders", 2).Encode())!.Known);
+        Assert.Null(Read(new FinalizeLevel("orders", 2).Encode()).Known);
 
         _table.Raise("orders", 2, new LogIndex(5));
         _table.Raise("another", 9, new LogIndex(1L << 40));
@@ -95,6 +124,13 @@ public sealed class FeatureTableTests
         var most = new FeatureRanges(Enumerable.Range(1, FeatureRanges.Most - 1).Select(i => KeyValuePair.Create($"f{i}", new FeatureRange(1, i))));
         Assert.Equal(most, Read(most));
         Assert.Throws<MalformedFrameException>(() => Read(new FeatureRanges(most.All.Append(new("one-more", new FeatureRange(1, 1))))));
+    }
+
+    private static FinalizeLevel Read(ReadOnlyMemory<byte> command)
+    {
+        var reader = new MessagePackReader(command);
+        Assert.Equal(FinalizeLevel.Kind, reader.ReadRequiredString());
+        return FinalizeLevel.ReadRest(ref reader);
     }
 
     private static FeatureRanges Read(FeatureRanges ranges)

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Members;
 using RaftKit.Node.Transport;
 using Xunit;
@@ -73,12 +74,78 @@ public sealed class BootstrapTests
     }
 
     [Fact]
+    public void Who_is_to_join_never_forms_though_everybody_whom_it_knows_is_empty()
+    {
+        var joining = new Bootstrap(new MemberId(1), [new(1), new(2)], force: false, join: true);
+        joining.Answered(new MemberId(2), new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, [new(1), new(2)]));
+        Assert.Equal(BootstrapStep.Wait, joining.Decide());
+        Assert.Contains("cluster that this one is to join: it is told of members 2", joining.Waiting, StringComparison.Ordinal);
+        Assert.Empty(joining.Configured);
+    }
+
+    [Fact]
+    public void Nobody_forms_a_cluster_with_one_who_is_to_join_another()
+    {
+        _bootstrap.Answered(new MemberId(2), new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, []));
+        Answer(3, BootstrapState.Empty);
+        Assert.Equal(BootstrapStep.Wait, _bootstrap.Decide());
+        Assert.Contains("Member 2 is to join a cluster that exists", _bootstrap.Waiting, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_hello_that_names_a_cluster_makes_it_a_join_before_its_sender_is_asked()
+    {
+        var cluster = Guid.NewGuid();
+        _bootstrap.Linked(Hello(7, incarnation: 1, cluster));
+        Answer(2, BootstrapState.Empty);
+        Answer(3, BootstrapState.Empty);
+        Assert.Equal(BootstrapStep.Join, _bootstrap.Decide());
+        Assert.Contains($"Member 7 is of cluster {cluster}", _bootstrap.Waiting, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_observers_copy_of_a_cluster_makes_nothing_a_join()
+    {
+        _bootstrap.Linked(Hello(256, incarnation: 1, Guid.NewGuid()));
+        Answer(2, BootstrapState.Empty);
+        Answer(3, BootstrapState.Empty);
+        Assert.Equal(BootstrapStep.Form, _bootstrap.Decide());
+    }
+
+    [Fact]
+    public void A_cluster_that_was_thrown_away_is_forgotten_once_the_member_that_told_of_it_is_empty()
+    {
+        Answer(7, BootstrapState.Formed);
+        _bootstrap.Linked(Hello(3, incarnation: 1, Guid.NewGuid()));
+        Answer(2, BootstrapState.Empty);
+        Assert.Equal(BootstrapStep.Join, _bootstrap.Decide());
+
+        Answer(7, BootstrapState.Empty);
+        _bootstrap.Linked(Hello(3, incarnation: 0, Guid.Empty));
+        Assert.Equal(BootstrapStep.Wait, _bootstrap.Decide());
+        Answer(3, BootstrapState.Empty);
+        Assert.Equal(BootstrapStep.Form, _bootstrap.Decide());
+    }
+
+    [Fact]
+    public void An_empty_members_answer_outlives_its_link()
+    {
+        Answer(2, BootstrapState.Empty);
+        Answer(3, BootstrapState.Empty);
+        _bootstrap.Linked(Hello(3, incarnation: 0, Guid.Empty));
+        Assert.Equal(BootstrapStep.Form, _bootstrap.Decide());
+    }
+
+    [Fact]
     public void A_stranger_that_is_empty_as_well_is_not_counted()
     {
         Answer(2, BootstrapState.Empty);
         Answer(9, BootstrapState.Empty);
         Assert.Equal(BootstrapStep.Wait, _bootstrap.Decide());
     }
+
+    private static PeerHello Hello(int member, int incarnation, Guid cluster) =>
+        new(cluster, new MemberId(member), incarnation, incarnation, "127.0.0.1:1", HostProcess.Unknown);
 
     private void Answer(int from, BootstrapState state) =>
         _bootstrap.Answered(new MemberId(from), new PeerMessage.BootstrapAnswer(state, Guid.Empty, Three));

@@ -94,6 +94,22 @@ public sealed class HandshakeTests
     }
 
     [Fact]
+    public async Task A_member_without_an_identity_links_with_whoever_is_of_a_cluster_and_with_no_other_stranger()
+    {
+        await using var empty = new TestMember(1);
+        empty.Hello = empty.Hello with { ClusterId = Guid.Empty, Incarnation = 0, Boot = 0 };
+        empty.Join(Two);
+        using (var peer = await RawPeer.Dial(empty))
+        {
+            peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(9, cluster: Guid.Empty)));
+            Assert.Contains("knows no member 9", Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame()).Reason);
+        }
+
+        using var member = await RawPeer.Link(empty, RawPeer.HelloOf(8));
+        Assert.Equal(TestMember.Cluster, (await empty.LinkUp()).Hello.ClusterId);
+    }
+
+    [Fact]
     public async Task A_second_member_with_our_own_id_is_refused()
     {
         await using var one = new TestMember(1);
