@@ -11,10 +11,10 @@ namespace RaftKit.Node.Transport;
 internal abstract record LinkFrame
 {
     /// <summary>The first frame each way.</summary>
-    /// <param name="Version">The sender's protocol version.</param>
+    /// <param name="Versions">Which versions of the protocol the sender speaks.</param>
     /// <param name="Attempt">Grows with every hello that the sender's process writes to this peer: tells which of two came later.</param>
-    /// <param name="Said">What it says of itself; null when the version is another, whose hello may look different.</param>
-    public sealed record Hello(int Version, long Attempt, PeerHello? Said) : LinkFrame;
+    /// <param name="Said">What it says of itself; null when there is no version in common: its hello may look different.</param>
+    public sealed record Hello(ProtocolRange Versions, long Attempt, PeerHello? Said) : LinkFrame;
 
     /// <summary>The sender ends the link because of something that the receiver should know, and log.</summary>
     public sealed record Refusal(RefusalCode Code, string Reason) : LinkFrame;
@@ -41,8 +41,9 @@ internal enum RefusalCode : byte
 }
 
 /// <summary>
-/// The link's own frames: hello [1, "RaftKit", version, attempt, cluster id, member, incarnation, boot, endpoint, [machine boot id, pid
+/// The link's own frames: hello [1, "RaftKit", highest version, lowest version, attempt, cluster id, member, incarnation, boot, endpoint, [machine boot id, pid
 /// namespace, pid, start time], [[boot, last batch]...], [[feature, lowest level, highest level]...]]; refusal [2, code, reason]; goodbye [3, reason].
+/// A hello is said before anybody knows which version the two have in common, so its shape stays: later versions add elements at the end, which earlier ones pass over.
 /// </summary>
 internal static class HandshakeCodec
 {
@@ -50,7 +51,8 @@ internal static class HandshakeCodec
     public const int MaxBody = 4096;
 
     private const string Magic = "RaftKit";
-    private const int HelloElements = 12;
+    private const int HelloElements = 13;
+    private const int HelloElementsWithoutRange = 12;
     /// <summary>Writes a frame, with its length.</summary>
     public static void Encode(LinkFrame frame, FrameBuffer output)
     {
@@ -59,7 +61,7 @@ internal static class HandshakeCodec
         switch (frame)
         {
             case LinkFrame.Hello { Said: { } said } hello:
-                WriteHello(ref writer, hello.Version, hello.Attempt, said);
+                WriteHello(ref writer, hello.Versions, hello.Attempt, said);
                 break;
             case LinkFrame.Refusal refusal:
                 writer.WriteArrayHeader(3);
@@ -84,7 +86,10 @@ internal static class HandshakeCodec
     public static bool IsLinkFrame(ReadOnlySpan<byte> body) => body.Length >= 2 && body[1] is >= (byte)FrameKind.Hello and <= (byte)FrameKind.Goodbye;
 
     /// <exception cref="MalformedFrameException">These bytes are not such a frame.</exception>
-    public static LinkFrame Decode(ReadOnlyMemory<byte> body)
+    public static LinkFrame Decode(ReadOnlyMemory<byte> body) => Decode(body, ProtocolRange.Spoken);
+
+    /// <summary>As <see cref="Decode(ReadOnlyMemory{byte})"/>, by a process that speaks these versions.</summary>
+    public static LinkFrame Decode(ReadOnlyMemory<byte> body, ProtocolRange versions)
     {
         try
         {
@@ -95,7 +100,7 @@ internal static class HandshakeCodec
             var kind = (FrameKind)reader.ReadByte();
             LinkFrame frame = (kind, elements) switch
             {
-                (FrameKind.Hello, >= 3) => ReadHello(ref reader, elements),
+                (FrameKind.Hello, >= 3) => ReadHello(ref reader, elements, versions),
                 (FrameKind.Refusal, 3) => ReadRefusal(ref reader),
                 (FrameKind.Goodbye, 2) => new LinkFrame.Goodbye(reader.ReadText()),
                 _ => throw new MalformedFrameException($"A frame of kind {(byte)kind} with {elements} elements is not part of a handshake."),
@@ -110,12 +115,13 @@ internal static class HandshakeCodec
         }
     }
 
-    private static void WriteHello(ref MessagePackWriter writer, int version, long attempt, PeerHello hello)
+    private static void WriteHello(ref MessagePackWriter writer, ProtocolRange versions, long attempt, PeerHello hello)
     {
         writer.WriteArrayHeader(HelloElements);
         writer.Write((byte)FrameKind.Hello);
         writer.Write(Magic);
-        writer.Write(version);
+        writer.Write(versions.Highest);
+        writer.Write(versions.Lowest);
         writer.Write(attempt);
         writer.Write(hello.ClusterId);
         writer.Write(hello.Member);
@@ -137,16 +143,21 @@ internal static class HandshakeCodec
         hello.Features.WriteTo(ref writer);
     }
 
-    // Magic and version stand first and never move: everything after them belongs to the version.
-    private static LinkFrame.Hello ReadHello(ref MessagePackReader reader, int elements)
+    // Magic and versions stand first and never move: where none is in common, nothing after them is read.
+    private static LinkFrame.Hello ReadHello(ref MessagePackReader reader, int elements, ProtocolRange ours)
     {
         if (reader.ReadRequiredString() != Magic)
             throw new MalformedFrameException("This is not a RaftKit peer: its hello does not begin with the protocol's name.");
-        var version = reader.ReadInt32();
-        if (version != PeerHello.ProtocolVersion)
-            return new LinkFrame.Hello(version, 0, null);
-        if (elements != HelloElements)
-            throw new MalformedFrameException($"A hello has {HelloElements} elements, this one has {elements}.");
+        var highest = reader.ReadInt32();
+        if (highest <= ProtocolRange.LastWithoutRange && elements <= HelloElementsWithoutRange)
+            return new LinkFrame.Hello(new ProtocolRange(highest, highest), 0, null);
+        var versions = new ProtocolRange(reader.ReadInt32(), highest);
+        if (versions.Lowest < 1 || versions.Lowest > versions.Highest)
+            throw new MalformedFrameException($"Protocol versions {versions} cannot be: they are from 1 up.");
+        if (ours.Common(versions) is null)
+            return new LinkFrame.Hello(versions, 0, null);
+        if (elements < HelloElements)
+            throw new MalformedFrameException($"A hello has at least {HelloElements} elements, this one has {elements}.");
 
         var attempt = reader.ReadNotNegative("attempt");
         var cluster = reader.ReadGuid();
@@ -156,12 +167,15 @@ internal static class HandshakeCodec
         var endpoint = reader.ReadText();
         reader.ReadArrayHeader(4);
         var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
-        return new LinkFrame.Hello(
-            version, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process)
+        var hello = new LinkFrame.Hello(
+            versions, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process)
             {
                 RunEnds = ReadRunEnds(ref reader),
                 Features = FeatureRanges.ReadFromPeer(ref reader),
             });
+        for (var i = HelloElements; i < elements; i++)
+            reader.Skip();
+        return hello;
     }
 
     private static RunEnds ReadRunEnds(ref MessagePackReader reader)

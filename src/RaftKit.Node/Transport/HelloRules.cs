@@ -6,18 +6,19 @@ namespace RaftKit.Node.Transport;
 internal static class HelloRules
 {
     /// <summary>Why a hello is refused; null when it is not.</summary>
+    /// <param name="versions">Which versions of the protocol we speak.</param>
     /// <param name="ours">What we say.</param>
     /// <param name="theirs">What came.</param>
     /// <param name="dialled">The member that we dialled; nobody when it dialled us.</param>
     /// <param name="isPeer">Whether a member is one that we keep links with.</param>
-    public static LinkFrame.Refusal? Judge(PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer)
+    public static LinkFrame.Refusal? Judge(ProtocolRange versions, PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer)
     {
-        if (theirs.Said is not { } said)
+        if (versions.Common(theirs.Versions) is null || theirs.Said is not { } said)
         {
             return new(
                 RefusalCode.Version,
-                $"Member {ours.Member} speaks protocol version {PeerHello.ProtocolVersion}, the other side speaks version {theirs.Version}: "
-                + "run versions of RaftKit on all members that share one.");
+                $"Member {ours.Member} speaks protocol versions {versions}, the other side speaks {theirs.Versions}: none of them is both's. Roll over a build in between that "
+                + "speaks one of each.");
         }
         if (ours.ClusterId != Guid.Empty && said.ClusterId != Guid.Empty && ours.ClusterId != said.ClusterId)
         {

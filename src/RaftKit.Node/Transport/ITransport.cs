@@ -43,7 +43,4 @@ internal sealed record PeerHello(
 
     /// <summary>Which levels of which features its process supports.</summary>
     public FeatureRanges Features { get; init; } = FeatureRanges.Own;
-
-    /// <summary>The protocol's version; links between different versions are refused with a clear error.</summary>
-    public const int ProtocolVersion = 3;
 }

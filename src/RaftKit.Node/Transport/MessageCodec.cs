@@ -170,7 +170,7 @@ internal static class MessageCodec
                     reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadText(), reader.ReadBoolean());
             default:
                 throw new MalformedFrameException(
-                    $"A frame of kind {(byte)kind} came, which protocol version {PeerHello.ProtocolVersion} does not have between two hellos.");
+                    $"A frame of kind {(byte)kind} came, which protocol versions {ProtocolRange.Spoken} do not have between two hellos.");
         }
     }
 

@@ -104,7 +104,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
                 return refusal;
             abandoned = _dial;
             _dial = null;
-            reply = new LinkFrame.Hello(PeerHello.ProtocolVersion, context.NextAttempt(), context.Hello);
+            reply = new LinkFrame.Hello(context.Options.Versions, context.NextAttempt(), context.Hello);
             (link, replaced) = Install(hello, said, reply.Said!, connection);
         }
         abandoned?.Abandon();
@@ -159,7 +159,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
 
         var link = new PeerLink(context.NextLink(), hello, said, told, connection, context, LinkEnded);
         context.Counters.CountLinkUp();
-        TransportLog.LinkUp(context.Logger, link.Id, id, said.Incarnation, said.Boot);
+        TransportLog.LinkUp(context.Logger, link.Id, id, said.Incarnation, said.Boot, link.Version);
         link.Announce(shown => _link = shown);
         return (link, replaced);
     }
@@ -310,12 +310,12 @@ internal sealed class Peer(MemberId id, TransportContext context)
                 // From here on the lower id turns the other's dials away: it has said hello, or the other side has already linked.
                 if (_link is not null)
                     return;
-                ours = new LinkFrame.Hello(PeerHello.ProtocolVersion, context.NextAttempt(), context.Hello);
+                ours = new LinkFrame.Hello(context.Options.Versions, context.NextAttempt(), context.Hello);
                 dial.SaidHello = Now();
                 _dial = dial;
             }
             await connection.WriteAsync(ours, deadline).ConfigureAwait(false);
-            var answer = await connection.ReadLinkFrameAsync(deadline).ConfigureAwait(false)
+            var answer = await connection.ReadLinkFrameAsync(context.Options.Versions, deadline).ConfigureAwait(false)
                 ?? throw new IOException("the connection was closed in the middle of the handshake");
             handedOver = await TakeAnswerAsync(dial, ours.Said!, answer, connection, deadline).ConfigureAwait(false);
         }
@@ -340,7 +340,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
             case LinkFrame.Refusal refusal:
                 HearRefusal(refusal);
                 return false;
-            case LinkFrame.Hello hello when HelloRules.Judge(ours, hello, id, _ => true) is { } refusal:
+            case LinkFrame.Hello hello when HelloRules.Judge(context.Options.Versions, ours, hello, id, _ => true) is { } refusal:
                 context.Counters.CountRefused();
                 HearMisfit(refusal);
                 await connection.WriteAsync(refusal, deadline).ConfigureAwait(false);

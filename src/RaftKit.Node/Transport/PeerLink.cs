@@ -50,6 +50,7 @@ internal sealed class PeerLink
     {
         Id = id;
         PeerAttempt = hello.Attempt;
+        Version = context.Options.Versions.Common(hello.Versions) ?? throw new InvariantBrokenException($"a link came up with a process that speaks {hello.Versions}, and this one speaks {context.Options.Versions}");
         Hello = said;
         Told = told;
         _connection = connection;
@@ -62,6 +63,9 @@ internal sealed class PeerLink
     public long Id { get; }
 
     public MemberId Peer => Hello.Member;
+
+    /// <summary>The protocol's version on this link: the highest that both sides speak.</summary>
+    public int Version { get; }
 
     public PeerHello Hello { get; }
 
@@ -219,7 +223,7 @@ internal sealed class PeerLink
         var bytes = body.IsSingleSegment && !MessageCodec.KeepsSlices(body.FirstSpan) ? body.First : body.ToArray();
         if (HandshakeCodec.IsLinkFrame(bytes.Span))
         {
-            HearLastWords(HandshakeCodec.Decode(bytes));
+            HearLastWords(HandshakeCodec.Decode(bytes, _context.Options.Versions));
             return;
         }
 

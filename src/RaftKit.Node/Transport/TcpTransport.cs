@@ -268,7 +268,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         LinkFrame.Refusal? refusal;
         try
         {
-            var first = await connection.ReadLinkFrameAsync(deadline).ConfigureAwait(false);
+            var first = await connection.ReadLinkFrameAsync(_context.Options.Versions, deadline).ConfigureAwait(false);
             if (first is null)
                 return false; // A probe, or a dial that was taken back: nothing is wrong.
             refusal = first is LinkFrame.Hello hello ? Take(hello, connection)
@@ -297,7 +297,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         lock (_gate)
         {
             var unknownToo = _context.Options.AcceptUnknownMembers;
-            if (HelloRules.Judge(_context.Hello, hello, MemberId.None, member => unknownToo || MayObserve(member) || PeerOf(member) is not null) is { } refusal)
+            if (HelloRules.Judge(_context.Options.Versions, _context.Hello, hello, MemberId.None, member => unknownToo || MayObserve(member) || PeerOf(member) is not null) is { } refusal)
                 return refusal;
             return PeerFor(hello.Said!.Member).TryAccept(hello, hello.Said, connection);
         }

@@ -15,6 +15,9 @@ internal sealed record TcpTransportOptions
     /// <summary>Lets members shake hands that <see cref="ITransport.SetPeers"/> does not name (a new member that asks to join).</summary>
     public bool AcceptUnknownMembers { get; init; }
 
+    /// <summary>Which versions of the protocol to offer; another range than the build's is for tests of rolling.</summary>
+    public ProtocolRange Versions { get; init; } = ProtocolRange.Spoken;
+
     /// <summary>The longest frame body. Above the largest append (a batch, or one largest entry) and snapshot chunk.</summary>
     public int MaxFrameBytes { get; init; } = 20 << 20;
 

@@ -9,8 +9,8 @@ internal static partial class TransportLog
     [LoggerMessage(300, LogLevel.Information, "Listened for members on {Endpoint}")]
     public static partial void Listening(ILogger logger, string endpoint);
 
-    [LoggerMessage(301, LogLevel.Information, "Link {Link} to member {Member} (incarnation {Incarnation}, boot {Boot}) came up")]
-    public static partial void LinkUp(ILogger logger, long link, MemberId member, int incarnation, long boot);
+    [LoggerMessage(301, LogLevel.Information, "Link {Link} to member {Member} (incarnation {Incarnation}, boot {Boot}) came up, protocol version {Version}")]
+    public static partial void LinkUp(ILogger logger, long link, MemberId member, int incarnation, long boot, int version);
 
     [LoggerMessage(302, LogLevel.Information, "Link {Link} to member {Member} ended ({End}): {Reason}")]
     public static partial void LinkDown(ILogger logger, long link, MemberId member, LinkEnd end, string reason);

@@ -133,10 +133,10 @@ internal sealed class WireConnection : IDisposable
 
     /// <summary>Reads one of the link's own frames; null when the connection ended instead.</summary>
     /// <exception cref="MalformedFrameException">Something else came.</exception>
-    public async ValueTask<LinkFrame?> ReadLinkFrameAsync(CancellationToken cancellationToken)
+    public async ValueTask<LinkFrame?> ReadLinkFrameAsync(ProtocolRange versions, CancellationToken cancellationToken)
     {
         var body = await FrameReader.ReadOneAsync(Input, HandshakeCodec.MaxBody, cancellationToken).ConfigureAwait(false);
-        return body is null ? null : HandshakeCodec.Decode(body);
+        return body is null ? null : HandshakeCodec.Decode(body, versions);
     }
 
     /// <summary>Tells the other end that nothing more comes, and leaves it time to read what came before.</summary>

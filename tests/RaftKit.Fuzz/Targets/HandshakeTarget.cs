@@ -12,7 +12,7 @@ internal sealed class HandshakeTarget : FuzzTarget
 {
     private readonly byte[][] _frames =
     [
-        Encode(new LinkFrame.Hello(PeerHello.ProtocolVersion, 7, new PeerHello(
+        Encode(new LinkFrame.Hello(ProtocolRange.Spoken, 7, new PeerHello(
             Samples.Cluster, new MemberId(3), 2, 9, "10.0.0.3:7420", new HostProcess("a machine's boot", 4026531836, 4242, 123456))
         {
             RunEnds = new RunEnds([new RunEnd(7, 100), new RunEnd(8, 70_000)]),

@@ -43,7 +43,7 @@ public sealed class CrossingTests
         for (var clock = Stopwatch.StartNew(); clock.Elapsed < TimeSpan.FromSeconds(20); refused++)
         {
             using var two = await RawPeer.Dial(one);
-            two.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, refused + 1, RawPeer.HelloOf(2)));
+            two.Write(new LinkFrame.Hello(ProtocolRange.Spoken, refused + 1, RawPeer.HelloOf(2)));
             if (two.ReadLinkFrame() is not LinkFrame.Refusal refusal)
             {
                 await one.LinkUp();

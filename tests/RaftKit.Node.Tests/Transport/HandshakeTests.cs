@@ -14,25 +14,91 @@ public sealed class HandshakeTests
     private static readonly (MemberId, string) Two = (new MemberId(2), "127.0.0.1:1");
 
     [Fact]
-    public async Task A_hello_of_another_protocol_version_is_refused_with_both_versions()
+    public async Task A_hello_of_later_protocol_versions_alone_is_refused_with_both_ranges_whatever_follows_them()
     {
         await using var one = new TestMember(1);
         one.Join(Two);
         using var peer = await RawPeer.Dial(one);
         var output = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(output);
-        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(5);
         writer.Write((byte)FrameKind.Hello);
         writer.Write("RaftKit");
-        writer.Write(PeerHello.ProtocolVersion + 1);
+        writer.Write(ProtocolRange.Spoken.Highest + 2);
+        writer.Write(ProtocolRange.Spoken.Highest + 1);
         writer.Write("whatever that version says here");
         writer.Flush();
         peer.WriteFrame(output.WrittenSpan.ToArray());
         var refusal = Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame());
         Assert.Equal(RefusalCode.Version, refusal.Code);
-        Assert.Contains($"version {PeerHello.ProtocolVersion}, the other side speaks version {PeerHello.ProtocolVersion + 1}", refusal.Reason);
+        Assert.Contains($"Member 1 speaks protocol versions 4..4, the other side speaks 5..6: none of them is both's", refusal.Reason);
         Assert.Null(peer.ReadBody());
         Assert.Equal(1, one.Transport.Counters.Refused);
+    }
+
+    [Fact]
+    public async Task A_hello_of_before_there_were_ranges_is_refused_with_its_version()
+    {
+        await using var one = new TestMember(1);
+        one.Join(Two);
+        using var peer = await RawPeer.Dial(one);
+        var output = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(output);
+        writer.WriteArrayHeader(12);
+        writer.Write((byte)FrameKind.Hello);
+        writer.Write("RaftKit");
+        writer.Write(3);
+        // Its attempt must not be taken for a range's lowest version.
+        for (var i = 3; i < 12; i++)
+            writer.Write(1);
+        writer.Flush();
+        peer.WriteFrame(output.WrittenSpan.ToArray());
+        Assert.Contains("the other side speaks 3..3", Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame()).Reason);
+    }
+
+    [Theory]
+    [InlineData(3, 4, 3, 3, 3)]
+    [InlineData(3, 3, 3, 4, 3)]
+    [InlineData(4, 6, 3, 5, 5)]
+    [InlineData(4, 4, 4, 4, 4)]
+    public async Task Two_builds_link_in_the_highest_version_that_both_speak(int lowest, int highest, int otherLowest, int otherHighest, int used)
+    {
+        await using var one = new TestMember(1, TestMember.Options() with { Versions = new(lowest, highest) });
+        await using var two = new TestMember(2, TestMember.Options() with { Versions = new(otherLowest, otherHighest) });
+        one.Join(two);
+        two.Join(one);
+        await one.LinkUp();
+        await two.LinkUp();
+        await LinkTests.Logged(one, $"came up, protocol version {used}");
+        await LinkTests.Logged(two, $"came up, protocol version {used}");
+        await LinkTests.Exchange(one, two);
+    }
+
+    [Fact]
+    public async Task Two_builds_without_a_version_in_common_refuse_each_other_and_both_say_both_ranges()
+    {
+        await using var one = new TestMember(1, TestMember.Options() with { Versions = new(3, 4) });
+        await using var two = new TestMember(2, TestMember.Options() with { Versions = new(5, 7) });
+        one.Join(two);
+        two.Join(one);
+        foreach (var member in new[] { one, two })
+        {
+            await LinkTests.Logged(member, "3..4");
+            await LinkTests.Logged(member, "5..7");
+            Assert.Empty(member.Inbox.All.OfType<NodeInput.LinkUp>());
+        }
+    }
+
+    [Fact]
+    public void What_a_later_version_adds_to_its_hello_is_passed_over()
+    {
+        var buffer = new FrameBuffer();
+        var hello = new LinkFrame.Hello(new ProtocolRange(4, 5), 1, RawPeer.HelloOf(9));
+        HandshakeCodec.Encode(hello, buffer);
+        var body = buffer.Written[4..].ToArray();
+        Assert.Equal(0x9d, body[0]);
+        Assert.Equal(hello, HandshakeCodec.Decode((byte[])[0x9f, .. body[1..], 0xc0, 0x92, 1, 2]));
+        Assert.Throws<MalformedFrameException>(() => HandshakeCodec.Decode((byte[])[0x9f, .. body[1..], 0xc0]));
     }
 
     [Fact]
@@ -79,7 +145,7 @@ public sealed class HandshakeTests
         strict.Join(Two);
         using (var peer = await RawPeer.Dial(strict))
         {
-            peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(9)));
+            peer.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, RawPeer.HelloOf(9)));
             var refusal = Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame());
             Assert.Equal(RefusalCode.Member, refusal.Code);
             Assert.Contains("knows no member 9", refusal.Reason);
@@ -101,7 +167,7 @@ public sealed class HandshakeTests
         empty.Join(Two);
         using (var peer = await RawPeer.Dial(empty))
         {
-            peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(9, cluster: Guid.Empty)));
+            peer.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, RawPeer.HelloOf(9, cluster: Guid.Empty)));
             Assert.Contains("knows no member 9", Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame()).Reason);
         }
 
@@ -115,7 +181,7 @@ public sealed class HandshakeTests
         await using var one = new TestMember(1);
         one.Join(Two);
         using var peer = await RawPeer.Dial(one);
-        peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(1)));
+        peer.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, RawPeer.HelloOf(1)));
         Assert.Contains("Both sides are member 1", Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame()).Reason);
     }
 
@@ -158,7 +224,7 @@ public sealed class HandshakeTests
         using var second = await RawPeer.Dial(one);
         Assert.Null(second.ReadBody());
         await LinkTests.Logged(one, "1 others are under way");
-        first.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(2)));
+        first.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, RawPeer.HelloOf(2)));
         Assert.IsType<LinkFrame.Hello>(first.ReadLinkFrame());
     }
 
@@ -167,7 +233,7 @@ public sealed class HandshakeTests
     {
         await using var one = new TestMember(1);
         using var peer = await RawPeer.Dial(one);
-        peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(2)));
+        peer.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, RawPeer.HelloOf(2)));
         one.Transport.SetHello(one.Hello);
         one.Transport.SetPeers(new Dictionary<MemberId, string> { [Two.Item1] = Two.Item2 });
         Assert.Equal(one.Hello, Assert.IsType<LinkFrame.Hello>(peer.ReadLinkFrame()).Said);
@@ -222,7 +288,7 @@ public sealed class HandshakeTests
         var random = new Random(77);
         LinkFrame[] frames =
         [
-            new LinkFrame.Hello(PeerHello.ProtocolVersion, long.MaxValue, RawPeer.HelloOf(255, long.MaxValue)),
+            new LinkFrame.Hello(ProtocolRange.Spoken, long.MaxValue, RawPeer.HelloOf(255, long.MaxValue)),
             new LinkFrame.Refusal(RefusalCode.Unwanted, "because\nof that"), new LinkFrame.Goodbye(new string('x', 2000)),
         ];
         foreach (var frame in frames)

@@ -37,7 +37,7 @@ internal sealed class RawPeer : IDisposable
     public static async Task<RawPeer> Link(TestMember member, PeerHello hello, int receiveBuffer = 0)
     {
         var peer = await Dial(member, receiveBuffer);
-        peer.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, hello));
+        peer.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, hello));
         if (peer.ReadLinkFrame() is not LinkFrame.Hello)
             throw new InvalidOperationException("The hello was not answered with a hello.");
         return peer;

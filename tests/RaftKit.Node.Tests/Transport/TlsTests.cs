@@ -44,7 +44,7 @@ public sealed class TlsTests
         await using var one = new TestMember(1, Options(authority, Issue(authority, "one")));
         one.Join((new(2), "127.0.0.1:1"));
         using var plain = await RawPeer.Dial(one);
-        plain.Write(new LinkFrame.Hello(PeerHello.ProtocolVersion, 1, RawPeer.HelloOf(2)));
+        plain.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, RawPeer.HelloOf(2)));
         await LinkTests.Logged(one, "was closed during its handshake");
         Assert.Empty(one.Inbox.All);
     }
