@@ -3,9 +3,23 @@ namespace PartitionLeaders;
 /// <summary>Which brokers there are, and which of them hold a replica of which partition.</summary>
 /// <param name="Brokers">How many brokers, numbered from 1.</param>
 /// <param name="Partitions">How many partitions, numbered from 0.</param>
-internal sealed record Cluster(int Brokers, int Partitions)
+/// <param name="Observers">How many processes beside them that observe the quorum and hold no partitions, numbered from 256.</param>
+internal sealed record Cluster(int Brokers, int Partitions, int Observers = 0)
 {
     private const int ReplicationFactor = 3;
+    private const int FirstObserver = 256;
+
+    public static bool IsObserver(int id) => id >= FirstObserver;
+
+    /// <summary>All processes: the brokers, then the observers.</summary>
+    public IReadOnlyList<int> Processes() => [.. Enumerable.Range(1, Brokers), .. Enumerable.Range(FirstObserver, Observers)];
+
+    /// <summary>The next one in the ring of all processes.</summary>
+    public int Next(int id)
+    {
+        var all = Processes();
+        return all[(all.Index().First(other => other.Item == id).Index + 1) % all.Count];
+    }
 
     /// <summary>A partition's replicas, the preferred leader first. Round robin, so that every broker is preferred for its share.</summary>
     public IReadOnlyList<int> Replicas(int partition) =>

@@ -14,10 +14,6 @@ internal sealed class ChaosRun(ChaosOptions options)
     // How much longer than asked for a run may go on until every kind of fault has struck: on a busy machine members take their time to come back.
     private static readonly TimeSpan Overtime = TimeSpan.FromMinutes(3);
 
-    private static readonly TimeSpan BackWithin = TimeSpan.FromSeconds(60);
-
-    // An end is told of by then; and whoever is back has caught up by then.
-    private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
 
     private readonly ConcurrentDictionary<string, int> _struck = new(options.Faults.Select(f => KeyValuePair.Create(f.Name, 0)));
@@ -64,7 +60,7 @@ internal sealed class ChaosRun(ChaosOptions options)
     private async Task<int> RunAsync(string history, CancellationToken interrupted)
     {
         Subject? subject = null;
-        await using var room = await MachineRoom.BuildAsync(options.Members, (member, cutOff) => subject!.TellAsync(member, cutOff));
+        await using var room = await MachineRoom.BuildAsync(options, (member, cutOff) => subject!.TellAsync(member, cutOff));
         using (subject = new Subject(options, room, history))
         {
             var passed = false;
@@ -125,14 +121,17 @@ internal sealed class ChaosRun(ChaosOptions options)
                 fault = options.Faults[random.Next(options.Faults.Count)];
             }
 
-            if (victims.Take(fault.Wide, random) is { } taken)
+            if (victims.Take(fault, random) is { } taken)
             {
                 try
                 {
-                    var what = await fault.StrikeAsync(new Strike(room, taken, random));
+                    var struckAt = TimeProvider.System.GetUtcNow();
+                    var strike = new Strike(room, subject, taken, random);
+                    var what = await fault.StrikeAsync(strike);
+                    // Only then may somebody else be struck in its place.
                     foreach (var victim in taken)
-                        await BackAsync(subject, victim.Id, fault);
-                    Say(fault, taken, what, ended: taken.Any(victim => subject.Find(victim.Id)?.Pid != victim.Pid));
+                        await (strike with { Victims = [victim] }).BackAsync();
+                    Say(fault, taken, what, struckAt, ended: taken.Any(victim => subject.Find(victim.Id)?.Pid != victim.Pid));
                 }
                 catch (Exception failure)
                 {
@@ -152,36 +151,25 @@ internal sealed class ChaosRun(ChaosOptions options)
             }
             else
             {
+                // Until the one that is damaged is mended there is enough else to do.
+                if (fault.Damages && options.Faults.Where(other => !other.Damages).ToArray() is [_, ..] others)
+                {
+                    if (_struck[fault.Name] == 0)
+                        first.Enqueue(fault);
+                    fault = others[random.Next(others.Length)];
+                }
+
                 await Task.Delay(LookEvery, CancellationToken.None);
             }
         }
     }
 
-    // It takes part again, under whatever process: only then may somebody else be struck in its place.
-    private async Task BackAsync(Subject subject, int id, Fault fault)
-    {
-        var began = Stopwatch.GetTimestamp();
-        await Task.Delay(Settling);
-        while (subject.Find(id) is not { TakesPart: true } && !subject.Ended)
-        {
-            if (Stopwatch.GetElapsedTime(began) > BackWithin)
-            {
-                _problems.Enqueue($"member {id} did not take part again within {BackWithin.TotalSeconds:0} s after {fault.Name}");
-                return;
-            }
-
-            await Task.Delay(LookEvery);
-        }
-
-        await Task.Delay(Settling);
-    }
-
-    private void Say(Fault fault, IReadOnlyList<MemberProcess> victims, string what, bool ended)
+    private void Say(Fault fault, IReadOnlyList<MemberProcess> victims, string what, DateTimeOffset from, bool ended)
     {
         _struck.AddOrUpdate(fault.Name, 1, (_, count) => count + 1);
         var victim = victims[0];
         Console.WriteLine(options.Json
-            ? JsonSerializer.Serialize(new { @event = "fault", fault = fault.Name, id = victim.Id, pid = victim.Pid, leader = victim.Leads, what, ended })
+            ? JsonSerializer.Serialize(new { @event = "fault", fault = fault.Name, id = victim.Id, pid = victim.Pid, leader = victim.Leads, what, from, to = TimeProvider.System.GetUtcNow(), ended })
             : fault.Wide ? $"members {what}" : $"member {victim.Id}{(victim.Leads ? ", the leader" : "")}: {what}{(ended ? "; the process ended" : "")}");
     }
 
@@ -196,6 +184,8 @@ internal sealed class ChaosRun(ChaosOptions options)
             problems.Add("no packet was dropped: links were cut in words only");
         if (room.Detours.Connections == 0 && options.Faults.Any(fault => fault is Delay or Stall))
             problems.Add("no connection went through a proxy: links were slow in words only");
+        if (options.Observers > 0 && subject.Summary?.GetProperty("observer_calls").GetInt32() == 0)
+            problems.Add("no client at an observer was ever answered");
         if (subject.Summary?.GetProperty("watches_checked").GetInt32() == 0)
             problems.Add("no session lasted until its watches could be checked");
         foreach (var problem in problems)
@@ -204,7 +194,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         var struck = options.Faults.ToDictionary(f => f.Name, f => _struck[f.Name]);
         var summary = new
         {
-            @event = "summary", members = options.Members, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
+            @event = "summary", members = options.Members, observers = options.Observers, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
             packets_dropped = room.Links.Dropped, connections_delayed = room.Detours.Connections,
             fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count,
             subject = subject.Summary,

@@ -12,15 +12,16 @@ internal sealed class MachineRoom : IAsyncDisposable
 {
     private readonly Dictionary<int, MemberDisk> _disks = [];
     private readonly Dictionary<int, MemberClock> _clocks = [];
+    private readonly Dictionary<int, MemberLog> _logs = [];
 
-    private MachineRoom(int members, Func<int, bool, Task> tellCutOff)
+    private MachineRoom(ChaosOptions options, Func<int, bool, Task> tellCutOff)
     {
         Name = Leftovers.NameOfThisRun();
         Folder = Directory.CreateDirectory(Leftovers.FolderOf(Name)).FullName;
-        Network = new MemberNetwork(Name, members);
-        Links = new Links(Network, members, tellCutOff);
+        Network = new MemberNetwork(Name, options.Processes);
+        Links = new Links(Network, options.Processes, tellCutOff);
         Detours = new Detours(Network, Links);
-        Addresses = [.. Enumerable.Range(1, members).Select(member => $"{MemberNetwork.Address(member)}:{MemberNetwork.Port}")];
+        Addresses = [.. Enumerable.Range(1, options.Members).Select(member => $"{MemberNetwork.Address(member)}:{MemberNetwork.Port}")];
     }
 
     public string Name { get; }
@@ -42,19 +43,20 @@ internal sealed class MachineRoom : IAsyncDisposable
     /// <summary>Starts a member on its machine.</summary>
     public string Launcher => Path.Combine(Folder, "launch");
 
-    public static async Task<MachineRoom> BuildAsync(int members, Func<int, bool, Task> tellCutOff)
+    public static async Task<MachineRoom> BuildAsync(ChaosOptions options, Func<int, bool, Task> tellCutOff)
     {
         await Leftovers.RemoveAsync();
-        var room = new MachineRoom(members, tellCutOff);
+        var room = new MachineRoom(options, tellCutOff);
         try
         {
             await ClockTrial.RunAsync(room.ClockFile("trial"));
             await room.Network.BuildAsync();
             var disks = Directory.CreateDirectory(Leftovers.DisksOf(room.Name)).FullName;
-            foreach (var member in Enumerable.Range(1, members))
+            foreach (var member in options.Processes)
             {
                 room._clocks[member] = new MemberClock(room.ClockFile($"{member}"));
                 room._disks[member] = await MemberDisk.MakeAsync(Path.Combine(disks, $"disk-{member}"), Path.Combine(room.Data, $"broker-{member}"));
+                room._logs[member] = new MemberLog(Path.Combine(room.Data, $"broker-{member}.log"));
             }
 
             await room.WriteLauncherAsync();
@@ -70,6 +72,9 @@ internal sealed class MachineRoom : IAsyncDisposable
     public MemberClock Clock(int member) => _clocks[member];
 
     public MemberDisk Disk(int member) => _disks[member];
+
+    /// <summary>What it logs.</summary>
+    public MemberLog Log(int member) => _logs[member];
 
     /// <summary>The member is not started until the result is disposed: its machine is off.</summary>
     public IDisposable HoldOff(int member) => new OffSwitch(Path.Combine(Folder, $"off-{member}"));

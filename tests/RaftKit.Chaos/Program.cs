@@ -9,6 +9,7 @@ if (args is [Judgement.Verb, var kept])
     return Judgement.Tell(kept);
 
 var members = new Option<int>("--members") { Description = "How many member processes.", DefaultValueFactory = _ => 5 };
+var observers = new Option<int>("--observers") { Description = "How many processes beside them observe the quorum.", DefaultValueFactory = _ => 1 };
 var runFor = new Option<double>("--run-for") { Description = "Seconds of faults.", DefaultValueFactory = _ => 120 };
 var seed = new Option<int>("--seed") { Description = "Draws which faults strike whom, and when.", DefaultValueFactory = _ => 1 };
 var history = new Option<string?>("--history") { Description = "Keeps what clients did and were told, one JSON object a line.", HelpName = "FILE" };
@@ -18,6 +19,11 @@ members.Validators.Add(flag =>
 {
     if (flag.GetValueOrDefault<int>() is < 3 or > 7)
         flag.AddError("--members must be 3 to 7: faults strike fewer than half of them at a time.");
+});
+observers.Validators.Add(flag =>
+{
+    if (flag.GetValueOrDefault<int>() is < 0 or > 3)
+        flag.AddError("--observers must be 0 to 3.");
 });
 runFor.Validators.Add(flag =>
 {
@@ -32,10 +38,11 @@ faults.Validators.Add(flag =>
 
 var command = new RootCommand(
     "Real member processes under real faults, with clients whose history is checked. Exits with 0 if nothing was lost and the history is linearizable, "
-    + "1 if not, 2 for bad flags or where something that it needs is missing.") { members, runFor, seed, faults, history, json };
+    + "1 if not, 2 for bad flags or where something that it needs is missing.") { members, observers, runFor, seed, faults, history, json };
 command.SetAction((flags, _) => new ChaosRun(new ChaosOptions
 {
     Members = flags.GetValue(members),
+    Observers = flags.GetValue(observers),
     RunFor = TimeSpan.FromSeconds(flags.GetValue(runFor)),
     Seed = flags.GetValue(seed),
     Faults = Chosen(flags.GetValue(faults)),

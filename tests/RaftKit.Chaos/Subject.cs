@@ -3,8 +3,26 @@ using System.Text.Json;
 
 namespace RaftKit.Chaos;
 
-/// <summary>One member's process, as the sample tells of it. It takes part while its session has its ephemeral znode in the tree.</summary>
-internal sealed record MemberProcess(int Id, int Pid, bool TakesPart, bool Leads);
+/// <summary>One process, a member's or an observer's, as the sample tells of it.</summary>
+internal sealed record MemberProcess(int Id, int Pid)
+{
+    /// <summary>Its session has its ephemeral znode in the tree.</summary>
+    public bool IsRegistered { get; init; }
+
+    public bool Leads { get; init; }
+
+    /// <summary>The life under which the quorum knows its number.</summary>
+    public int Incarnation { get; init; }
+
+    public bool Votes { get; init; }
+
+    /// <summary>Who feeds it; 0: nobody.</summary>
+    public int Source { get; init; }
+
+    public bool IsObserver => ChaosOptions.IsObserver(Id);
+
+    public bool TakesPart => IsRegistered && (Votes || IsObserver);
+}
 
 /// <summary>
 /// What the faults strike: the sample PartitionLeaders as its users run it, whose brokers embed the members. It restarts those that die, keeps books of what was
@@ -15,6 +33,12 @@ internal sealed class Subject : IDisposable
     // Longer than it gives its own members to begin, and to end: it knows better what went wrong.
     private static readonly TimeSpan ReadyWithin = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan EndWithin = TimeSpan.FromMinutes(4);
+
+    // Long enough for six processes and strace on two cores that others use as well to elect a leader in, and shorter than the longest faults last.
+    private static readonly TimeSpan SessionTimeout = TimeSpan.FromSeconds(4);
+
+    // So that a run of minutes has snapshots, logs that were cut behind them, and members that are fed by them.
+    private const int SnapshotEvery = 20_000;
 
     private readonly Process _process;
     private readonly Lock _lock = new();
@@ -28,7 +52,7 @@ internal sealed class Subject : IDisposable
         var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         string[] flags =
         [
-            Assembly(), "--json", "--brokers", $"{options.Members}", "--partitions", "8", "--run-for", "0",
+            Assembly(), "--json", "--brokers", $"{options.Members}", "--observers", $"{options.Observers}", "--partitions", "8", "--snapshot-every", $"{SnapshotEvery}", "--session-timeout", $"{SessionTimeout.TotalSeconds:0}", "--run-for", "0",
             "--kill-every", "0", "--freeze-every", "0", "--history", history,
             "--attended", "--data", room.Data, "--launcher", room.Launcher, "--addresses", string.Join(',', room.Addresses),
         ];
@@ -130,18 +154,26 @@ internal sealed class Subject : IDisposable
         switch (said.GetProperty("event").GetString())
         {
             case "started":
-                Set(said, _ => new(Id(said), said.GetProperty("pid").GetInt32(), TakesPart: false, Leads: false));
+                Set(said, _ => new(Id(said), said.GetProperty("pid").GetInt32()));
                 break;
             case "member":
-                Set(said, member => member with { Leads = said.GetProperty("leader").GetBoolean() });
+                Set(said, member => member with
+                {
+                    Leads = said.GetProperty("leader").GetBoolean(), Incarnation = said.GetProperty("incarnation").GetInt32(),
+                    Votes = said.GetProperty("voter").GetBoolean(), Source = said.GetProperty("source").GetInt32(),
+                });
                 break;
             case "registered":
             case "unregistered":
-                Set(said, member => member with { TakesPart = said.GetProperty("event").GetString() == "registered" });
+                Set(said, member => member with { IsRegistered = said.GetProperty("event").GetString() == "registered" });
                 break;
             case "exit":
                 lock (_lock)
                     _members.Remove(Id(said));
+                break;
+            case "foreign-ephemeral-lost":
+                Console.Error.WriteLine(
+                    $"member {Id(said)}, process {said.GetProperty("pid").GetInt32()}: its ephemeral went at zxid {said.GetProperty("zxid").GetString()}, {said.GetProperty("at").GetDateTimeOffset():HH:mm:ss.fff}");
                 break;
             case "watch-failed":
                 Console.Error.WriteLine($"member {Id(said)}, watches: {said.GetProperty("what").GetString()}");

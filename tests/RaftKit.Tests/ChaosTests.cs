@@ -23,12 +23,16 @@ public sealed class ChaosTests
         Assert.True(summary.GetProperty("ok").GetInt32() > 100, run.ToString());
         Assert.True(summary.GetProperty("local_reads").GetInt32() > 100, run.ToString());
         Assert.True(summary.GetProperty("subject").GetProperty("watches_checked").GetInt32() > 5, run.ToString());
-        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "disk-full", "slow-disk", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
+        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "write-error", "slow-disk", "disk-full", "wipe", "rollback", "rot", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 
+        Assert.True(summary.GetProperty("subject").GetProperty("observer_calls").GetInt32() > 50, run.ToString());
+        Assert.True(summary.GetProperty("subject").GetProperty("sources_changed").GetInt32() > 0, run.ToString());
+
         // Who cannot make anything durable must not go on as if it could.
-        Assert.Contains(run.Output.Select(line => JsonDocument.Parse(line).RootElement), line =>
-            line.TryGetProperty("fault", out var fault) && fault.GetString() is "fsync-error" or "disk-full" && line.GetProperty("ended").GetBoolean());
+        var faults = run.Output.Select(line => JsonDocument.Parse(line).RootElement).Where(line => line.GetProperty("event").GetString() == "fault").ToArray();
+        Assert.Contains(faults, fault => fault.GetProperty("fault").GetString() is "fsync-error" or "write-error" && fault.GetProperty("ended").GetBoolean());
+        Assert.Contains(faults, fault => fault.GetProperty("fault").GetString() == "disk-full" && fault.GetProperty("ended").GetBoolean());
     }
 
     [Fact]
@@ -59,6 +63,7 @@ public sealed class ChaosTests
 
     [Theory]
     [InlineData("--members must be 3 to 7", "--members", "2")]
+    [InlineData("--observers must be 0 to 3", "--observers", "4")]
     [InlineData("--run-for must be 10 to 86400 seconds", "--run-for", "1")]
     [InlineData("--faults must name some of kill, freeze", "--faults", "kill,frobnicate")]
     [InlineData("Unrecognized command or argument '--frobnicate'.", "--frobnicate")]

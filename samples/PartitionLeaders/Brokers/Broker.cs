@@ -5,6 +5,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using PartitionLeaders.Reports;
 using RaftKit;
+using RaftKit.Node.Members;
 using RaftKit.Znodes;
 
 namespace PartitionLeaders.Brokers;
@@ -20,6 +21,7 @@ internal sealed class Broker : BackgroundService
     private readonly BrokerSettings _settings;
     private readonly IZnodeSessions _sessions;
     private readonly IQuorumMember _member;
+    private readonly IQuorumMembership _membership;
     private readonly SupervisorLink _supervisor;
     private readonly ReportSink _reports = new();
     private readonly PauseDetector _pauses;
@@ -27,9 +29,9 @@ internal sealed class Broker : BackgroundService
     private readonly ProgressLog _progress;
     private readonly WriteGate _gate = new();
 
-    public Broker(BrokerSettings settings, IZnodeSessions sessions, IQuorumMember member, SupervisorLink supervisor)
+    public Broker(BrokerSettings settings, IZnodeSessions sessions, IQuorumMember member, IQuorumMembership membership, SupervisorLink supervisor)
     {
-        (_settings, _sessions, _member, _supervisor) = (settings, sessions, member, supervisor);
+        (_settings, _sessions, _member, _membership, _supervisor) = (settings, sessions, member, membership, supervisor);
         _pauses = new PauseDetector(_reports);
         _reader = new LocalReader(sessions.View, _pauses, settings.Cluster);
         _progress = new ProgressLog(_reports, _reader);
@@ -44,11 +46,13 @@ internal sealed class Broker : BackgroundService
         builder.Services.AddRaftKit(o =>
         {
             o.Member = settings.Id;
+            o.Role = Cluster.IsObserver(settings.Id) ? QuorumRole.Observer : QuorumRole.Member;
             foreach (var (index, address) in settings.Addresses.Index())
                 o.Members.Add((index + 1).ToString(CultureInfo.InvariantCulture), address);
             o.AllowPlainText = true; // Loopback, or the addresses that the user gave: a sample for a private network.
             o.DataDirectory = settings.DataDirectory;
             o.SessionTimeout = settings.SessionTimeout;
+            o.SnapshotEveryEntries = settings.SnapshotEvery ?? o.SnapshotEveryEntries;
         });
         builder.Services.AddSingleton(settings);
         builder.Services.AddSingleton<SupervisorLink>();
@@ -65,7 +69,7 @@ internal sealed class Broker : BackgroundService
             _pauses.RunAsync,
             _reader.RunAsync,
             _progress.RunAsync,
-            new MemberWatch(() => _member.Status, _reports).RunAsync,
+            new MemberWatch(_member, _membership, _reports).RunAsync,
             ObeyAsync,
             LiveAsync,
             .. _settings.HistoryRun is not null ? Historians() : [],

@@ -31,7 +31,7 @@ internal sealed class Guest
         _calls = new RecordedCalls(reports, HistoryClient.ClientsPerBroker);
         _random = new Random(settings.Id);
         string RootOf(int broker) => string.Create(CultureInfo.InvariantCulture, $"/history-{settings.HistoryRun}-guest-{broker}");
-        (_own, _watched) = (RootOf(settings.Id), RootOf(settings.Id % settings.Cluster.Brokers + 1));
+        (_own, _watched) = (RootOf(settings.Id), RootOf(settings.Cluster.Next(settings.Id)));
     }
 
     public static Func<CancellationToken, Task> Of(IZnodeSessions sessions, BrokerSettings settings, ReportSink reports, WriteGate gate) =>

@@ -1,11 +1,12 @@
 using PartitionLeaders.Reports;
+using RaftKit;
 using RaftKit.Consensus;
-using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 
 namespace PartitionLeaders.Brokers;
 
-/// <summary>Tells when the role or the term of the embedded member changes.</summary>
-internal sealed class MemberWatch(Func<NodeStatus?> status, ReportSink reports)
+/// <summary>Tells when the role, the term, the life or the source of the embedded member changes.</summary>
+internal sealed class MemberWatch(IQuorumMember member, IQuorumMembership membership, ReportSink reports)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(10);
 
@@ -15,13 +16,15 @@ internal sealed class MemberWatch(Func<NodeStatus?> status, ReportSink reports)
         using var timer = new PeriodicTimer(Interval);
         do
         {
-            if (status() is not { } now)
+            if (member.Status is not { } now)
                 continue;
-            var member = new BrokerReport.Member(now.Role.ToString(), now.Role == RaftRole.Leader && now.Ready, now.Term.Value);
-            if (member == told)
+            var self = membership.Current?.Members.FirstOrDefault(other => other.Id == now.Self.Value);
+            var report = new BrokerReport.Member(
+                now.Role.ToString(), now.Role == RaftRole.Leader && now.Ready, now.Term.Value, self?.Incarnation ?? 0, self?.IsVoter == true, now.Source.Value);
+            if (report == told)
                 continue;
-            reports.Send(member);
-            told = member;
+            reports.Send(report);
+            told = report;
         }
         while (await timer.WaitForNextTickAsync(stop));
     }

@@ -26,7 +26,13 @@ namespace PartitionLeaders.Reports;
 internal abstract record BrokerReport
 {
     /// <summary>What the embedded member knows of itself, whenever it changes.</summary>
-    public sealed record Member(string Role, bool Leader, long Term) : BrokerReport;
+    /// <param name="Role">Its role.</param>
+    /// <param name="Leader">It leads, and is ready.</param>
+    /// <param name="Term">Its term.</param>
+    /// <param name="Incarnation">The life under which the quorum knows its number; 0: none.</param>
+    /// <param name="Voter">That life votes.</param>
+    /// <param name="Source">Who feeds it; 0: nobody.</param>
+    public sealed record Member(string Role, bool Leader, long Term, int Incarnation, bool Voter, int Source) : BrokerReport;
 
     /// <summary>The broker's ephemeral znode was created.</summary>
     public sealed record Registered(long Zxid, long At) : BrokerReport;

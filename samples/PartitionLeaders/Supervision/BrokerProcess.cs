@@ -17,7 +17,10 @@ internal sealed class BrokerProcess
     public int Pid { get; }
 
     /// <summary>What its member said last.</summary>
-    public BrokerReport.Member Member { get; set; } = new("Starting", Leader: false, Term: 0);
+    public BrokerReport.Member Member { get; set; } = new("Starting", Leader: false, Term: 0, Incarnation: 0, Voter: false, Source: 0);
+
+    /// <summary>Who fed its member last.</summary>
+    public int LastSource { get; set; }
 
     /// <summary>Whether its ephemeral znode is there, as far as it knows.</summary>
     public bool Registered { get; set; }

@@ -23,11 +23,15 @@ internal sealed class Ephemerals(TimeSpan sessionTimeout)
             owner.Broker.Registered = false;
     }
 
-    /// <summary>How many were removed from brokers that were neither dead nor frozen nor cut off, before the supervisor told all to stop.</summary>
-    public int CountForeign(long stoppedAt) => _removals.Count(removal =>
-        removal.Value.At < stoppedAt
-        && OwnerOf(removal.Value.Broker, removal.Key) is { } owner
-        && !owner.Broker.Excuses.Any(outage => Explains(outage, owner.At, removal.Value.At)));
+    /// <summary>Those that were removed from brokers that were neither dead nor frozen nor cut off, before the supervisor told all to stop.</summary>
+    public IReadOnlyList<(BrokerProcess Broker, long Zxid, long At)> FindForeign(long stoppedAt) =>
+    [
+        .. from removal in _removals
+           where removal.Value.At < stoppedAt
+           let owner = OwnerOf(removal.Value.Broker, removal.Key)
+           where owner is not null && !owner.Value.Broker.Excuses.Any(outage => Explains(outage, owner.Value.At, removal.Value.At))
+           select (owner.Value.Broker, removal.Key, removal.Value.At),
+    ];
 
     // The registration that a removal ended: the newest before it. Null if the broker died before it could tell of it, which needs no explanation.
     private (BrokerProcess Broker, long Zxid, long At)? OwnerOf(int broker, long removal)

@@ -11,6 +11,7 @@ namespace PartitionLeaders.Supervision;
 [JsonDerivedType(typeof(Registered), "registered")]
 [JsonDerivedType(typeof(Unregistered), "unregistered")]
 [JsonDerivedType(typeof(Ready), "ready")]
+[JsonDerivedType(typeof(ForeignEphemeralLost), "foreign-ephemeral-lost")]
 [JsonDerivedType(typeof(Killed), "kill")]
 [JsonDerivedType(typeof(Froze), "freeze")]
 [JsonDerivedType(typeof(Resumed), "resume")]
@@ -28,9 +29,9 @@ internal abstract record RunEvent
     }
 
     /// <summary>What the member in a broker's process is now; told whenever it changes.</summary>
-    public sealed record Member(int Id, int Pid, bool Leader, long Term) : RunEvent
+    public sealed record Member(int Id, int Pid, bool Leader, long Term, int Incarnation, bool Voter, int Source) : RunEvent
     {
-        public override string Describe() => Text($"member {Id} {(Leader ? "leads" : "is in")} term {Term}");
+        public override string Describe() => Text($"member {Id} {(Leader ? "leads" : "is in")} term {Term}{(Source == 0 || Source == Id ? "" : $", fed by {Source}")}");
     }
 
     /// <summary>A broker's ephemeral znode is there.</summary>
@@ -49,6 +50,12 @@ internal abstract record RunEvent
     public sealed record Ready(double Seconds) : RunEvent
     {
         public override string Describe() => Text($"ready after {Seconds:0.00} s");
+    }
+
+    /// <summary>A broker's ephemeral znode was removed though nothing had happened to it.</summary>
+    public sealed record ForeignEphemeralLost(int Id, int Pid, string Zxid, DateTimeOffset At) : RunEvent
+    {
+        public override string Describe() => Text($"broker {Id} lost its ephemeral at zxid {Zxid}, {At:HH:mm:ss.fff}, and was neither dead, frozen nor cut off");
     }
 
     /// <summary>The supervisor killed a broker.</summary>

@@ -8,6 +8,9 @@ internal sealed record RunOptions
     /// <summary>For how long faults are injected; zero: until Ctrl-C.</summary>
     public required TimeSpan RunFor { get; init; }
 
+    /// <summary>After how many entries members take a snapshot; null: as the library does.</summary>
+    public long? SnapshotEvery { get; init; }
+
     /// <summary>Zero: never.</summary>
     public required TimeSpan KillEvery { get; init; }
 
@@ -31,7 +34,7 @@ internal sealed record RunOptions
     public bool Json { get; init; }
 
     /// <summary>How long the quorum waits for a silent broker. Failovers do not wait for it: they go by proof of death.</summary>
-    public TimeSpan SessionTimeout { get; } = TimeSpan.FromSeconds(2);
+    public required TimeSpan SessionTimeout { get; init; }
 
     public TimeSpan FreezeFor => 3 * SessionTimeout;
 }

@@ -10,7 +10,10 @@ internal static class SampleCommand
 
     private static readonly Option<int> Brokers = Count("--brokers", 3, 1, 7, "How many brokers to start, each with a member of the quorum inside.");
     private static readonly Option<int> Partitions = Count("--partitions", 64, 1, 10_000, "How many partitions to elect leaders for.");
+    private static readonly Option<int> Observers = Count("--observers", 0, 0, 8, "How many processes to start beside them that observe the quorum: sessions, watches and reads, no vote, no partitions.");
+    private static readonly Option<int> SnapshotEvery = Count("--snapshot-every", 0, 0, 10_000_000, "After how many entries members take a snapshot; 0: as the library does.");
     private static readonly Option<double> RunFor = Seconds("--run-for", 30, "How long to inject faults; 0: until Ctrl-C.");
+    private static readonly Option<double> SessionTimeout = Seconds("--session-timeout", 2, "How long the quorum waits for a silent broker.");
     private static readonly Option<double> KillEvery = Seconds("--kill-every", 5, "How often to kill a broker with SIGKILL; 0: never.");
     private static readonly Option<double> FreezeEvery = Seconds("--freeze-every", 20, "How often to freeze a broker with SIGSTOP for three session timeouts; 0: never.");
 
@@ -51,13 +54,18 @@ internal static class SampleCommand
             "Brokers that elect the leaders of partitions through a quorum of their own, while they are killed and frozen. "
             + "Exits with 0 if nothing that was acknowledged is missing and no partition had two leaders, 1 if not, 2 for bad flags.")
         {
-            Brokers, Partitions, RunFor, KillEvery, FreezeEvery, Data, History, Addresses, Launcher, Attended, Json,
+            Brokers, Observers, Partitions, SnapshotEvery, RunFor, SessionTimeout, KillEvery, FreezeEvery, Data, History, Addresses, Launcher, Attended, Json,
         };
         command.SetAction((flags, _) => RunAsync(flags));
         command.Validators.Add(flags =>
         {
             if (flags.GetValue(Addresses) is { } list && list.Split(',').Length != flags.GetValue(Brokers))
                 flags.AddError($"--addresses must give one address for each of the {flags.GetValue(Brokers)} brokers, but is '{list}'.");
+        });
+        command.Validators.Add(flags =>
+        {
+            if (flags.GetValue(SessionTimeout) is var timeout and not (>= 0.5 and <= 60))
+                flags.AddError($"--session-timeout must be 0.5 to 60 seconds, but is {timeout}.");
         });
         var parsed = command.Parse(args);
         if (parsed.Errors.Count > 0)
@@ -76,8 +84,10 @@ internal static class SampleCommand
     {
         var options = new RunOptions
         {
-            Cluster = new Cluster(flags.GetValue(Brokers), flags.GetValue(Partitions)),
+            Cluster = new Cluster(flags.GetValue(Brokers), flags.GetValue(Partitions), flags.GetValue(Observers)),
+            SnapshotEvery = flags.GetValue(SnapshotEvery) is > 0 and var every ? every : null,
             RunFor = TimeSpan.FromSeconds(flags.GetValue(RunFor)),
+            SessionTimeout = TimeSpan.FromSeconds(flags.GetValue(SessionTimeout)),
             KillEvery = TimeSpan.FromSeconds(flags.GetValue(KillEvery)),
             FreezeEvery = TimeSpan.FromSeconds(flags.GetValue(FreezeEvery)),
             DataDirectory = flags.GetValue(Data),

@@ -7,6 +7,8 @@ internal sealed record Summary : RunEvent
 {
     public required int Brokers { get; init; }
 
+    public required int Observers { get; init; }
+
     public required int Partitions { get; init; }
 
     public required int Kills { get; init; }
@@ -22,6 +24,12 @@ internal sealed record Summary : RunEvent
     public required int ForeignEphemeralsLost { get; init; }
 
     public required long LocalReadsFailed { get; init; }
+
+    /// <summary>Calls of the history clients at observers that succeeded.</summary>
+    public required int ObserverCalls { get; init; }
+
+    /// <summary>How often an observer that went on was fed by somebody else than before.</summary>
+    public required int SourcesChanged { get; init; }
 
     /// <summary>Sessions whose watches were held against what they read; only with a history.</summary>
     public required int WatchesChecked { get; init; }

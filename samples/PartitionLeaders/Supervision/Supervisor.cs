@@ -33,6 +33,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private readonly WriteRates _rates = new();
     private readonly Dictionary<int, BrokerProcess> _brokers = [];
     private readonly IReadOnlyList<string> _addresses = options.Addresses ?? LoopbackPorts.Find(options.Cluster.Brokers);
+    private readonly IReadOnlyList<int> _processes = options.Cluster.Processes();
     private readonly HashSet<int> _cutOff = [];
     private readonly string _runName = Guid.NewGuid().ToString("n")[..8];
     private readonly long _began = Stopwatch.GetTimestamp();
@@ -47,6 +48,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private bool _stopping;
     private int _kills;
     private int _freezes;
+    private int _sourcesChanged;
+    private int _observerCalls;
     private int _watchesChecked;
     private int _watchesFailed;
 
@@ -55,7 +58,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private bool Ending => _interrupted.IsCancellationRequested || _failure is not null;
 
     private bool AllWell =>
-        _brokers.Count == options.Cluster.Brokers
+        _brokers.Count == _processes.Count
         && _brokers.Values.All(broker => broker.Healthy)
         && _brokers.Values.Any(broker => broker.Member.Leader)
         && Enumerable.Range(0, options.Cluster.Partitions).All(partition => _ledger.LeaderOf(partition) is not null);
@@ -64,14 +67,14 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     public async Task<Summary> RunAsync()
     {
         // Each broker's output and errors take a thread that waits for them.
-        ThreadPool.SetMinThreads(4 + 2 * options.Cluster.Brokers, 4);
+        ThreadPool.SetMinThreads(4 + 2 * _processes.Count, 4);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Interrupt);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
         using var ticks = new Timer(_ => _inbox.Writer.TryWrite(Tick), null, TickInterval, TickInterval);
 
         if (options.Attended)
             new Thread(Attend) { IsBackground = true, Name = "Attended" }.Start();
-        for (var broker = 1; broker <= options.Cluster.Brokers; broker++)
+        foreach (var broker in _processes)
             Start(broker);
         if (!await PumpUntilAsync(() => AllWell || Ending, PrepareWithin))
             _failure = $"Not all brokers were registered, or not all partitions had a leader, within {PrepareWithin.TotalSeconds:0} s.";
@@ -123,16 +126,27 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         return Summarize(stoppedAt);
     }
 
-    private Summary Summarize(long stoppedAt) => new()
+    private Summary Summarize(long stoppedAt)
+    {
+        var foreign = _ephemerals.FindForeign(stoppedAt);
+        foreach (var (broker, zxid, at) in foreign)
+            display.Show(new RunEvent.ForeignEphemeralLost(broker.Id, broker.Pid, $"{zxid:x}", TimeProvider.System.GetUtcNow() - Stopwatch.GetElapsedTime(at)));
+        return Summarize(foreign.Count);
+    }
+
+    private Summary Summarize(int foreignEphemeralsLost) => new()
     {
         Brokers = options.Cluster.Brokers,
+        Observers = options.Cluster.Observers,
         Partitions = options.Cluster.Partitions,
         Kills = _kills,
         Freezes = _freezes,
         WritesAcked = _ledger.Acked,
         WritesLost = _read.Sum(partition => _ledger.CountLost(partition.Key, partition.Value.State, partition.Value.Leaders)),
         DoubleLeaders = _ledger.DoubleLeaders,
-        ForeignEphemeralsLost = _ephemerals.CountForeign(stoppedAt),
+        ForeignEphemeralsLost = foreignEphemeralsLost,
+        ObserverCalls = _observerCalls,
+        SourcesChanged = _sourcesChanged,
         WatchesChecked = _watchesChecked,
         WatchesFailed = _watchesFailed,
         LocalReadsFailed = _localReadFailures.Values.Sum(),
@@ -176,7 +190,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private void Start(int id)
     {
         var settings = new BrokerSettings(
-            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, history is null ? null : _runName);
+            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, options.SnapshotEvery, history is null ? null : _runName);
         var broker = _brokers[id] = BrokerProcess.Start(
             _spawner,
             settings,
@@ -225,6 +239,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
                 break;
             case BrokerReport.HistoryReturn call:
                 history?.Returned(broker, call);
+                _observerCalls += Cluster.IsObserver(broker.Id) && call.Operation.Status == "ok" ? 1 : 0;
                 break;
             case BrokerReport.LocalRead read:
                 history?.ReadLocally(broker, read.Operation);
@@ -255,10 +270,15 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
 
     private void OnMember(BrokerProcess broker, BrokerReport.Member member)
     {
-        var changed = (member.Leader, member.Term) != (broker.Member.Leader, broker.Member.Term);
+        var changed = member with { Role = broker.Member.Role } != broker.Member;
         broker.Member = member;
         if (changed)
-            display.Show(new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term));
+            display.Show(new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term, member.Incarnation, member.Voter, member.Source));
+        if (!Cluster.IsObserver(broker.Id) || member.Source == 0 || member.Source == broker.LastSource)
+            return;
+        if (broker.LastSource != 0)
+            _sourcesChanged++;
+        broker.LastSource = member.Source;
     }
 
     private void OnWatchesChecked(BrokerProcess broker, BrokerReport.WatchesChecked check)

@@ -5,6 +5,7 @@ namespace RaftKit.Chaos.Disk;
 /// <summary>A member's disk: an ext4 of its own in a file, mounted where the member keeps its data.</summary>
 internal sealed class MemberDisk
 {
+    private const int Block = 4096;
     private const string Size = "2G"; // A file with holes: only what is written takes place.
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(20);
@@ -17,11 +18,64 @@ internal sealed class MemberDisk
     public static async Task<MemberDisk> MakeAsync(string image, string folder)
     {
         await Command.RunAsync("truncate", "--size", Size, image);
-        await Command.RunAsync("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard", image);
+        await Command.RunAsync("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard", "-m", "0", image);
         var disk = new MemberDisk((await Command.RunAsync("losetup", "--find", "--show", image)).Trim(), Directory.CreateDirectory(folder).FullName);
         await disk.MountAsync();
         return disk;
     }
+
+    /// <summary>Where it is mounted.</summary>
+    public string Folder => _folder;
+
+    /// <summary>Removes all of the member's files.</summary>
+    public void Empty()
+    {
+        foreach (var file in Directory.GetFiles(_folder))
+            File.Delete(file);
+    }
+
+    public DirectoryCopy Copy() => new(_folder);
+
+    /// <summary>Puts those files in the place of all that are there.</summary>
+    public void PutBack(DirectoryCopy copy)
+    {
+        Empty();
+        copy.WriteTo(_folder);
+    }
+
+    /// <summary>Takes every block that is free.</summary>
+    /// <returns>How many bytes there were.</returns>
+    public long Fill()
+    {
+        var free = Free;
+        for (var (size, piece) = (free, 0); size >= Block; piece++)
+        {
+            try
+            {
+                // Allots blocks, and writes none.
+                using var ballast = File.OpenHandle(Path.Combine(Ballast, $"ballast-{piece}"), FileMode.CreateNew, FileAccess.Write, preallocationSize: size);
+                size = Math.Min(size, Free / Block * Block);
+            }
+            catch (IOException)
+            {
+                size /= 2;
+            }
+        }
+
+        return free;
+    }
+
+    /// <summary>Gives back what <see cref="Fill"/> took.</summary>
+    public void Drain()
+    {
+        foreach (var ballast in Directory.GetFiles(Ballast, "ballast-*"))
+            File.Delete(ballast);
+    }
+
+    private long Free => new DriveInfo(_folder).AvailableFreeSpace;
+
+    // Every ext4 has it, so no member may mind it.
+    private string Ballast => Path.Combine(_folder, "lost+found");
 
     public void CutPower(PowerCut how) => Ext4.ShutDown(_folder, how);
 

@@ -1,18 +1,13 @@
 namespace RaftKit.Chaos.Faults;
 
-/// <summary>Who is struck, where, and what chance decides.</summary>
-internal sealed record Strike(MachineRoom Room, IReadOnlyList<MemberProcess> Victims, Random Random)
-{
-    public MemberProcess Victim => Victims[0];
-
-    public TimeSpan Seconds(double from, double to) => TimeSpan.FromSeconds(from + ((to - from) * Random.NextDouble()));
-}
-
-/// <summary>Something that happens to a member, or to its links with others.</summary>
+/// <summary>Something that happens to a process, or to its links with others.</summary>
 internal abstract record Fault(string Name)
 {
     /// <summary>It takes as many members as a quorum bears, so that nothing else may happen meanwhile.</summary>
     public virtual bool Wide => false;
+
+    /// <summary>It takes away or changes what a member had made durable: one at a time, and each is mended before the next.</summary>
+    public virtual bool Damages => false;
 
     /// <summary>Strikes, and takes its hand off when the time is up.</summary>
     /// <returns>What was done, in words.</returns>
@@ -22,8 +17,9 @@ internal abstract record Fault(string Name)
     [
         new Kill(), new Freeze(),
         new Syscall("fsync-error", "fsync,fdatasync", "error=EIO", 1, 4),
-        new Syscall("disk-full", "pwrite64", "error=ENOSPC", 1, 4),
+        new Syscall("write-error", "pwrite64", "error=EIO", 1, 4),
         new Syscall("slow-disk", "fsync,fdatasync", "delay_exit=80000", 1, 5),
+        new DiskFull(), new Wipe(), new Rollback(), new Rot(),
         new Reset(), new Isolate(), new OneWay(), new Split(), new Bridge(), new Loss(), new Delay(), new Stall(),
         new PowerOff(), new Blackout(), new ClockJump(),
     ];

@@ -43,9 +43,10 @@ internal sealed record Split() : Fault("split")
     public override async Task<string> StrikeAsync(Strike strike)
     {
         var lasts = strike.Seconds(0.5, strike.Random.Next(3) == 0 ? 6 : 3);
-        var ids = strike.Victims.Select(v => v.Id).ToArray();
-        var few = ids[..((ids.Length - 1) / 2)];
-        var many = ids[few.Length..];
+        var ids = strike.Victims.Where(v => !v.IsObserver).Select(v => v.Id).ToArray();
+        var observers = strike.Victims.Where(v => v.IsObserver).Select(v => v.Id).ToLookup(_ => strike.Random.Next(2));
+        int[] few = [.. ids[..((ids.Length - 1) / 2)], .. observers[0]];
+        int[] many = [.. ids[((ids.Length - 1) / 2)..], .. observers[1]];
         await using (await strike.Room.Links.CutAsync(Topology.Between(few, many)))
             await Task.Delay(lasts);
         return $"{string.Join(", ", few)} cut off from {string.Join(", ", many)} for {lasts.TotalSeconds:0.0} s";
@@ -60,11 +61,14 @@ internal sealed record Bridge() : Fault("bridge")
     public override async Task<string> StrikeAsync(Strike strike)
     {
         var lasts = strike.Seconds(0.5, 4);
-        var ids = strike.Victims.Select(v => v.Id).ToArray();
+        var ids = strike.Victims.Where(v => !v.IsObserver).Select(v => v.Id).ToArray();
+        var observers = strike.Victims.Where(v => v.IsObserver).Select(v => v.Id).ToLookup(_ => strike.Random.Next(2));
         var middle = ids.Length / 2;
-        await using (await strike.Room.Links.CutAsync(Topology.Between(ids[..middle], ids[(middle + 1)..])))
+        int[] one = [.. ids[..middle], .. observers[0]];
+        int[] other = [.. ids[(middle + 1)..], .. observers[1]];
+        await using (await strike.Room.Links.CutAsync(Topology.Between(one, other)))
             await Task.Delay(lasts);
-        return $"{string.Join(", ", ids[..middle])} and {string.Join(", ", ids[(middle + 1)..])} only see {ids[middle]} for {lasts.TotalSeconds:0.0} s";
+        return $"{string.Join(", ", one)} and {string.Join(", ", other)} only see {ids[middle]} for {lasts.TotalSeconds:0.0} s";
     }
 }
 

@@ -15,7 +15,7 @@ internal sealed record Freeze() : Fault("freeze")
 {
     public override async Task<string> StrikeAsync(Strike strike)
     {
-        var lasts = strike.Seconds(0.1, strike.Random.Next(3) == 0 ? 5 : 1);
+        var lasts = strike.Seconds(0.1, strike.Random.Next(3) == 0 ? 7 : 1);
         await Command.TryAsync(null, "kill", "-STOP", $"{strike.Victim.Pid}");
         await Task.Delay(lasts);
         await Command.TryAsync(null, "kill", "-CONT", $"{strike.Victim.Pid}");

@@ -50,8 +50,6 @@ internal sealed class Detours(MemberNetwork network, Links links) : IDisposable
 /// <summary>A member's connections while they go through proxies; straight again when it is disposed.</summary>
 internal sealed class Detour(MemberNetwork network, string table, IReadOnlyDictionary<Way, Proxy> proxies, Action<int> count) : IAsyncDisposable
 {
-    private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(50);
-
     /// <summary>How many connections went through them.</summary>
     public int Connections => proxies.Values.Sum(proxy => proxy.Connections);
 
@@ -65,12 +63,11 @@ internal sealed class Detour(MemberNetwork network, string table, IReadOnlyDicti
     public async ValueTask DisposeAsync()
     {
         int[] diallers = [.. proxies.Keys.Select(way => way.From).Distinct()];
-        // Rules, connections, tables, in this order: new connections go straight, and the resets of the old ones are still translated to their diallers.
+        // New connections go straight. The empty table stays: as long as it is there, the resets of the old ones are translated to their diallers, however late a busy machine
+        // delivers them. Without that they would be black holes.
         await Task.WhenAll(diallers.Select(dialler => network.RunAsync(dialler, null, "nft", "flush", "table", "ip", table)));
         foreach (var proxy in proxies.Values)
             await proxy.DisposeAsync();
         count(Connections);
-        await Task.Delay(Settling);
-        await Task.WhenAll(diallers.Select(dialler => network.RunAsync(dialler, null, "nft", "delete", "table", "ip", table)));
     }
 }

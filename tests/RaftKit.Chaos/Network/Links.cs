@@ -8,7 +8,7 @@ namespace RaftKit.Chaos.Network;
 /// What is wrong with the links between members now, as nftables in each member's namespace carry it out: packets in a cut direction are dropped where they leave,
 /// a lossy member's are dropped by chance, in and out. Several faults may hold links at a time; a direction is whole when nobody holds it any more.
 /// </summary>
-internal sealed partial class Links(MemberNetwork network, int members, Func<int, bool, Task> tellCutOff)
+internal sealed partial class Links(MemberNetwork network, IReadOnlyList<int> processes, Func<int, bool, Task> tellCutOff)
 {
     // Before a proxy's redirection, so that a rule names the member that is meant, whichever way its packets take.
     private const int BeforeRedirection = -150;
@@ -29,7 +29,7 @@ internal sealed partial class Links(MemberNetwork network, int members, Func<int
     /// <summary>How many packets were dropped so far: proof that the rules took hold.</summary>
     public long Dropped { get; private set; }
 
-    public IReadOnlyCollection<int> Others(int member) => [.. Enumerable.Range(1, members).Where(m => m != member)];
+    public IReadOnlyCollection<int> Others(int member) => [.. processes.Where(m => m != member)];
 
     private HashSet<Way> WaysOf(int member) => [.. Topology.Between([member], Others(member))];
 
@@ -45,7 +45,7 @@ internal sealed partial class Links(MemberNetwork network, int members, Func<int
         try
         {
             change();
-            var cutOff = Topology.CutOff(members, _held.SelectMany(h => h.Ways).ToHashSet());
+            var cutOff = Topology.CutOff(processes, _held.SelectMany(h => h.Ways).ToHashSet());
             // Told before a link breaks, and after it is whole again: nobody is blamed for the moment between.
             foreach (var member in cutOff.Except(_cutOff))
                 await tellCutOff(member, true);

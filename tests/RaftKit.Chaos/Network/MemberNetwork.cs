@@ -6,7 +6,7 @@ namespace RaftKit.Chaos.Network;
 /// A network of its own: each member in a network namespace, all of them on a bridge in another one. Nothing of it can be reached from outside, and nothing outside
 /// from it, so every run has the same addresses. Members see each other at 10.83.0.ID; the bridge also has 10.83.1.ID, from which a proxy dials for that member.
 /// </summary>
-internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
+internal sealed class MemberNetwork(string run, IReadOnlyList<int> processes) : IAsyncDisposable
 {
     public const int Port = 16_000;
     public const string Hub = "10.83.0.254";
@@ -22,10 +22,13 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
 
     public string NamespacePath(string member) => PathOf($"{run}-{member}");
 
-    public static string Address(int member) => $"10.83.0.{member}";
+    public static string Address(int member) => $"10.83.0.{Host(member)}";
 
     /// <summary>Where a member's connections come from when they go through a proxy.</summary>
-    public static string Substitute(int member) => $"10.83.1.{member}";
+    public static string Substitute(int member) => $"10.83.1.{Host(member)}";
+
+    // Observers are numbered from 256.
+    private static int Host(int member) => member <= byte.MaxValue ? member : 200 + (member % 256);
 
     public async Task BuildAsync()
     {
@@ -34,7 +37,7 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
         await InHub($"link add {Bridge} type bridge");
         await InHub($"addr add {Hub}/16 dev {Bridge}");
         await InHub($"link set {Bridge} up");
-        foreach (var member in Enumerable.Range(1, members))
+        foreach (var member in processes)
         {
             await InHub($"addr add {Substitute(member)}/16 dev {Bridge}");
             await Ip($"netns add {Namespace(member)}");
@@ -58,7 +61,7 @@ internal sealed class MemberNetwork(string run, int members) : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         // Members first: with its namespace each one's end of its cable goes, and with that the bridge's.
-        foreach (var name in Enumerable.Range(1, members).Select(Namespace).Append(HubNamespace).Where(name => File.Exists(PathOf(name))))
+        foreach (var name in processes.Select(Namespace).Append(HubNamespace).Where(name => File.Exists(PathOf(name))))
             await RemoveAsync(name);
     }
 
