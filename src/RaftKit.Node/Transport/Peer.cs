@@ -34,6 +34,9 @@ internal sealed class Peer(MemberId id, TransportContext context)
     private DeathWatch? _watch;
     private (int Incarnation, long Boot, bool Proven)? _reported;
     private TimeSpan _backoff = context.Options.MinBackoff;
+
+    /// <summary>How long the next dial's handshake may take. One that is not answered soon may have gone into a hole, and another would not; a peer that is merely slow gets more each time.</summary>
+    private TimeSpan _patience = context.Options.FirstPatience;
     private TimeSpan _nextDial;
     private RefusalCode? _lastRefusal;
 
@@ -154,6 +157,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
             _latest = said;
         _watch = null;
         _backoff = context.Options.MinBackoff;
+        _patience = context.Options.FirstPatience;
         _dialsGoUnanswered = false;
         _lastRefusal = null;
 
@@ -283,7 +287,7 @@ internal sealed class Peer(MemberId id, TransportContext context)
             return;
         }
 
-        using var handshake = Limit(context.Options.HandshakeTimeout);
+        using var handshake = Limit(_patience);
         var dial = new Dial(socket, handshake);
         try
         {
@@ -401,7 +405,11 @@ internal sealed class Peer(MemberId id, TransportContext context)
         if (dial.IsAbandoned)
             return;
         lock (_gate)
+        {
             _dialsGoUnanswered = true;
+            if (failed is OperationCanceledException)
+                _patience = _patience * 2 < context.Options.HandshakeTimeout ? _patience * 2 : context.Options.HandshakeTimeout;
+        }
         if (failed is AuthenticationException or MalformedFrameException)
             TransportLog.NotShaken(context.Logger, id, endpoint, failed.Message);
         else

@@ -48,6 +48,9 @@ internal sealed record TcpTransportOptions
     /// </summary>
     public TimeSpan CrossedFor { get; init; } = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>How long our own first dial waits for an answer before another is made; doubles while they go unanswered, up to <see cref="HandshakeTimeout"/>.</summary>
+    public TimeSpan FirstPatience => CrossedFor < HandshakeTimeout ? CrossedFor : HandshakeTimeout;
+
     /// <summary>Sent bytes that the peer's kernel does not acknowledge for so long end the link; dialling anew is faster than TCP's own back-off.</summary>
     public TimeSpan LinkTimeout { get; init; } = TimeSpan.FromSeconds(3);
 

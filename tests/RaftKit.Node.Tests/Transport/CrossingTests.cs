@@ -53,4 +53,29 @@ public sealed class CrossingTests
         }
         Assert.Fail($"turned away {refused} times in 20 s");
     }
+
+    // Chaos: both sides' dials went into black holes, and the two were apart for as long as a handshake may take.
+    [Fact]
+    public async Task A_dial_that_is_not_answered_soon_is_made_again_long_before_a_handshake_may_end()
+    {
+        using var hole = new TcpListener(IPAddress.Loopback, 0);
+        hole.Start();
+        await using var one = new TestMember(1, TestMember.Options() with { HandshakeTimeout = TimeSpan.FromMinutes(10), CrossedFor = TimeSpan.FromMilliseconds(50) });
+        one.Join((new MemberId(2), hole.LocalEndpoint.ToString()!));
+
+        var waited = new List<TimeSpan>();
+        using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        for (var dials = 0; dials < 4; dials++)
+        {
+            using var swallowed = await hole.AcceptSocketAsync(limit.Token);
+            var clock = Stopwatch.StartNew();
+            while (await swallowed.ReceiveAsync(new byte[4096], limit.Token) > 0)
+            {
+            }
+            waited.Add(clock.Elapsed);
+        }
+
+        // A slow peer gets more time with each: the fourth dial waits for 400 ms.
+        Assert.True(waited[3] > TimeSpan.FromMilliseconds(300), string.Join(' ', waited));
+    }
 }
