@@ -95,6 +95,9 @@ internal sealed partial class NodeLoop : ILoopServices
 
     public long Boot => _storage.Identity?.Boot ?? 0;
 
+    /// <summary>How often the disk answered a read of log or snapshots with an error.</summary>
+    public int ReadErrorCount => _storage.ReadErrorCount;
+
     public Guid ClusterId => _applier.ClusterId != Guid.Empty ? _applier.ClusterId : _storage.Identity?.ClusterId ?? Guid.Empty;
 
     public Applier Applier => _applier;

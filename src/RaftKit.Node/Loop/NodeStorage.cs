@@ -6,6 +6,7 @@ namespace RaftKit.Node.Loop;
 /// <summary>This member's directory: whose it is, its log and its snapshots; opened, formed or joined.</summary>
 internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions options, Applier applier) : IDisposable
 {
+    private readonly UnreadableAsRot _readable = new(directory);
     private IDisposable? _lock;
     private SegmentedLog? _log;
 
@@ -20,6 +21,9 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     /// <summary>What of log and snapshots was not as it was written; empty if nothing that was read.</summary>
     public string Rot { get; private set; } = "";
+
+    /// <summary>How often the disk answered a read of log or snapshots with an error.</summary>
+    public int ReadErrorCount => _readable.ErrorCount;
 
     /// <summary>For how long what earlier starts promised a leader may still hold.</summary>
     public TimeSpan PromisedBefore { get; private set; }
@@ -46,11 +50,9 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     private RestoredState Recover(Action<long>? beforeChanges)
     {
-        Snapshots = SnapshotStore.Open(directory);
-        // An identity says that there was a log: without one, a vote was lost, and must not be given again.
-        _log = SegmentedLog.Open(directory, options.Log with { MustExist = true }, Snapshots, out var recovered, beforeChanges);
+        var recovered = OpenLog(beforeChanges);
         RememberedBoots = recovered.PeerBoots;
-        Rot = recovered.Rot;
+        Rot = Told(recovered.Rot);
         var membership = Membership.Empty;
         var at = LogIndex.Zero;
         if (recovered.Snapshot is { } mark)
@@ -65,6 +67,23 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
         }
         return new RestoredState(recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries) { RottenEnd = recovered.RottenEnd };
     }
+
+    private RecoveredLog OpenLog(Action<long>? beforeChanges)
+    {
+        try
+        {
+            Snapshots = SnapshotStore.Open(_readable);
+            // An identity says that there was a log: without one, a vote was lost, and must not be given again.
+            _log = SegmentedLog.Open(_readable, options.Log with { MustExist = true }, Snapshots, out var recovered, beforeChanges);
+            return recovered;
+        }
+        catch (LogCorruptException corrupt) when (_readable.ErrorCount > 0)
+        {
+            throw new LogCorruptException(Told(corrupt.Message));
+        }
+    }
+
+    private string Told(string rot) => _readable.ErrorCount == 0 ? rot : $"{rot} {_readable.Errors}".TrimStart();
 
     /// <summary>Makes this an initial member of a new cluster. Every founder writes the same first entry, so that their logs agree from the start.</summary>
     public RestoredState Form()

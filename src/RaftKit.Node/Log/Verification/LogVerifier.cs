@@ -33,6 +33,6 @@ public static class LogVerifier
     internal static LogReport Verify(ILogDirectory directory, CancellationToken cancellationToken)
     {
         using var held = directory.Lock();
-        return new LogVerification(directory, cancellationToken).Run();
+        return new LogVerification(new UnreadableAsRot(directory), cancellationToken).Run();
     }
 }
