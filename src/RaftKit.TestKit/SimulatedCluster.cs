@@ -206,6 +206,18 @@ public sealed class SimulatedCluster
         _checker.Wiped(wiped);
     }
 
+    /// <summary>Puts an older copy in the place of what the disk of a member that is down holds.</summary>
+    /// <param name="member">Whose.</param>
+    /// <param name="copy">What is put back.</param>
+    /// <param name="incarnation">Which life the copy is of.</param>
+    internal void PutBack(MemberId member, SimulatedDisk copy, int incarnation = 1)
+    {
+        _world.Faults.OldCopy++;
+        _world[member].Disk.Restore(copy);
+        _world[member].Damage = DiskDamage.OldCopy;
+        _checker.RolledBack(_world[member], incarnation);
+    }
+
     /// <summary>
     /// Makes one member the whole quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does with a real directory, while everybody is down. All other members must be wiped before they can join again; an observer only if it holds more than the survivor did.
     /// </summary>

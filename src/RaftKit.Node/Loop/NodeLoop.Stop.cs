@@ -55,7 +55,7 @@ internal sealed partial class NodeLoop
             }
             if (_phase == Phase.Transfer && (loop.Core is not { Role: RaftRole.Leader } || TimeIsUp))
                 Enter(Phase.Writes);
-            if (_phase == Phase.Writes && (loop._writing.Count == 0 || TimeIsUp))
+            if (_phase == Phase.Writes && ((loop._writing.Count == 0 && !loop.WriteWitness()) || TimeIsUp))
                 loop.Stop(null);
         }
 

@@ -95,9 +95,6 @@ internal sealed partial class NodeLoop : ILoopServices
 
     public long Boot => _storage.Identity?.Boot ?? 0;
 
-    /// <summary>How often the disk answered a read of log or snapshots with an error.</summary>
-    public int ReadErrorCount => _storage.ReadErrorCount;
-
     public Guid ClusterId => _applier.ClusterId != Guid.Empty ? _applier.ClusterId : _storage.Identity?.ClusterId ?? Guid.Empty;
 
     public Applier Applier => _applier;
@@ -361,6 +358,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _formation.Tick();
         _forwardRefused = false;
         ResendWhatMayBeLost();
+        WitnessTick();
         foreach (var participant in _participants)
             participant.Tick(lateness);
         if (Core is not { Role: RaftRole.Leader } core || !Status.Ready)
@@ -470,7 +468,9 @@ internal sealed partial class NodeLoop : ILoopServices
         }
         if (job is not LogWriteJob written)
         {
-            if (Core is { } core)
+            if (job == _witnessing)
+                _witnessing = null;
+            else if (Core is { } core)
                 _snapshots.Done(job, core, this);
             return;
         }
@@ -553,6 +553,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _durableBatch = _storage.Log.LastBatch;
         _pending.Proposer = new ProposerId(Self, Incarnation, Boot);
         _links.Restore(_storage.RememberedBoots);
+        _links.Restore(_storage.Witness.Read());
         _snapshots.Store = _storage.Snapshots;
         _snapshots.WarmUp();
         Core = new RaftCore(

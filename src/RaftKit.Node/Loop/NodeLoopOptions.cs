@@ -27,6 +27,9 @@ internal sealed record NodeLoopOptions
 
     public int ElectionTicks { get; init; } = 40;
 
+    /// <summary>How often, at most, what others told of their disks is written down.</summary>
+    public int WitnessTicks { get; init; } = 200;
+
     /// <summary>For how long a voter that answers the leader's heartbeat lets nobody else lead: what leader leases rest on. Zero: there are none.</summary>
     public TimeSpan VoterPromise { get; init; }
 

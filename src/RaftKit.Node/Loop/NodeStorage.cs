@@ -17,6 +17,9 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     public SnapshotStore Snapshots { get; private set; } = null!;
 
+    /// <summary>What others told of their disks.</summary>
+    public WitnessFile Witness => field ??= new WitnessFile(_readable);
+
     public IReadOnlyList<PeerBoot> RememberedBoots { get; private set; } = [];
 
     /// <summary>What of log and snapshots was not as it was written; empty if nothing that was read.</summary>
@@ -120,6 +123,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     {
         _log?.Dispose();
         Snapshots?.Dispose();
+        Witness.Dispose();
         _lock?.Dispose();
     }
 

@@ -59,6 +59,25 @@ internal sealed class PeerLinks
             _remembered[boot.Member] = boot;
     }
 
+    /// <summary>What earlier starts of this member were told.</summary>
+    public void Restore(IEnumerable<Witnessed> witnessed)
+    {
+        foreach (var one in witnessed)
+        {
+            _heard[one.Member] = new HeardStart(
+                new PeerHello(Guid.Empty, one.Member, one.Incarnation, one.Boot, "", one.Process) { RunEnds = one.RunEnds }) { Told = one.Told };
+        }
+    }
+
+    /// <summary>Whether members told more of their disks than was taken to be written down.</summary>
+    public bool HasNews { get; private set; }
+
+    public IReadOnlyList<Witnessed> TakeWitnessed()
+    {
+        HasNews = false;
+        return [.. _heard.OrderBy(h => h.Key).Where(h => !h.Key.IsObserver).Select(h => h.Value.ToWitnessed())];
+    }
+
     /// <summary>Whether this member has ever seen the other one take part.</summary>
     public bool Remembers(MemberId member) => _remembered.ContainsKey(member);
 
@@ -101,7 +120,10 @@ internal sealed class PeerLinks
         if (hello.Incarnation == 0)
             return null;
         if (!_heard.TryGetValue(hello.Member, out var heard) || !heard.IsStart(hello))
+        {
             _heard[hello.Member] = new HeardStart(hello);
+            HasNews |= !hello.Member.IsObserver;
+        }
         var boot = new PeerBoot(hello.Member, hello.Incarnation, hello.Boot);
         // An observer promises nothing that it could forget. Each segment of the log names those that are remembered: that is for members.
         if (hello.Member.IsObserver)
@@ -144,7 +166,10 @@ internal sealed class PeerLinks
             return Admission.Refused;
         // A promise, or the word of one: its sender's disk held all of it up to this batch.
         if (message is PeerMessage.Raft { DurableBatch: var batch } && _heard.TryGetValue(peer.Hello.Member, out var heard) && batch > heard.Told)
+        {
             heard.Told = batch;
+            HasNews |= !peer.Hello.Member.IsObserver;
+        }
         if (peer.Admission == Admission.Waiting && peer.Hello.Incarnation != 0)
             peer.Keep(message);
         return peer.Admission;
@@ -250,6 +275,8 @@ internal sealed class PeerLinks
 
         /// <summary>The last batch of its log that it said to be synced. It promised nothing that is not in there.</summary>
         public long Told { get; set; }
+
+        public Witnessed ToWitnessed() => new(hello.Member, hello.Incarnation, hello.Boot, Told, hello.Process, hello.RunEnds);
 
         public bool IsStart(PeerHello other) => (other.Incarnation, other.Boot) == (hello.Incarnation, hello.Boot);
 

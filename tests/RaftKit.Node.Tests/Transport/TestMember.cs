@@ -12,10 +12,10 @@ internal sealed class TestMember : IAsyncDisposable
 {
     public static readonly Guid Cluster = new("00000000-0000-0000-0000-00000000c1c1");
 
-    public TestMember(int id, TcpTransportOptions? options = null)
+    public TestMember(int id, TcpTransportOptions? options = null, TimeProvider? time = null)
     {
         Id = new MemberId(id);
-        Transport = new TcpTransport(options ?? Options(), Inbox, TimeProvider.System, Logger);
+        Transport = new TcpTransport(options ?? Options(), Inbox, time ?? TimeProvider.System, Logger);
         Transport.Start();
         Hello = new PeerHello(Cluster, Id, 1, 1, Transport.Endpoint, HostProcess.Unknown);
     }
