@@ -34,6 +34,9 @@ internal sealed class Effects
     /// <summary>This observer's log ends with what is not committed any more: why it must stop. Null while nobody said so.</summary>
     public string? Diverged { get; set; }
 
+    /// <summary>This leader's disk stands still, a quorum's do not: it began to hand leadership over.</summary>
+    public bool HandsOverForItsDisk { get; set; }
+
     /// <summary>The role, term or known leader changed in this turn.</summary>
     public bool StatusChanged { get; set; }
 
@@ -48,6 +51,7 @@ internal sealed class Effects
         SnapshotWrites.Clear();
         Reads.Clear();
         Diverged = null;
+        HandsOverForItsDisk = false;
         StatusChanged = false;
     }
 }

@@ -10,6 +10,7 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
     private readonly Replicator _peers = new(core);
     private readonly Handover _handover = new(core);
     private readonly LeaderLease _lease = new(core);
+    private readonly StallWatch _stall = new(core);
     private LogIndex _firstOfTerm;
     private int _sinceBeat;
     private bool _beatDue;
@@ -59,6 +60,9 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
             return;
         }
         _handover.Tick();
+        // It goes on by the others' disks, and its memory holds what its own has not taken: who can keep a log is to lead.
+        if (_stall.Tick() && TransferLeadership(MemberId.None))
+            Core.Effects.HandsOverForItsDisk = true;
         if (++_sinceBeat >= Core.Options.HeartbeatTicks)
             _beatDue = true;
     }

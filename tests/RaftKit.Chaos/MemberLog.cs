@@ -19,3 +19,10 @@ internal sealed class MemberLog(string file)
         return reader.ReadToEnd();
     }
 }
+
+/// <summary>What several processes log from a moment on, for as long as they run.</summary>
+internal sealed class Hearing(Subject subject, (MemberProcess Process, MemberLog Log, long From)[] logs)
+{
+    public bool Contains(string words) => logs.Any(heard =>
+        heard.Log.Since(heard.From).Contains(words, StringComparison.Ordinal) && subject.Find(heard.Process.Id)?.Pid == heard.Process.Pid);
+}

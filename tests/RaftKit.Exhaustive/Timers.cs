@@ -27,6 +27,9 @@ internal static class Timers
     private static readonly FieldInfo PeerList = ObjectGraph.Field(typeof(Replicator), "_peers");
     private static readonly FieldInfo Transfer = ObjectGraph.Field(typeof(LeaderRole), "_handover");
     private static readonly FieldInfo TransferTicks = ObjectGraph.Field(typeof(Handover), "_ticks");
+    private static readonly FieldInfo Stall = ObjectGraph.Field(typeof(LeaderRole), "_stall");
+    private static readonly FieldInfo StalledAt = ObjectGraph.Field(typeof(StallWatch), "_durable");
+    private static readonly FieldInfo StallTicks = ObjectGraph.Field(typeof(StallWatch), "_ticks");
     private static readonly FieldInfo Asked = ObjectGraph.Field(typeof(RemoteReads), "_asked");
 
     /// <summary>Every timer that runs may take as long as it likes from here.</summary>
@@ -48,6 +51,8 @@ internal static class Timers
             case LeaderRole role:
                 SinceBeat.SetValue(role, 0);
                 TransferTicks.SetValue(Transfer.GetValue(role), 0);
+                StallTicks.SetValue(Stall.GetValue(role), 0);
+                StalledAt.SetValue(Stall.GetValue(role), LogIndex.Zero);
                 foreach (var peer in PeersOf(role))
                     (peer.SilentTicks, peer.TicksSinceRemoval) = (0, 0);
                 break;

@@ -23,7 +23,7 @@ public sealed class ChaosTests
         Assert.True(summary.GetProperty("ok").GetInt32() > 100, run.ToString());
         Assert.True(summary.GetProperty("local_reads").GetInt32() > 100, run.ToString());
         Assert.True(summary.GetProperty("subject").GetProperty("watches_checked").GetInt32() > 5, run.ToString());
-        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "write-error", "slow-disk", "disk-full", "wipe", "rollback", "rot", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
+        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "write-error", "slow-disk", "stalled-disk", "disk-full", "wipe", "rollback", "rot", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 
         Assert.True(summary.GetProperty("subject").GetProperty("observer_calls").GetInt32() > 50, run.ToString());

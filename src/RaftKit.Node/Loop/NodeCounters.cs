@@ -13,6 +13,7 @@ public sealed class NodeCounters
     internal long SnapshotsInstalledCount;
     internal long ProposalsCount;
     internal long RepairsCount;
+    internal long StallsCount;
     internal long LongestSnapshotTurnTicks;
     internal long LongestSnapshotTurnWorkTicks;
     private long _callsRefused;
@@ -44,6 +45,9 @@ public sealed class NodeCounters
 
     /// <summary>Times that a leader had sent again all that rotted on this member's disk: see <see cref="NodeStatus.RottenEnd"/>.</summary>
     public long Repairs => Volatile.Read(ref RepairsCount);
+
+    /// <summary>Times that this member led, its disk stood still while a quorum's did not, and it began to hand leadership over.</summary>
+    public long Stalls => Volatile.Read(ref StallsCount);
 
     /// <summary>Proposals made by this member.</summary>
     public long Proposals => Volatile.Read(ref ProposalsCount);

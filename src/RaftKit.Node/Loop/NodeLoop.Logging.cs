@@ -46,6 +46,10 @@ internal sealed partial class NodeLoop
         "Member {Proposer} proposes command {Sequence} to state machine '{Machine}', and leader {Member} could not apply it: it has no such machine, or knows no such command. It is not taken in. Give all members the same state machines and builds first.")]
     private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
 
+    [LoggerMessage(113, LogLevel.Warning,
+        "Member {Member} hands leadership of term {Term} over: its disk stands still at entry {Durable}, and a quorum has all up to {Commit} on theirs. Look after the disk.")]
+    private static partial void LogStalled(ILogger logger, int member, long term, long durable, long commit);
+
     [LoggerMessage(112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
     private static partial void LogFinalized(ILogger logger, int member, string feature, int level, long index);
 }

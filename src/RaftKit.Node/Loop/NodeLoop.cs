@@ -403,6 +403,11 @@ internal sealed partial class NodeLoop : ILoopServices
         var effects = core.Effects;
         if (effects.Diverged is { } diverged)
             EndDiverged(diverged);
+        if (effects.HandsOverForItsDisk)
+        {
+            Counters.StallsCount++;
+            LogStalled(_ports.Logger, Self.Value, core.Term.Value, core.Durable.Value, core.Commit.Value);
+        }
         var worked = effects.Reads.Count > 0;
         // First, since a garbled chunk is answered at once.
         foreach (var chunk in effects.SnapshotWrites)

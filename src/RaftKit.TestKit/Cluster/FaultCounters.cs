@@ -38,6 +38,9 @@ internal sealed class FaultCounters
     /// <summary>How often all that a member could not read any more was fetched again.</summary>
     public long Repaired;
 
+    /// <summary>How often a leader whose disk stood still began to hand over.</summary>
+    public long StallHandedOver;
+
     /// <summary>Levels of a feature were finalised...</summary>
     public long LevelFinalized;
 
@@ -65,7 +68,7 @@ internal sealed class FaultCounters
         ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("slowdisk", Slow), ("wipe", Wipe), ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
-        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired),
+        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired), ("stall_handedover", StallHandedOver),
         ("level_finalized", LevelFinalized), ("level_refused", LevelRefused), ("level_back", LevelBack), ("level_unready", LevelUnready),
     ];
 
@@ -98,6 +101,7 @@ internal sealed class FaultCounters
         Io += other.Io;
         Coverage.Add(other.Coverage);
         Repaired += other.Repaired;
+        StallHandedOver += other.StallHandedOver;
         LevelFinalized += other.LevelFinalized;
         LevelRefused += other.LevelRefused;
         LevelBack += other.LevelBack;

@@ -85,6 +85,7 @@ internal sealed class SeedRun
             _checker.AfterTurn(member, run, inputs);
             _levels.AfterTurn(member, run);
             _damage.Went(member);
+            _world.Faults.StallHandedOver += run.NewStalls();
         };
         _workload.BeginGuests();
         foreach (var member in _world.Members.Take(founders))

@@ -155,6 +155,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     private List<NodeInput> _taken = [];
     private InboxGauge _gauge;
     private bool _turnScheduled;
+    private long _stalls;
     private TimeSpan _tickDue;
 
     public SimulatedRun(SimulatedWorld world, SimulatedMember member, SimulatedRandom random)
@@ -204,6 +205,14 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     TimeSpan ILeaseClock.Now => _member.Clock;
 
     private TimeSpan TickInterval => _world.Options.TickInterval * _member.TickSkew;
+
+    /// <summary>How often more than at the last call it led with a disk that stood still, and began to hand over.</summary>
+    public long NewStalls()
+    {
+        var news = Loop.Counters.Stalls - _stalls;
+        _stalls += news;
+        return news;
+    }
 
     public void Begin()
     {

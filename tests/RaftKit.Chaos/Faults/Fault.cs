@@ -19,7 +19,7 @@ internal abstract record Fault(string Name)
         new Syscall("fsync-error", "fsync,fdatasync", "error=EIO", 1, 4),
         new Syscall("write-error", "pwrite64", "error=EIO", 1, 4),
         new Syscall("slow-disk", "fsync,fdatasync", "delay_exit=80000", 1, 5),
-        new DiskFull(), new Wipe(), new Rollback(), new Rot(),
+        new StalledDisk(), new DiskFull(), new Wipe(), new Rollback(), new Rot(),
         new Reset(), new Isolate(), new OneWay(), new Split(), new Bridge(), new Loss(), new Delay(), new Stall(),
         new PowerOff(), new Blackout(), new ClockJump(),
     ];

@@ -16,6 +16,9 @@ internal sealed record Strike(MachineRoom Room, Subject Subject, IReadOnlyList<M
 
     public int Id => Victim.Id;
 
+    /// <summary>What all others log from now on, while they run: who starts anew tells again what it finds in its log.</summary>
+    public Hearing OthersLogs() => new(Subject, [.. Subject.Members.Where(other => other.Id != Id).Select(other => (other, Room.Log(other.Id), Room.Log(other.Id).Length))]);
+
     public TimeSpan Seconds(double from, double to) => TimeSpan.FromSeconds(from + ((to - from) * Random.NextDouble()));
 
     /// <summary>Kills the process that the victim's number has now, and waits until nothing of it runs any more.</summary>
