@@ -42,6 +42,25 @@ public sealed class DeathEvidenceTests
     }
 
     [Fact]
+    public async Task A_process_of_another_pid_namespace_that_is_killed_is_believed_dead_and_not_proven()
+    {
+        using var child = await Child.StartInAnotherNamespaceAsync();
+        Assert.NotEqual(HostProcess.Current().PidNamespace, child.HostProcess.PidNamespace);
+        await using var one = new TestMember(1);
+        await using var two = new TestMember(2);
+        one.Hello = one.Hello with { Process = HostProcess.Current() };
+        two.Hello = two.Hello with { Process = child.HostProcess };
+        one.Join(two);
+        two.Join(one);
+        await one.LinkUp();
+        child.Kill();
+        await two.Transport.AbortAsync();
+        // Process 1 of this namespace is another one, and started at another time: taken for that process, it would be gone.
+        var died = (await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence;
+        Assert.False(died.Proven, died.Reason);
+    }
+
+    [Fact]
     public async Task Proof_follows_evidence_when_the_process_ends_after_its_port_closed()
     {
         using var child = Child.Start();
