@@ -12,6 +12,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
     private readonly SortedDictionary<string, List<FinalizedLevel>> _finalized = new(StringComparer.Ordinal);
     private readonly Dictionary<MemberId, List<FeatureRanges>> _builds = [];
     private readonly Dictionary<string, int> _begins = [];
+    private readonly Dictionary<MemberId, (SimulatedRun Run, FinalizedLevels Levels)> _seen = [];
+    private (string Feature, List<FinalizedLevel> Known)[] _order = [];
 
     /// <summary>The highest level that anybody has applied; 1 if none was finalised.</summary>
     public int Newest(string feature) => _finalized.TryGetValue(feature, out var levels) ? levels[^1].Level : 1;
@@ -42,6 +44,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
             levels.RemoveAll(level => level.At > survivor);
         foreach (var none in _finalized.Where(f => f.Value.Count == 0).Select(f => f.Key).ToArray())
             _finalized.Remove(none);
+        _order = [.. _finalized.Select(f => (f.Key, f.Value))];
+        _seen.Clear();
     }
 
     public void AfterTurn(SimulatedMember member, SimulatedRun run)
@@ -50,24 +54,42 @@ internal sealed class LevelChecker(SimulatedWorld world)
         if (run.Loop.IsStopped || member.Damage == DiskDamage.OldCopy)
             return;
         var (levels, applied) = (run.Loop.Applier.Levels.Current, run.Loop.Applier.Applied);
-        foreach (var (feature, level) in levels.All.OrderBy(l => l.Key, StringComparer.Ordinal))
+        // Every event comes here: what has not changed is not looked at again.
+        if (!_seen.TryGetValue(member.Id, out var seen) || seen != (run, levels))
         {
-            if (!run.Build.Of(feature).Contains(level.Level))
-                world.Violate($"levels: member {member.Id} applied up to {applied} at level {level.Level} of {feature}, and its build supports {run.Build.Of(feature)}");
-            if (!_finalized.TryGetValue(feature, out var known))
-                _finalized[feature] = known = [];
-            if (known.Count == 0 || level.At > known[^1].At)
-                Finalized(member, run, feature, level, known);
+            CheckLevels(member, run, levels, applied);
+            _seen[member.Id] = (run, levels);
         }
-        foreach (var (feature, known) in _finalized)
+        foreach (var (feature, known) in _order)
         {
-            var expected = known.LastOrDefault(level => level.At <= applied);
+            var expected = default(FinalizedLevel);
+            for (var i = known.Count - 1; i >= 0 && expected == default; i--)
+            {
+                if (known[i].At <= applied)
+                    expected = known[i];
+            }
             var found = levels.All.GetValueOrDefault(feature);
             // A snapshot tells its levels first, and counts as applied at its end.
             if (found != expected && found.At <= applied)
             {
                 world.Violate($"levels: member {member.Id}, which applied up to {applied}, has level {found.Level} of {feature}, finalised by entry {found.At}; others have {expected.Level}, by entry {expected.At}");
             }
+        }
+    }
+
+    private void CheckLevels(SimulatedMember member, SimulatedRun run, FinalizedLevels levels, LogIndex applied)
+    {
+        foreach (var (feature, level) in levels.All.OrderBy(l => l.Key, StringComparer.Ordinal))
+        {
+            if (!run.Build.Of(feature).Contains(level.Level))
+                world.Violate($"levels: member {member.Id} applied up to {applied} at level {level.Level} of {feature}, and its build supports {run.Build.Of(feature)}");
+            if (!_finalized.TryGetValue(feature, out var known))
+            {
+                _finalized[feature] = known = [];
+                _order = [.. _finalized.Select(f => (f.Key, f.Value))];
+            }
+            if (known.Count == 0 || level.At > known[^1].At)
+                Finalized(member, run, feature, level, known);
         }
     }
 

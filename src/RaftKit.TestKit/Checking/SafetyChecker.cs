@@ -117,9 +117,9 @@ internal sealed class SafetyChecker
 
     public void AfterTurn(SimulatedMember member, SimulatedRun run, IReadOnlyList<NodeInput> inputs)
     {
-        foreach (var input in inputs)
+        for (var i = 0; i < inputs.Count; i++)
         {
-            if (input is NodeInput.Received { Message: PeerMessage.Raft { Message: var raft }, From: var from })
+            if (inputs[i] is NodeInput.Received { Message: PeerMessage.Raft { Message: var raft }, From: var from })
                 Hear(run, from, raft);
         }
         if (run.Loop.IsStopped || run.Loop.Core is not { } core)
@@ -312,16 +312,19 @@ internal sealed class SafetyChecker
             return;
         _committedIn[core.Term] = core.Commit;
         if (core.Log.TermAt(core.Commit) is { } last)
-        {
-            // An older term's entry on a majority can still be overwritten (Raft 5.4.2, figure 8).
-            Require(last == core.Term || mirror.Role != RaftRole.Leader || mirror.Term != core.Term, 9,
-                $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of the older term {last} by counting");
-            // A membership that was appended in this very turn may have come after the count.
-            var isSynced = (MemberIncarnation voter) => HoldsDurably(voter, core.Commit, last);
-            var governing = core.MembershipIndex != mirror.MembershipIndex && HasMajority(mirror.Membership, isSynced) ? mirror.Membership : core.Membership;
-            RequireMajority(governing, isSynced, 9,
-                $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of term {last}, which is not synced on a majority");
-        }
+            CheckCommitted(member, mirror, core, last);
+    }
+
+    private void CheckCommitted(SimulatedMember member, Mirror mirror, RaftCore core, Term last)
+    {
+        // An older term's entry on a majority can still be overwritten (Raft 5.4.2, figure 8).
+        Require(last == core.Term || mirror.Role != RaftRole.Leader || mirror.Term != core.Term, 9,
+            $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of the older term {last} by counting");
+        // A membership that was appended in this very turn may have come after the count.
+        var isSynced = (MemberIncarnation voter) => HoldsDurably(voter, core.Commit, last);
+        var governing = core.MembershipIndex != mirror.MembershipIndex && HasMajority(mirror.Membership, isSynced) ? mirror.Membership : core.Membership;
+        RequireMajority(governing, isSynced, 9,
+            $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of term {last}, which is not synced on a majority");
     }
 
     private void CheckOrder(SimulatedMember member, RaftCore core) =>

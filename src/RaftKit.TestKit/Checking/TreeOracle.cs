@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using RaftKit.Consensus;
 using RaftKit.Node.Loop;
@@ -24,7 +25,7 @@ internal sealed class TreeOracle(SimulatedWorld world)
     private readonly Dictionary<string, List<Written>> _written = [];
 
     /// <summary>Every change, in the order of the log.</summary>
-    public IReadOnlyList<TreeChange> Changes => _changes;
+    public ReadOnlySpan<TreeChange> Changes => CollectionsMarshal.AsSpan(_changes);
 
     /// <summary>Every path that ever was.</summary>
     public IEnumerable<string> Paths => _nodes.Keys;

@@ -14,19 +14,35 @@ internal sealed class WatchTimeline(TreeOracle oracle, string path, WatchMode mo
     /// <summary>The member's state went from the one at this zxid to the one at that.</summary>
     public void Jumped(long from, long to) => _jumps.Add(new Jump(from, to, isStream ? [] : Compare(from, to)));
 
+    /// <summary>The place behind everything that led to the state at this zxid.</summary>
+    public Place After(long zxid)
+    {
+        var (low, high) = (0, oracle.Changes.Length);
+        while (low < high)
+        {
+            var middle = (low + high) / 2;
+            if (oracle.Changes[middle].Zxid <= zxid)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        // Jumps are few; those of before go by without a word.
+        return new Place(low, 0);
+    }
+
     /// <summary>What is next after this place in the history; false when nothing more has happened.</summary>
     public bool TryNext(Place at, out Step step)
     {
-        if (at.Jump < _jumps.Count && (at.Change == oracle.Changes.Count || oracle.Changes[at.Change].Zxid > _jumps[at.Jump].From))
+        if (at.Jump < _jumps.Count && (at.Change == oracle.Changes.Length || oracle.Changes[at.Change].Zxid > _jumps[at.Jump].From))
         {
             var jump = _jumps[at.Jump];
             var behind = at.Change;
-            while (behind < oracle.Changes.Count && oracle.Changes[behind].Zxid <= jump.To)
+            while (behind < oracle.Changes.Length && oracle.Changes[behind].Zxid <= jump.To)
                 behind++;
             step = new Step(jump.From, jump.To, jump.Events, new Place(behind, at.Jump + 1), isStream);
             return true;
         }
-        if (at.Change == oracle.Changes.Count)
+        if (at.Change == oracle.Changes.Length)
         {
             step = default;
             return false;
@@ -64,28 +80,26 @@ internal sealed class WatchTimeline(TreeOracle oracle, string path, WatchMode mo
         void Add(WatchEventType type, string where, long zxid) => found.Add(new WatchEvent(type, where, zxid));
     }
 
-    private List<WatchEvent> Concerning(TreeChange change)
+    // Most changes concern nobody: nothing is allocated for them.
+    private IReadOnlyList<WatchEvent> Concerning(TreeChange change)
     {
-        var concerning = new List<WatchEvent>(2);
-        var own = new WatchEvent((WatchEventType)change.Kind, change.Path, change.Zxid);
-        switch (mode)
+        var isOwn = mode switch
         {
-            case WatchMode.PersistentRecursive:
-                if (IsAtOrBelow(change.Path))
-                    concerning.Add(own);
-                break;
-            case WatchMode.Data:
-                if (change.Path == path)
-                    concerning.Add(own);
-                break;
-            default:
-                if (change.Path == path && (mode == WatchMode.Persistent || change.Kind == TreeChangeKind.Deleted))
-                    concerning.Add(own);
-                if (change.ChangesParentsChildren && change.ParentPath == path)
-                    concerning.Add(new WatchEvent(WatchEventType.ChildrenChanged, path, change.Zxid));
-                break;
-        }
-        return concerning;
+            WatchMode.PersistentRecursive => IsAtOrBelow(change.Path),
+            WatchMode.Data or WatchMode.Persistent => change.Path == path,
+            _ => change.Kind == TreeChangeKind.Deleted && change.Path == path,
+        };
+        var isOfChildren = mode is not (WatchMode.PersistentRecursive or WatchMode.Data) && change.ChangesParentsChildren && change.ParentSpan.SequenceEqual(path);
+        if (!isOwn && !isOfChildren)
+            return [];
+        var own = new WatchEvent((WatchEventType)change.Kind, change.Path, change.Zxid);
+        var children = new WatchEvent(WatchEventType.ChildrenChanged, path, change.Zxid);
+        return (isOwn, isOfChildren) switch
+        {
+            (true, true) => [own, children],
+            (true, false) => [own],
+            _ => [children],
+        };
     }
 
     private bool IsAtOrBelow(string other) =>

@@ -154,6 +154,8 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     private List<NodeInput> _posted = [];
     private List<NodeInput> _taken = [];
     private InboxGauge _gauge;
+    private readonly Action _turn;
+    private readonly Action _tick;
     private bool _turnScheduled;
     private long _stalls;
     private TimeSpan _tickDue;
@@ -163,6 +165,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         _world = world;
         _member = member;
         _random = random;
+        (_turn, _tick) = (Turn, Tick);
         _gauge = new InboxGauge(world.Options.Inbox);
         Build = member.Build;
         Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
@@ -241,7 +244,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         HasStarted = true;
         _world.MemberUp?.Invoke(_member, this);
         _tickDue = _world.Scheduler.Now + (TickInterval * _random.NextDouble());
-        Process.After(_tickDue - _world.Scheduler.Now, Tick);
+        Process.After(_tickDue - _world.Scheduler.Now, _tick);
         if (Loop.NeedsTurn)
             ScheduleTurn();
     }
@@ -263,7 +266,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         if (_turnScheduled)
             return;
         _turnScheduled = true;
-        Process.After(_random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(40)), Turn);
+        Process.After(_random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(40)), _turn);
     }
 
     private void Turn()
@@ -301,7 +304,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
             Post(new NodeInput.Tick(TimeSpan.Zero));
             _tickDue += TickInterval;
         }
-        Process.After(_tickDue - _world.Scheduler.Now, Tick);
+        Process.After(_tickDue - _world.Scheduler.Now, _tick);
     }
 }
 

@@ -11,6 +11,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 {
     private SortedDictionary<string, SimulatedInode> _names = new(StringComparer.Ordinal);
     private SortedDictionary<string, SimulatedInode> _durableNames = new(StringComparer.Ordinal);
+    private HashSet<SimulatedInode> _durableInodes = [];
     private readonly List<NameChange> _pending = [];
     private readonly HashSet<SimulatedInode> _touched = [];
     private bool _working;
@@ -39,7 +40,8 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     {
         get
         {
-            _touched.RemoveWhere(inode => inode.IsSynced && _durableNames.ContainsValue(inode));
+            if (_touched.Count > 0)
+                _touched.RemoveWhere(inode => inode.IsSynced && _durableInodes.Contains(inode));
             return _touched.Count == 0;
         }
     }
@@ -103,7 +105,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         _names = names;
         foreach (var inode in _names.Values.Distinct())
             counters.Torn += inode.PowerCut(random);
-        _durableNames = new(_names, StringComparer.Ordinal);
+        NamesAreDurable();
     }
 
     /// <summary>Everything is gone, as if the disk were replaced.</summary>
@@ -112,6 +114,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         ProcessDied();
         _names.Clear();
         _durableNames.Clear();
+        _durableInodes.Clear();
         _pending.Clear();
     }
 
@@ -121,7 +124,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         var copy = new SimulatedDisk(location, new SimulatedRandom(0), new FaultCounters());
         foreach (var (name, inode) in _durableNames)
             copy._names.Add(name, inode.DurableCopy());
-        copy._durableNames = new(copy._names, StringComparer.Ordinal);
+        copy.NamesAreDurable();
         return copy;
     }
 
@@ -131,7 +134,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         Wipe();
         foreach (var (name, inode) in older._names)
             _names.Add(name, inode.DurableCopy());
-        _durableNames = new(_names, StringComparer.Ordinal);
+        NamesAreDurable();
     }
 
     public void FlipBit(string name, long offset, int bit) => _names[name].FlipBit(offset, bit);
@@ -269,8 +272,14 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     {
         Operation(DiskCall.SyncNames);
         FailSyncIfDue(null);
-        _durableNames = new(_names, StringComparer.Ordinal);
+        NamesAreDurable();
         _pending.Clear();
+    }
+
+    private void NamesAreDurable()
+    {
+        _durableNames = new(_names, StringComparer.Ordinal);
+        _durableInodes = [.. _names.Values];
     }
 
     private static void Rename(SortedDictionary<string, SimulatedInode> names, string from, string to)

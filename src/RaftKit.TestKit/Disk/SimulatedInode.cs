@@ -203,8 +203,8 @@ internal sealed class SimulatedInode
             var within = (int)(offset % PageBytes);
             var part = Math.Min(bytes.Length, PageBytes - within);
             var page = _pages[number];
-            if (page is null)
-                page = _pages[number] = new byte[PageBytes];
+            if (page is null || (!_owned[number] && part == PageBytes))
+                page = _pages[number] = part == PageBytes ? GC.AllocateUninitializedArray<byte>(PageBytes) : new byte[PageBytes];
             else if (!_owned[number])
                 page = _pages[number] = [.. page];
             _owned[number] = true;

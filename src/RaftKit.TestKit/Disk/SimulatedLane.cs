@@ -10,6 +10,7 @@ internal sealed class SimulatedLane(
     private const int MaxGroup = 256;
 
     private readonly Queue<DiskJob> _jobs = new();
+    private Action? _run;
     private bool _running;
     private TimeSpan _lastHeard;
 
@@ -43,7 +44,7 @@ internal sealed class SimulatedLane(
         }
         if (Slowness > TimeSpan.Zero)
             latency += random.Between(Slowness / 2, Slowness);
-        process.After(latency, Run);
+        process.After(latency, _run ??= Run);
     }
 
     private void Run()
@@ -65,7 +66,7 @@ internal sealed class SimulatedLane(
             stopped();
             return;
         }
-        var failure = group.Select(j => j.Failure).FirstOrDefault(f => f is not null);
+        var failure = group.Find(j => j.Failure is not null)?.Failure;
         foreach (var job in group)
         {
             if (failure is not null)

@@ -29,7 +29,7 @@ internal sealed class SimulatedProcess
     public SimulatedTimeProvider Time { get; }
 
     /// <summary>Runs the action in this process after the delay: never if it died, later if it is paused then.</summary>
-    public ScheduledEvent After(TimeSpan delay, Action action) => _scheduler.After(delay, () => RunOrWait(action));
+    public ScheduledEvent After(TimeSpan delay, Action action) => _scheduler.After(delay, this, action);
 
     public void Pause() => IsPaused = true;
 
@@ -37,7 +37,7 @@ internal sealed class SimulatedProcess
     {
         IsPaused = false;
         foreach (var action in _waiting)
-            _scheduler.After(TimeSpan.Zero, () => RunOrWait(action));
+            _scheduler.After(TimeSpan.Zero, this, action);
         _waiting.Clear();
     }
 
@@ -47,7 +47,8 @@ internal sealed class SimulatedProcess
         _waiting.Clear();
     }
 
-    private void RunOrWait(Action action)
+    /// <summary>Its turn has come.</summary>
+    public void RunOrWait(Action action)
     {
         if (!IsAlive)
             return;
@@ -64,20 +65,22 @@ internal sealed class SimulatedSynchronizationContext(SimulatedProcess process) 
     /// <summary>Hears of an exception that client code let escape.</summary>
     public Action<Exception>? Unhandled { get; set; }
 
-    public override void Post(SendOrPostCallback callback, object? state) => process.After(TimeSpan.Zero, () => Run(() => callback(state)));
+    public override void Post(SendOrPostCallback callback, object? state) => process.After(TimeSpan.Zero, () => Run(callback, state));
 
-    public override void Send(SendOrPostCallback callback, object? state) => Run(() => callback(state));
+    public override void Send(SendOrPostCallback callback, object? state) => Run(callback, state);
 
     public override SynchronizationContext CreateCopy() => this;
 
     /// <summary>Runs client code now, on this context.</summary>
-    public void Run(Action action)
+    public void Run(Action action) => Run(static run => ((Action)run!)(), action);
+
+    private void Run(SendOrPostCallback callback, object? state)
     {
         var before = Current;
         SetSynchronizationContext(this);
         try
         {
-            action();
+            callback(state);
         }
         catch (Exception failure) when (Unhandled is not null)
         {

@@ -17,12 +17,11 @@ internal sealed class SimulatedScheduler
 
     public ScheduledEvent After(TimeSpan delay, Action action) => At(Now + (delay < TimeSpan.Zero ? TimeSpan.Zero : delay), action);
 
-    public ScheduledEvent At(TimeSpan time, Action action)
-    {
-        var scheduled = new ScheduledEvent(time < Now ? Now : time, action);
-        _queue.Enqueue(scheduled, (scheduled.Time.Ticks, _sequence++));
-        return scheduled;
-    }
+    public ScheduledEvent At(TimeSpan time, Action action) => Enqueue(new ScheduledEvent(time < Now ? Now : time, action, null));
+
+    /// <summary>Runs the action in the process after the delay.</summary>
+    public ScheduledEvent After(TimeSpan delay, SimulatedProcess process, Action action) =>
+        Enqueue(new ScheduledEvent(delay < TimeSpan.Zero ? Now : Now + delay, action, process));
 
     /// <summary>Runs the next event if it is due by <paramref name="until"/>; otherwise moves the clock there.</summary>
     public bool RunNext(TimeSpan until)
@@ -35,18 +34,30 @@ internal sealed class SimulatedScheduler
             Now = next.Time;
             next.Cancel();
             Delivered++;
-            action();
+            if (next.Process is { } process)
+                process.RunOrWait(action);
+            else
+                action();
             return true;
         }
         Now = until;
         return false;
     }
+
+    private ScheduledEvent Enqueue(ScheduledEvent scheduled)
+    {
+        _queue.Enqueue(scheduled, (scheduled.Time.Ticks, _sequence++));
+        return scheduled;
+    }
 }
 
 /// <summary>Something that will happen, unless it is cancelled.</summary>
-internal sealed class ScheduledEvent(TimeSpan time, Action action)
+internal sealed class ScheduledEvent(TimeSpan time, Action action, SimulatedProcess? process)
 {
     public TimeSpan Time { get; } = time;
+
+    /// <summary>Where it happens: never if that died, later if it is paused. Null: outside of all.</summary>
+    public SimulatedProcess? Process { get; } = process;
 
     public Action? Action { get; private set; } = action;
 

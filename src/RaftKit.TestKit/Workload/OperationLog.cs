@@ -30,7 +30,16 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     /// <param name="run">Asks for it.</param>
     /// <param name="result">What is known of it when it took effect.</param>
     /// <param name="succeeded">Hears of it then.</param>
-    public async Task<T> Record<T>(HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result, Action<T>? succeeded = null)
+    public Task<T> Record<T>(HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result, Action<T>? succeeded = null)
+    {
+        // A refusal is handed on as it is: a sweep has too many of them to throw each at every layer.
+        var recorded = new TaskCompletionSource<T>();
+        _ = Record(recorded, operation, run, result, succeeded);
+        return recorded.Task;
+    }
+
+    private async Task Record<T>(
+        TaskCompletionSource<T> recorded, HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result, Action<T>? succeeded)
     {
         var number = ++_last;
         operation = operation with { Call = Now };
@@ -40,14 +49,22 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
         if (!running.IsCompletedSuccessfully)
         {
             End(number, Failed(operation, running.Exception?.InnerException));
-            return await running;
+            recorded.SetFromTask(running);
+            return;
         }
-        var value = await running;
-        End(number, result(operation with { Status = HistoryStatus.Ok }, value));
-        if (!operation.IsRead)
-            WritesAcknowledged++;
-        succeeded?.Invoke(value);
-        return value;
+        try
+        {
+            var value = running.Result;
+            End(number, result(operation with { Status = HistoryStatus.Ok }, value));
+            if (!operation.IsRead)
+                WritesAcknowledged++;
+            succeeded?.Invoke(value);
+            recorded.SetResult(value);
+        }
+        catch (Exception failure)
+        {
+            recorded.SetException(failure);
+        }
     }
 
     private static Task<T> Begin<T>(Func<Task<T>> run)

@@ -102,14 +102,11 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
     {
         foreach (var path in (string[])[.. Registers, "/q", "/e"])
         {
-            try
-            {
-                await Create(path, CreateMode.Persistent);
-            }
-            catch (ZnodeException exists) when (exists.Error == ZnodeError.NodeExists)
-            {
-                // Another client was first.
-            }
+            var creating = Create(path, CreateMode.Persistent);
+            await creating.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            // Or another client was first.
+            if (creating is not { Exception.InnerException: null or ZnodeException { Error: ZnodeError.NodeExists }, IsCanceled: false })
+                await creating;
         }
     }
 
@@ -225,20 +222,21 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
 
         async Task One(int index)
         {
-            try
+            var setting = Set(path);
+            await setting.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+            switch (setting.Exception?.InnerException)
             {
-                await Set(path);
+                case NotAppliedException:
+                    // Refused at the door, at once: it has no place in the order.
+                    return;
+                case null or ZnodeException or OutcomeUnknownException or SessionExpiredException when !setting.IsCanceled:
+                    // Refusals of the tree have their place in the order too.
+                    order.Add(index);
+                    return;
+                default:
+                    await setting;
+                    return;
             }
-            catch (NotAppliedException)
-            {
-                // Refused at the door, at once: it has no place in the order.
-                return;
-            }
-            catch (Exception refused) when (refused is ZnodeException or OutcomeUnknownException or SessionExpiredException)
-            {
-                // Refusals of the tree have their place in the order too.
-            }
-            order.Add(index);
         }
     }
 
@@ -429,7 +427,7 @@ internal sealed class OneShot(Workload workload, string who, string path, WatchT
             return;
         if (heard.Zxid <= _readAt)
             workload.Violate(31, string.Create(CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}"));
-        for (var at = default(WatchTimeline.Place); timeline.TryNext(at, out var step) && step.From < heard.Zxid; at = step.Behind)
+        for (var at = timeline.After(_readAt); timeline.TryNext(at, out var step) && step.From < heard.Zxid; at = step.Behind)
         {
             if (step.From < _readAt || step.Events.Count == 0)
                 continue;
