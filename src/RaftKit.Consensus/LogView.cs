@@ -185,7 +185,7 @@ internal sealed class LogView
             any = true;
             // Entries of this same turn never reached the disk: taking them back is enough, unless the cut goes below them.
             bool belowThisTurn = effects.Append.Count == 0 || cut < effects.Append[0].Index;
-            effects.Append.RemoveAll(entry => entry.Index >= cut);
+            TakeBack(effects.Append, cut);
             if (belowThisTurn && (effects.TruncateFrom is not { } earlier || cut < earlier))
                 effects.TruncateFrom = cut;
             _cutFrom = null;
@@ -198,6 +198,9 @@ internal sealed class LogView
         _toldDisk = Last;
         return any;
     }
+
+    // Apart from its caller, whose every call would allocate what the lambda captures.
+    private static void TakeBack(List<Entry> appended, LogIndex cut) => appended.RemoveAll(entry => entry.Index >= cut);
 
     // What is here came from a leader that has all that was committed, and ends no earlier: nothing that this member acknowledged, and that counts, is missing any more.
     private void NoteRepair()

@@ -75,10 +75,11 @@ internal sealed class Membership : IEquatable<Membership>
 
     private static MemberIncarnation? Find(IReadOnlyList<MemberIncarnation> list, MemberId id)
     {
-        foreach (var member in list)
+        // By number: the list's enumerator is an object, and every message asks this.
+        for (var i = 0; i < list.Count; i++)
         {
-            if (member.Id == id)
-                return member;
+            if (list[i].Id == id)
+                return list[i];
         }
         return null;
     }

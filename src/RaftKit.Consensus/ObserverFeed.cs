@@ -37,6 +37,8 @@ internal sealed class ObserverFeed(RaftCore core)
 
     public void Tick()
     {
+        if (_all.Length == 0)
+            return;
         foreach (var fed in _all)
         {
             fed.SilentTicks++;

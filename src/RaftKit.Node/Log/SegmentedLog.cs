@@ -260,8 +260,9 @@ internal sealed class SegmentedLog : ILogStore
             Invariant.Holds(from <= next, $"a cut from {from} leaves a gap, the log ends before {next}");
             next = from;
         }
-        foreach (var entry in batch.Entries)
+        for (var i = 0; i < batch.Entries.Count; i++)
         {
+            var entry = batch.Entries[i];
             Invariant.Holds(entry.Index == next, $"entry {entry.Index} was appended where {next} comes next");
             Invariant.Holds(entry.Term <= batch.Term, $"entry {entry.Index} is of term {entry.Term}, the current term is {batch.Term}");
             next = next.Next;

@@ -12,6 +12,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private SortedDictionary<string, SimulatedInode> _names = new(StringComparer.Ordinal);
     private SortedDictionary<string, SimulatedInode> _durableNames = new(StringComparer.Ordinal);
     private HashSet<SimulatedInode> _durableInodes = [];
+    private Predicate<SimulatedInode>? _isDurable;
     private readonly List<NameChange> _pending = [];
     private readonly HashSet<SimulatedInode> _touched = [];
     private bool _working;
@@ -40,8 +41,10 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     {
         get
         {
+            // Made once: this is asked after every piece of work.
+            _isDurable ??= inode => inode.IsSynced && _durableInodes.Contains(inode);
             if (_touched.Count > 0)
-                _touched.RemoveWhere(inode => inode.IsSynced && _durableInodes.Contains(inode));
+                _touched.RemoveWhere(_isDurable);
             return _touched.Count == 0;
         }
     }
