@@ -31,7 +31,7 @@ internal sealed class Victims(Subject subject, int members)
             Prefer(free, m => m.Leads, random);
             Prefer(free, m => free.Exists(observer => observer.IsObserver && observer.Source == m.Id), random);
             var mayStrikeMembers = free.Count(m => !m.IsObserver) - 1 > members / 2;
-            if (free.Find(m => m.IsObserver ? !fault.Damages : mayStrikeMembers) is not { } victim)
+            if (free.Find(m => m.IsObserver || mayStrikeMembers) is not { } victim)
                 return null;
             if (fault.Damages)
                 _damaged = victim.Id;

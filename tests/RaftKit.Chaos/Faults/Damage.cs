@@ -2,7 +2,7 @@ using RaftKit.Chaos.Disk;
 
 namespace RaftKit.Chaos.Faults;
 
-/// <summary>A member comes back with nothing: it must never vote again as who it was, and a new life takes its place (DESIGN, promise 4).</summary>
+/// <summary>A member comes back with nothing: it must never vote again as who it was, and a new life takes its place (DESIGN, promise 4). An observer just begins anew.</summary>
 internal sealed record Wipe() : Fault("wipe")
 {
     public override bool Damages => true;
@@ -15,13 +15,14 @@ internal sealed record Wipe() : Fault("wipe")
             strike.Room.Disk(strike.Id).Empty();
         }
 
-        return $"SIGKILL, its directory emptied: {await strike.ReplacedAsync(strike.Victim.Incarnation)}";
+        const string What = "SIGKILL, its directory emptied";
+        return strike.Victim.IsObserver ? What : $"{What}: {await strike.ReplacedAsync(strike.Victim.Incarnation)}";
     }
 }
 
 /// <summary>
 /// A member comes back with an older copy of its directory, taken while it was stopped: it has forgotten what it promised since. The others must tell it so and it must stop, and
-/// no later start in that directory may do otherwise; emptied, it comes back as a new life.
+/// no later start in that directory may do otherwise; emptied, it comes back as a new life. An observer promised nothing: it goes on, and must repeat no number of what it proposed since.
 /// </summary>
 internal sealed record Rollback() : Fault("rollback")
 {
@@ -49,6 +50,9 @@ internal sealed record Rollback() : Fault("rollback")
             room.Disk(id).PutBack(copy);
         }
 
+        var what = FormattableString.Invariant($"SIGKILL, its directory as it was {goesOn.TotalSeconds:0.0} s of its life before");
+        if (strike.Victim.IsObserver)
+            return what;
         await NoticedAsync(strike);
         // Each later start refuses by itself: it would take part otherwise.
         using (room.HoldOff(id))
@@ -57,8 +61,7 @@ internal sealed record Rollback() : Fault("rollback")
             room.Disk(id).Empty();
         }
 
-        return FormattableString.Invariant($"SIGKILL, its directory as it was {goesOn.TotalSeconds:0.0} s of its life before; it was told, and stopped; emptied: ")
-            + await strike.ReplacedAsync(incarnation);
+        return $"{what}; it was told, and stopped; emptied: {await strike.ReplacedAsync(incarnation)}";
     }
 
     // The process that starts on the copy ends by itself; the one after that, by what the first has noted in the directory.
