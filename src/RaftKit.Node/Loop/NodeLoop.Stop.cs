@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Proposals;
 
 namespace RaftKit.Node.Loop;
 
@@ -74,5 +75,31 @@ internal sealed partial class NodeLoop
             _phase = phase;
             _deadline = loop.Now.Monotonic + loop._options.StopPatience;
         }
+    }
+
+    private void Fail(Exception failure)
+    {
+        LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
+        Failure = failure;
+        Stop(failure);
+    }
+
+    private void Stop(Exception? failure)
+    {
+        IsStopped = true;
+        var reason = failure is null ? $"Member {Self} stopped." : $"Member {Self} stopped: {failure.Message}";
+        _pending.FailAll(reason);
+        _reads.FailAll(reason);
+        foreach (var propose in _early)
+            propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
+        _early.Clear();
+        Status = Status with { Role = NoRole, Leader = MemberId.None, Source = MemberId.None, Ready = false };
+        // A start that failed (a directory in use, rot) ends before they began.
+        foreach (var participant in _participating ? _participants : [])
+        {
+            participant.StatusChanged(Status);
+            participant.Stopped(reason);
+        }
+        _stop.Ended(failure);
     }
 }

@@ -574,30 +574,4 @@ internal sealed partial class NodeLoop : ILoopServices
             LogRotPassed(_ports.Logger, Self.Value, _storage.Rot);
         Status = Status with { RottenEnd = Core.RottenEnd?.Index };
     }
-
-    private void Fail(Exception failure)
-    {
-        LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
-        Failure = failure;
-        Stop(failure);
-    }
-
-    private void Stop(Exception? failure)
-    {
-        IsStopped = true;
-        var reason = failure is null ? $"Member {Self} stopped." : $"Member {Self} stopped: {failure.Message}";
-        _pending.FailAll(reason);
-        _reads.FailAll(reason);
-        foreach (var propose in _early)
-            propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
-        _early.Clear();
-        Status = Status with { Role = NoRole, Leader = MemberId.None, Source = MemberId.None, Ready = false };
-        // A start that failed (a directory in use, rot) ends before they began.
-        foreach (var participant in _participating ? _participants : [])
-        {
-            participant.StatusChanged(Status);
-            participant.Stopped(reason);
-        }
-        _stop.Ended(failure);
-    }
 }
