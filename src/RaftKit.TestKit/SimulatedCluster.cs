@@ -25,7 +25,7 @@ public sealed record SimulatedClusterOptions
     /// <summary>Makes your own state machines for one start of a member; called again whenever it starts. Null: none.</summary>
     public Func<MemberId, IReadOnlyList<IStateMachine>>? StateMachines { get; init; }
 
-    /// <summary>Which levels of which features one start of a member supports, as its build; called again whenever it starts. Null: none but RaftKit's own.</summary>
+    /// <summary>Which levels of which features one start of a member supports, as its build; called again whenever it starts. Null: none but RaftKit's own. What no process could declare is refused at that start.</summary>
     public Func<MemberId, IReadOnlyDictionary<string, FeatureRange>>? Features { get; init; }
 
     /// <summary>How long sessions survive silence when they do not ask for a time of their own.</summary>
@@ -86,7 +86,7 @@ public sealed class SimulatedCluster
         _checker = new SafetyChecker(_world);
         _levels = new LevelChecker(_world);
         if (options.Features is { } features)
-            _world.BuildOf = id => new FeatureRanges(features(id));
+            _world.BuildOf = id => Declared(id, features(id));
         _world.MemberUp = (member, run) =>
         {
             _checker.Started(member, run);
@@ -252,6 +252,13 @@ public sealed class SimulatedCluster
             select (a, b));
     }
 
+    /// <summary>Lets everybody hear one member only, and that one everybody.</summary>
+    internal void Star(MemberId middle) => _world.Network.Block(
+        from a in _world.Everybody.Select(m => m.Id)
+        from b in _world.Everybody.Select(m => m.Id)
+        where a != b && a != middle && b != middle
+        select (a, b));
+
     /// <summary>Ends every partition.</summary>
     public void Heal() => _world.Network.Block([]);
 
@@ -302,6 +309,25 @@ public sealed class SimulatedCluster
         if (!RunUntil(() => task.IsCompleted, limit))
             throw new TimeoutException($"The client code in member {member} did not end within {limit} of simulated time.");
         return task.GetAwaiter().GetResult();
+    }
+
+    // As RaftKitOptions.Supports takes them: a range that no process could declare would be simulated to no purpose.
+    private static FeatureRanges Declared(MemberId member, IReadOnlyDictionary<string, FeatureRange> features)
+    {
+        ArgumentNullException.ThrowIfNull(features);
+        foreach (var (feature, range) in features.OrderBy(f => f.Key, StringComparer.Ordinal))
+        {
+            var wrong = FeatureRanges.CheckName(feature);
+            if (wrong is null && feature == FeatureRanges.Library)
+                wrong = $"'{feature}' is the library's own feature.";
+            if (wrong is null && (range.Min < 1 || range.Max < range.Min || range.Max > FeatureRanges.GreatestLevel))
+                wrong = $"Levels {range} of '{feature}' cannot be: they are from 1 to {FeatureRanges.GreatestLevel}, the lowest first.";
+            if (wrong is not null)
+                throw new ArgumentException($"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.Features)} for member {member}: {wrong}");
+        }
+        if (features.Count >= FeatureRanges.Most)
+            throw new ArgumentException($"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.Features)} for member {member}: {features.Count} features are more than {FeatureRanges.Most - 1}.");
+        return new FeatureRanges(features);
     }
 
     private SimulatedRun UpOrThrow(MemberId member) =>

@@ -88,6 +88,13 @@ internal sealed class LogRecovery
             Rot.Add($"The log in {_directory.Location} begins with entry {first}; what is before that is in no segment and in no whole snapshot.");
         var kept = State.First + State.Places.Count;
         var reset = remainder == LogRemainder.Snapshot ? snapshot : _tailReset;
+        // What rotted lay behind the durable part, and a snapshot covers it: what is written again does not go on where that ends, so it begins behind the snapshot (simulator seed 112).
+        if (snapshot is not null && State.First > (reset?.Index.Next ?? Durable.Next) && Agrees(snapshot))
+        {
+            State.BeginBehind(snapshot);
+            SegmentedLog.EndBefore(Segments, State.First);
+            (reset, kept) = (snapshot, State.First);
+        }
         if (remainder != LogRemainder.All)
             SegmentedLog.EndBefore(Segments, kept);
         Rest = new LogBatch
@@ -239,7 +246,7 @@ internal sealed class LogRecovery
             if (piece.Batch is { } batch)
                 ReplayWhole(part.Scan.ReadBatch(batch), batch, durable);
             else
-                ReplayDamaged(part, piece);
+                ReplayDamaged(part, piece, durable);
         }
         catch (MessagePackSerializationException wrong)
         {
@@ -276,7 +283,7 @@ internal sealed class LogRecovery
         }
     }
 
-    private void ReplayDamaged(Part part, ScannedPiece piece)
+    private void ReplayDamaged(Part part, ScannedPiece piece, Segment? durable)
     {
         Rot.Add($"{_files[part.Scan.Number]} at offset {(long)piece.FirstPage * PageFormat.PageSize}: {WhatIn(part.Damage, piece)}.");
         var salvage = new LogSalvage(part.Scan, piece);
@@ -295,7 +302,8 @@ internal sealed class LogRecovery
             var body = new MessagePackReader(record.Body);
             if (kind != RecordKind.Entry)
             {
-                Apply(kind, ref body, null);
+                // A reset among what rotted of the durable part is no part of the tail: written again behind entries that followed it, it would void them (simulator seed 437).
+                Apply(kind, ref body, durable);
                 continue;
             }
             // It is as it was written, but its page is not: the entry is fetched with the others.

@@ -122,6 +122,13 @@ internal sealed class LogState
         NoteRepair();
     }
 
+    /// <summary>Lets go of the entries that the snapshot covers; of the others, none is in the durable part.</summary>
+    public void BeginBehind(SnapshotMark mark)
+    {
+        Entries = Entries[(int)(mark.Index.Next - First)..];
+        (First, Places, _baseTerm) = (mark.Index.Next, [], mark.Term);
+    }
+
     public void Restart(LogIndex next)
     {
         _before = null;

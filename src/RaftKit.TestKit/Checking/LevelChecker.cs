@@ -14,6 +14,7 @@ internal sealed class LevelChecker(SimulatedWorld world)
     private readonly Dictionary<string, int> _begins = [];
     private readonly Dictionary<MemberId, (SimulatedRun Run, FinalizedLevels Levels)> _seen = [];
     private (string Feature, List<FinalizedLevel> Known)[] _order = [];
+    private readonly List<(MemberId Member, FeatureRanges Build)> _unproven = [];
 
     /// <summary>The highest level that anybody has applied; 1 if none was finalised.</summary>
     public int Newest(string feature) => _finalized.TryGetValue(feature, out var levels) ? levels[^1].Level : 1;
@@ -26,8 +27,25 @@ internal sealed class LevelChecker(SimulatedWorld world)
         // One that went back may have done so after it was asked, and may be the first to apply what was decided then.
         if (_builds.GetValueOrDefault(member.Id)?.Any(ran => ran.All.Any(f => f.Value.Max > build.Of(f.Key).Max)) == true)
             return true;
-        return _finalized.Any(f => f.Value.Any(level => !build.Of(f.Key).Contains(level.Level))) || build.All.Any(f => f.Value.Min > _begins.GetValueOrDefault(f.Key, 1));
+        return HasReason(build);
     }
+
+    /// <summary>A process ended because its build does not support a level. Where nobody had applied such a one before, somebody must have in the end.</summary>
+    public void Refused(SimulatedMember member)
+    {
+        if (!HasReason(member.Ran))
+            _unproven.Add((member.Id, member.Ran));
+    }
+
+    /// <summary>At the end: everything that was committed is applied, so whoever refused did so for a level that is there.</summary>
+    public void CheckRefusals()
+    {
+        foreach (var (member, build) in _unproven.Where(refused => !HasReason(refused.Build)))
+            world.Violate($"levels: member {member} refused to go on with [{string.Join(", ", build.All.Select(f => $"{f.Key} {f.Value}"))}], and nothing beyond was ever finalised");
+    }
+
+    private bool HasReason(FeatureRanges build) =>
+        _finalized.Any(f => f.Value.Any(level => !build.Of(f.Key).Contains(level.Level))) || build.All.Any(f => f.Value.Min > _begins.GetValueOrDefault(f.Key, 1));
 
     public void Started(SimulatedMember member)
     {
@@ -40,6 +58,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
     /// <summary>An operator forced a new quorum: what was finalised beyond the survivor's log is given up.</summary>
     public void QuorumForced(LogIndex survivor)
     {
+        // Whoever refused may have been the only one who heard of it.
+        _unproven.Clear();
         foreach (var levels in _finalized.Values)
             levels.RemoveAll(level => level.At > survivor);
         foreach (var none in _finalized.Where(f => f.Value.Count == 0).Select(f => f.Key).ToArray())

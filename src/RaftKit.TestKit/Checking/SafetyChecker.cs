@@ -89,6 +89,23 @@ internal sealed class SafetyChecker
         Committed = LogIndex.Min(Committed, survivor);
     }
 
+    /// <summary>The same, where the survivor's log may hold what others overwrote: from where it parts from what was committed, that is given up.</summary>
+    /// <returns>The last entry that is kept.</returns>
+    public LogIndex QuorumForced(LogIndex snapshot, IReadOnlyList<Entry> entries)
+    {
+        var common = snapshot;
+        foreach (var entry in entries)
+        {
+            if (_committed.TryGetValue(entry.Index, out var term) && term == entry.Term)
+                common = LogIndex.Max(common, entry.Index);
+        }
+        QuorumForced(common);
+        return common;
+    }
+
+    /// <summary>Whether the member, when it was up last, had entries behind this one.</summary>
+    public bool MayHoldBeyond(MemberId member, LogIndex index) => LogIndex.Max(_mirrors[member].Last, _mirrors[member].Durable.Last) > index;
+
     /// <summary>What the member's disk surely holds now. What others are told is gathered from here on.</summary>
     public DurableLog CopyDurable(SimulatedMember member)
     {
@@ -471,6 +488,8 @@ internal sealed class SafetyChecker
 
     private void Hear(SimulatedRun run, MemberId from, Message message)
     {
+        if (message is SnapshotChunk chunk)
+            SnapshotStages.Heard(_world.Faults.Coverage, run, chunk);
         if (from.IsObserver)
             return;
         if (message is not (VoteReply { Granted: true, PreVote: false } or VoteRequest { PreVote: false } or AppendReply { Accepted: true }

@@ -50,6 +50,36 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>Whether no entry that anybody applied has ended the session.</summary>
     public bool IsAlive(long session) => _sessions.TryGetValue(session, out var fate) && fate.Ended == 0;
 
+    /// <summary>An operator forced a new quorum: what was applied behind this zxid is given up, and other entries may stand there.</summary>
+    public void QuorumForced(long zxid)
+    {
+        foreach (var lost in _digests.Keys.Where(z => z > zxid).ToArray())
+            _digests.Remove(lost);
+        _changes.RemoveAll(change => change.Zxid > zxid);
+        foreach (var (path, versions) in _nodes.ToArray())
+        {
+            versions.RemoveAll(version => version.Zxid > zxid);
+            if (versions.Count == 0)
+                _nodes.Remove(path);
+        }
+        foreach (var (session, fate) in _sessions.ToArray())
+        {
+            if (fate.Opened > zxid)
+                _sessions.Remove(session);
+            else if (fate.Ended > zxid)
+                _sessions[session] = fate with { Ended = 0 };
+        }
+        foreach (var (value, writes) in _written.ToArray())
+        {
+            writes.RemoveAll(write => write.Zxid > zxid);
+            if (writes.Count == 0)
+                _written.Remove(value);
+        }
+        // Numbers are given again.
+        _sequences.Clear();
+        Zxid = Math.Min(Zxid, zxid);
+    }
+
     /// <summary>A member applied an entry, and changed this by it.</summary>
     public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause, long before)
     {
@@ -105,6 +135,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>A member's state was replaced by a snapshot's.</summary>
     public void Restored(MemberId member, long zxid, ZnodeStateMachine machine)
     {
+        // What a forced quorum gave up is on its disk still.
+        if (world[member].IsLeftBehind)
+            return;
         foreach (var path in _nodes.Keys)
         {
             if (machine.Tree.TryGetStat(path, out var stat) && stat.EphemeralOwner != 0)

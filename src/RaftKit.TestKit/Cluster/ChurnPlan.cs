@@ -11,15 +11,27 @@ namespace RaftKit.TestKit;
 /// </summary>
 internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
 {
+    private const int Most = 7;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     private readonly SimulatedRandom _random = world.Random.Split("churn");
     private readonly SimulatedRandom _crashes = world.Random.Split("crashes amid changes");
     private readonly SimulatedRandom _seeds = world.Random.Split("whom those who join are told of");
+    private readonly SimulatedRandom _cycles = world.Random.Split("from one to seven and back");
+    private readonly SimulatedRandom _joints = world.Random.Split("crashes amid joint memberships");
+    private readonly HashSet<int> _seen = [];
+    private readonly HashSet<int> _left = [];
     private Task<QuorumMembers>? _asked;
     private TimeSpan _askedAt;
 
-    public void Begin() => Next();
+    public void Begin()
+    {
+        // Where there are machines for it, one grows to seven and shrinks to one again, by whatever changes: the aim is what else changes it meanwhile.
+        if (world.Members.Count == Most && _cycles.Chance(0.6))
+            Resize(1, 0);
+        else
+            Next();
+    }
 
     /// <summary>
     /// Whoever is no member any more is switched off, as its operator would do: it serves nobody, and what it knew last is old.
@@ -53,6 +65,14 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     {
         if (NewestMember() is not { } newest)
             return;
+        foreach (var known in Door(newest).Current?.Members ?? [])
+        {
+            if (_seen.Add(known.Id))
+                continue;
+            if (_left.Remove(known.Id))
+                world.Faults.Coverage.Struck(MenuItem.MemberReadded);
+        }
+        _left.UnionWith(_seen.Except(Door(newest).Current?.Members.Select(m => m.Id) ?? _seen));
         foreach (var known in Door(newest).Current?.Members ?? [])
         {
             var member = world[new MemberId(known.Id)];
@@ -111,12 +131,59 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         }
     }
 
+    /// <summary>Changes the members until there are so many of them, then goes on to the next size: one, seven, one.</summary>
+    private void Resize(int wanted, int done) => world.Scheduler.After(_cycles.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(300)), () =>
+    {
+        if (faults.IsHealed)
+            return;
+        ReplaceOutdated();
+        if (Newest() is { IsChanging: false } now && now.Members.Count == wanted && now.Members.All(m => m.IsVoter))
+        {
+            if (done > 0)
+                world.Faults.Coverage.Struck(wanted == Most ? MenuItem.MembersOneToSeven : MenuItem.MembersSevenToOne);
+            (wanted, done) = (wanted == 1 ? Most : 1, done + 1);
+        }
+        if (!faults.IsHeld && (_asked is not { IsCompleted: false } || world.Scheduler.Now - _askedAt > Patience))
+            Step(wanted);
+        Resize(wanted, done);
+    });
+
+    private void Step(int wanted)
+    {
+        var up = world.Members.Where(m => m.Run is { HasStarted: true, Process.IsPaused: false } && Door(m).Current is { } known && known.Members.Any(k => k.Id == m.Id.Value)).ToList();
+        if (up.Count == 0)
+            return;
+        var asker = _cycles.Pick(up);
+        var door = Door(asker);
+        var members = door.Current!.Members.Select(m => world[new MemberId(m.Id)]).ToList();
+        var outside = world.Members.Except(members).ToList();
+        if (_cycles.Chance(0.3))
+        {
+            foreach (var joining in wanted == Most ? outside : [])
+                Enter(joining, asker);
+            var all = wanted == Most ? [.. world.Members] : new[] { _cycles.Pick(members) };
+            Ask(asker, "set", $"asks for the members {string.Join(' ', all.Select(m => m.Id))}", () => door.SetAsync(all.ToDictionary(m => m.Id.Value, Endpoint)));
+        }
+        else if (wanted == Most && outside.Count > 0)
+        {
+            var joining = Enter(_cycles.Pick(outside), asker);
+            Ask(asker, "add", $"asks to add {joining.Id}", () => door.AddAsync(joining.Id.Value, Endpoint(joining)));
+        }
+        else if (wanted == 1 && members.Count > 1)
+        {
+            var leaving = _cycles.Pick(members);
+            Ask(asker, leaving.Loop?.Core?.Role == RaftRole.Leader ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () => door.RemoveAsync(leaving.Id.Value));
+        }
+    }
+
     private void Ask(SimulatedMember asker, string kind, string what, Func<Task<QuorumMembers>> change)
     {
         world.Trace.Event(asker.Id, what);
         asker.Run!.Process.Context.Run(() => Watch(change(), kind));
         if (_crashes.Chance(0.3))
             world.Scheduler.After(_crashes.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(400)), CrashLeader);
+        if (_joints.Chance(0.15))
+            CrashAmidJoint(tries: 800);
     }
 
     /// <summary>Whoever leads a change may be gone amid it: the next leader has to go on with it.</summary>
@@ -129,6 +196,17 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         faults.RestartLater(leader);
         ChangeAtOnce(tries: 500);
     }
+
+    /// <summary>Both halves count at this moment: whoever leads, or some other one, is gone.</summary>
+    private void CrashAmidJoint(int tries) => world.Scheduler.After(TimeSpan.FromMilliseconds(1), () =>
+    {
+        if (faults.IsHealed || faults.IsHeld || tries == 0)
+            return;
+        if (world.Members.Where(m => m.Loop?.Core is { Membership.IsJoint: true }).ToList() is { Count: > 0 } joint)
+            faults.Strike(joint.FirstOrDefault(m => m.Loop!.Core!.Role == RaftRole.Leader && _joints.Chance(0.6)) ?? _joints.Pick(joint), _joints.Chance(0.5));
+        else
+            CrashAmidJoint(tries - 1);
+    });
 
     /// <summary>Whoever leads next is asked for a change before an entry of its own term is committed: the moment is short, and must be met for its danger to be seen.</summary>
     private void ChangeAtOnce(int tries) => world.Scheduler.After(TimeSpan.FromMilliseconds(1), () =>

@@ -35,6 +35,26 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         }
     }
 
+    /// <summary>Observers hold nothing that others do not: all of their disks may rot, at any time.</summary>
+    public void BeginObservers()
+    {
+        var random = world.Random.Split("damage of observers");
+        if (world.Observers.Count == 0 || !random.Chance(0.4))
+            return;
+        for (var i = random.Between(1, 4); i > 0; i--)
+            RotObserverLater(random.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(11)), random.Pick(world.Observers), random);
+    }
+
+    private void RotObserverLater(TimeSpan at, SimulatedMember observer, SimulatedRandom random) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (observer is { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: > 0 } })
+            Rot(observer, random.Between(0.7, 1), random);
+        else
+            RotObserverLater(Poll, observer, random);
+    });
+
     /// <summary>The member's process is up, or has taken a turn.</summary>
     public void Went(SimulatedMember member)
     {
@@ -50,8 +70,11 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (core.Durable < core.LastIndex)
             return;
         member.Damage = DiskDamage.None;
-        if (_isMissing.Remove(member.Id))
-            world.Faults.Repaired++;
+        if (!_isMissing.Remove(member.Id))
+            return;
+        world.Faults.Repaired++;
+        if (member.Id.IsObserver)
+            world.Faults.Coverage.Struck(MenuItem.ObserverRepaired);
     }
 
     /// <summary>A loop ended by itself, or could not start, for a reason that it may have.</summary>
@@ -79,7 +102,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
 
     // Everybody else is whole, takes part, and has all that was ever committed.
     private bool MayDamage(SimulatedMember victim) =>
-        _held is null && victim is { Damage: DiskDamage.None, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
+        _held is null && victim is { Damage: DiskDamage.None, IsAsleep: false, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
             || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count && core.Applied >= checker.Committed));
 
     /// <summary>
@@ -91,10 +114,10 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (faults.IsHealed)
             return;
         var victim = kind < 0.85 && _random.Chance(0.5) ? world.Members.FirstOrDefault(m => m.Loop?.Core is { Role: RaftRole.Leader }) ?? member : member;
-        if (_held is null && victim is { Damage: DiskDamage.None, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
+        if (_held is null && victim is { Damage: DiskDamage.None, IsAsleep: false, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
                 || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count))
             && world.Members.Any(m => m != victim && m.Loop!.Core!.Applied >= checker.Committed))
-            Rot(victim, kind);
+            Rot(victim, kind, _random);
         else
             RotLater(Poll, member, kind);
     });
@@ -153,14 +176,16 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         world.Scheduler.After(LongestHold, () => Release(member));
     }
 
-    private void Rot(SimulatedMember member, double kind)
+    private void Rot(SimulatedMember member, double kind, SimulatedRandom random)
     {
         Kill(member);
-        var what = kind < 0.85 ? member.Disk.FlipSomeBit(_random) : kind < 0.93 ? member.Disk.MisdirectSomeWrite(_random) : member.Disk.LoseSomeWrite(_random);
+        var what = kind < 0.85 ? member.Disk.FlipSomeBit(random) : kind < 0.93 ? member.Disk.MisdirectSomeWrite(random) : member.Disk.LoseSomeWrite(random);
         if (what is not null)
         {
             world.Trace.Event(member.Id, what);
             member.Damage = DiskDamage.Rot;
+            if (member.Id.IsObserver)
+                world.Faults.Coverage.Struck(MenuItem.ObserverRot);
         }
         faults.RestartLater(member);
     }

@@ -40,6 +40,8 @@ internal sealed class FaultPlan
             member.TickSkew = _random.Chance(0.4) ? _random.Between(0.5, 2.0) : 1;
             member.StallChance = _random.Chance(0.3) ? 0.02 * _random.NextDouble() : 0;
         }
+        world.Faults.Coverage.Struck(MenuItem.TicksSlow, world.Members.Count(m => m.TickSkew > 1.5));
+        world.Faults.Coverage.Struck(MenuItem.TicksFast, world.Members.Count(m => m.TickSkew < 0.67));
         foreach (var observer in world.Observers)
         {
             observer.TickSkew = _ofObservers.Chance(0.4) ? _ofObservers.Between(0.5, 2.0) : 1;
@@ -58,6 +60,8 @@ internal sealed class FaultPlan
         var clocks = world.Random.Split("clocks");
         foreach (var member in world.Members)
             member.ClockRate = 1 + (world.Options.ClockDrift * clocks.Pick([-1.0, 1.0, (2 * clocks.NextDouble()) - 1]));
+        world.Faults.Coverage.Struck(MenuItem.ClockFast, world.Members.Count(m => m.ClockRate > 1));
+        world.Faults.Coverage.Struck(MenuItem.ClockSlow, world.Members.Count(m => m.ClockRate < 1));
     }
 
     /// <summary>Nothing else goes wrong: somebody starts whose disk only others can tell to be an old copy, and they must get to it.</summary>
@@ -194,6 +198,7 @@ internal sealed class FaultPlan
             {
                 _world.Trace.Event(observer.Id, "is wiped");
                 observer.Disk.Wipe();
+                observer.Damage = DiskDamage.None;
                 ObserverWiped?.Invoke(observer);
             }
             RestartLater(observer);
@@ -223,9 +228,13 @@ internal sealed class FaultPlan
         var shape = _random.Next(8);
         var ids = _world.Ids.ToList();
         _random.Shuffle(ids);
-        var blocked = Shape(shape, ids);
+        var blocked = Shape(shape, ids, out var item);
         if (blocked.Count > 0)
+        {
+            if (item is { } struck)
+                _world.Faults.Coverage.Struck(struck);
             blocked.AddRange(CutsOfObservers());
+        }
         _world.Trace.Event(MemberId.None, blocked.Count == 0 ? "partitions heal" : $"partition: {string.Join(' ', blocked.Select(b => $"{b.From}>{b.To}"))}");
         _world.Network.Block(blocked);
         if (blocked.Count > 0)
@@ -239,8 +248,9 @@ internal sealed class FaultPlan
         }
     }
 
-    private List<(MemberId From, MemberId To)> Shape(int shape, List<MemberId> ids)
+    private List<(MemberId From, MemberId To)> Shape(int shape, List<MemberId> ids, out MenuItem? item)
     {
+        item = null;
         var blocked = new List<(MemberId, MemberId)>();
         switch (shape)
         {
@@ -249,22 +259,28 @@ internal sealed class FaultPlan
             case 1: // a majority and a minority
             case 2: // one alone
                 var split = shape == 2 ? 1 : _random.Between(1, Math.Max(1, ids.Count / 2));
+                item = shape == 2 ? MenuItem.PartitionIsolatesOne : SideOfLeader(ids, split);
                 Cut((a, b) => ids.IndexOf(a) < split != ids.IndexOf(b) < split);
                 break;
             case 3: // one hears nobody, or nobody hears one
                 var deaf = _random.Chance(0.5);
+                item = deaf ? MenuItem.PartitionDeaf : MenuItem.PartitionMute;
                 Cut((a, b) => (deaf ? b : a) == ids[0]);
                 break;
             case 4: // two halves that only one member bridges
+                item = MenuItem.PartitionBridge;
                 Cut((a, b) => a != ids[0] && b != ids[0] && (ids.IndexOf(a) * 2 < ids.Count) != (ids.IndexOf(b) * 2 < ids.Count));
                 break;
             case 5: // a ring: everybody hears only their neighbours
+                item = MenuItem.PartitionRing;
                 Cut((a, b) => Math.Abs(ids.IndexOf(a) - ids.IndexOf(b)) is not 1 and var apart && apart != ids.Count - 1);
                 break;
             case 6: // single directions
+                item = MenuItem.PartitionOneWay;
                 Cut((_, _) => _random.Chance(0.3));
                 break;
             case 7: // flapping
+                item = MenuItem.PartitionFlapping;
                 Cut((a, b) => a == ids[0] || b == ids[0]);
                 Flap(blocked, _random.Between(2, 8));
                 break;
@@ -284,6 +300,13 @@ internal sealed class FaultPlan
         }
     }
 
+    private MenuItem? SideOfLeader(List<MemberId> ids, int split)
+    {
+        var leader = ids.FindIndex(id => _world[id].Loop?.Core is { Role: RaftRole.Leader });
+        var side = leader < split ? split : ids.Count - split;
+        return leader < 0 ? null : side > ids.Count / 2 ? MenuItem.PartitionLeaderInMajority : MenuItem.PartitionLeaderInMinority;
+    }
+
     private void Flap(List<(MemberId, MemberId)> blocked, int times) =>
         _world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(400)), () =>
         {
@@ -299,22 +322,30 @@ internal sealed class FaultPlan
         if (AnyUp() is not { } member)
             return;
         Count(power);
+        _world.Faults.Coverage.Struck(power ? MenuItem.PowerCutOne : MenuItem.KillOne);
         how(member);
         RestartLater(member);
     }
 
+    /// <summary>Ends this member's process, or takes its power.</summary>
+    public void Strike(SimulatedMember member, bool power, bool restart = true)
+    {
+        Count(power);
+        if (power)
+            member.PowerCut();
+        else
+            member.Kill();
+        if (restart)
+            RestartLater(member);
+    }
+
     private void StrikeAll(bool power)
     {
+        _world.Faults.Coverage.Struck(power ? MenuItem.PowerCutAll : MenuItem.KillAll);
         foreach (var member in _world.Members)
         {
-            if (!member.WasStarted || (!member.IsUp && !power))
-                continue;
-            Count(power);
-            if (power)
-                member.PowerCut();
-            else
-                member.Kill();
-            RestartLater(member);
+            if (member.WasStarted && !member.IsAsleep && (member.IsUp || power))
+                Strike(member, power);
         }
     }
 
@@ -348,10 +379,35 @@ internal sealed class FaultPlan
         var lasts = random.Chance(0.2)
             ? random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(8))
             : random.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(1.5));
+        _world.Faults.Coverage.Struck(lasts < TimeSpan.FromSeconds(1) ? MenuItem.PauseBelowSecond : MenuItem.PauseOfSeconds);
         _world.Scheduler.After(lasts, () =>
         {
             if (run.Process.IsAlive && run.Process.IsPaused)
                 run.Process.Resume();
+        });
+    }
+
+    /// <summary>A process is stopped for up to a minute, and nothing else ends it: everybody else must go on, and it must find out.</summary>
+    public void PauseForLong(SimulatedRandom random)
+    {
+        if (_healed)
+            return;
+        if (AnyUp() is not { Run: { Process.IsPaused: false } run } member)
+        {
+            _world.Scheduler.After(TimeSpan.FromMilliseconds(100), () => PauseForLong(random));
+            return;
+        }
+        _world.Trace.Event(member.Id, "is stopped for long");
+        _world.Faults.Pause++;
+        member.IsAsleep = true;
+        run.Process.Pause();
+        _world.Scheduler.After(random.Between(TimeSpan.FromSeconds(30), RareFaultPlan.LongestPause), () =>
+        {
+            member.IsAsleep = false;
+            if (!run.Process.IsAlive || !run.Process.IsPaused)
+                return;
+            _world.Faults.Coverage.Struck(MenuItem.PauseLong);
+            run.Process.Resume();
         });
     }
 
@@ -377,6 +433,7 @@ internal sealed class FaultPlan
         if (AnyUp() is not { Run: { } run } member || run.Process.IsPaused)
             return;
         member.IsStopping = true;
+        _world.Faults.Coverage.Struck(MenuItem.StopInOrder);
         run.Post(new NodeInput.Stop(_ => { }));
     }
 
@@ -432,7 +489,7 @@ internal sealed class FaultPlan
 
     private SimulatedMember? AnyUp()
     {
-        var up = _world.Members.Where(m => m.IsUp).ToList();
+        var up = _world.Members.Where(m => m.IsUp && !m.IsAsleep).ToList();
         return up.Count == 0 ? null : _random.Pick(up);
     }
 }

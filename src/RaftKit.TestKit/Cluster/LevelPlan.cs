@@ -182,6 +182,8 @@ internal sealed class LevelPlan
 
     private void Restart(SimulatedMember member, int max)
     {
+        if (member.IsAsleep)
+            return;
         member.Build = Supporting(max);
         if (member.Run is not { } run)
             return;

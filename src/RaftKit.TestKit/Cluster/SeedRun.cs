@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using RaftKit.Consensus;
 using RaftKit.Node.Levels;
+using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
 
 namespace RaftKit.TestKit;
@@ -19,11 +20,14 @@ internal sealed class SeedRun
     private readonly TreeOracle _oracle;
     private readonly Workload _workload;
     private readonly FaultPlan _faults;
+    private readonly RareFaultPlan _rare;
     private readonly DamagePlan _damage;
+    private readonly LostQuorumPlan _lost;
     private readonly ChurnPlan? _churn;
     private readonly LevelChecker _levels;
     private readonly LevelPlan _rolling;
     private readonly TimeSpan _trouble;
+    private readonly bool _pausesForLong;
 
     /// <param name="seed">Draws everything.</param>
     /// <param name="trace">Gets every event.</param>
@@ -37,6 +41,10 @@ internal sealed class SeedRun
         var churn = new SimulatedRandom(seed).Split("churns");
         _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
         var usual = _trouble;
+        var pauses = new SimulatedRandom(seed).Split("long pauses");
+        _pausesForLong = pauses.Chance(0.02);
+        if (_pausesForLong && atLeast < RareFaultPlan.LongestPause)
+            atLeast = RareFaultPlan.LongestPause + TimeSpan.FromSeconds(10);
         _trouble = atLeast > usual ? atLeast : usual;
         var founders = random.Pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
         var churns = churn.Chance(0.3);
@@ -65,9 +73,11 @@ internal sealed class SeedRun
         _oracle = new TreeOracle(_world);
         _workload = new Workload(_world, _oracle) { Pace = _trouble / usual };
         _faults = new FaultPlan(_world);
+        _rare = new RareFaultPlan(_world, _faults);
         _damage = new DamagePlan(_world, _checker, _faults);
         _churn = churns ? new ChurnPlan(_world, _checker, _faults) : null;
         _levels = new LevelChecker(_world);
+        _lost = new LostQuorumPlan(_world, _checker, _levels, _oracle, _workload, _faults);
         _rolling = new LevelPlan(_world, _faults, _levels);
         _faults.ObserverWiped = _checker.Wiped;
         _world.MemberUp = MemberUp;
@@ -75,10 +85,18 @@ internal sealed class SeedRun
         _world.Ended = (member, failure) =>
         {
             if (failure is FeatureLevelUnsupportedException)
+            {
+                _levels.Refused(member);
                 _rolling.Refused(member);
+            }
             else if (failure is not null || !_rolling.Stopped(member))
+            {
+                if (failure is DirectoryRolledBackException)
+                    _lost.Refused(member);
                 _damage.Ended(member, failure);
+            }
         };
+        _world.MemberDown = (_, run) => CountAmidJoint(run);
         _world.MayRefuseLevel = _levels.MayRefuse;
         _world.AfterTurn = (member, run, inputs) =>
         {
@@ -131,10 +149,20 @@ internal sealed class SeedRun
         _world.Scheduler.After(_world.Random.Split("begin").Chance(0.3) ? TimeSpan.Zero : TimeSpan.FromSeconds(1), _faults.Begin);
         // Not both: a wipe beside a removal may leave fewer than any quorum needs.
         if (_churn is null)
+        {
             _damage.Begin();
+            _lost.Begin();
+        }
         else
             _churn.Begin();
+        _damage.BeginObservers();
         _rolling.Begin();
+        _rare.Begin();
+        if (_pausesForLong)
+        {
+            var random = _world.Random.Split("long pauses").Split("when");
+            _world.Scheduler.After(random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5)), () => _faults.PauseForLong(random));
+        }
         _world.RunUntil(_trouble);
         if (_world.Violation is null)
             Converge();
@@ -166,6 +194,15 @@ internal sealed class SeedRun
         };
     }
 
+    private void CountAmidJoint(SimulatedRun run)
+    {
+        if (run.Loop.Core is not { Membership.IsJoint: true } core)
+            return;
+        _world.Faults.Coverage.Struck(MenuItem.CrashAmidJoint);
+        if (core.Role == RaftRole.Leader)
+            _world.Faults.Coverage.Struck(MenuItem.CrashOfLeaderAmidJoint);
+    }
+
     private long SnapshotsInstalled { get; set; }
 
     private TimeSpan CheckTime { get; set; }
@@ -176,6 +213,7 @@ internal sealed class SeedRun
     {
         _rolling.Heal();
         _faults.Heal();
+        _rare.Heal();
         var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Everybody.Max(m => m.TickSkew);
         if (!Within(_churn is null ? 10 * electionTimeout : Reconfiguring, () => HasOneLeader))
         {
@@ -224,6 +262,7 @@ internal sealed class SeedRun
             return;
         }
         _checker.CheckConverged();
+        _levels.CheckRefusals();
         var history = _workload.Log.Finish();
         History = history;
         var checking = Stopwatch.StartNew();
@@ -292,6 +331,8 @@ internal sealed class SeedRun
             if (!run.HasStarted)
                 return;
             SnapshotsInstalled++;
+            SnapshotStages.Restored(_world.Faults.Coverage, run);
+            _rare.Restored(member, run);
             if (member.Id.IsObserver)
                 _world.Faults.ObserverSnapshot++;
             _workload.Jumped(run.Process, from, to);
@@ -302,6 +343,7 @@ internal sealed class SeedRun
         _checker.Started(member, run);
         _levels.Started(member);
         _damage.Went(member);
+        _rare.Went(member, run);
         if (!_workload.Stopped)
             _workload.Begin(run.Process, ((SimulatedZnodes)run.Application).Sessions);
     }

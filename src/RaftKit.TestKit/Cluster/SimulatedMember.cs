@@ -68,6 +68,19 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     /// <summary>What the build supports that its next start runs.</summary>
     public FeatureRanges Build { get; set; } = FeatureRanges.Own;
 
+    /// <summary>What the build supports that its last start ran.</summary>
+    public FeatureRanges Ran { get; private set; } = FeatureRanges.Own;
+
+    /// <summary>A quorum was forced without it: what its disk holds is of before, until it is emptied.</summary>
+    public bool IsLeftBehind
+    {
+        get => field && Damage == DiskDamage.OldCopy;
+        set;
+    }
+
+    /// <summary>Its process is stopped for long, and nobody is to end it meanwhile.</summary>
+    public bool IsAsleep { get; set; }
+
     /// <summary>Switched off for good.</summary>
     public bool IsRetired { get; set; }
 
@@ -78,10 +91,12 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     {
         if (_run is not null)
             throw new InvalidOperationException($"Member {id} is up already.");
+        // First, for what is declared may be refused.
+        Build = world.BuildOf?.Invoke(id) ?? Build;
         Injected = disk.FailsSoon ? "i/o" : null;
         IsStopping = false;
         _starts++;
-        Build = world.BuildOf?.Invoke(id) ?? Build;
+        Ran = Build;
         _run = new SimulatedRun(world, this, random.Split($"run {_starts}"));
         world.Trace.Event(id, "starts");
         _run.Begin();
@@ -96,6 +111,11 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     /// <summary>The process was stopped at an I/O of its own.</summary>
     public void StoppedAtIo()
     {
+        Count(PowerGoesAtStop ? MenuItem.PowerCutAtIo : MenuItem.KillAtIo);
+        if (_run is { HasStarted: false })
+            Count(PowerGoesAtStop ? MenuItem.PowerCutInRecovery : MenuItem.KillInRecovery);
+        if ((_run?.SnapshotLane.Current ?? _run?.LogLane.Current) is { } job && SnapshotStages.Of(job) is { } stage)
+            Count(stage);
         End(PowerGoesAtStop, PowerGoesAtStop ? "loses power at an I/O" : "is killed at an I/O");
         world.StoppedAtIo?.Invoke(this);
     }
@@ -107,6 +127,16 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
         TakeDown(goodbye, silent: false);
         disk.ProcessDied();
     }
+
+    /// <summary>Some effects of a turn were carried out, and the rest never will be.</summary>
+    public void CutBetweenEffects()
+    {
+        Count(MenuItem.KillBetweenEffects);
+        End(powerCut: false, "is killed between two effects of a turn");
+        world.StoppedAtIo?.Invoke(this);
+    }
+
+    private void Count(MenuItem item) => world.Faults.Coverage.Struck(item);
 
     private void End(bool powerCut, string how)
     {
@@ -159,6 +189,8 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     private bool _turnScheduled;
     private long _stalls;
     private TimeSpan _tickDue;
+    private int _effectsLeft;
+    private bool _isCut;
 
     public SimulatedRun(SimulatedWorld world, SimulatedMember member, SimulatedRandom random)
     {
@@ -199,6 +231,12 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
 
     /// <summary>What it supports.</summary>
     public FeatureRanges Build { get; }
+
+    /// <summary>A leader's snapshot is whole, and is put into the place of what is here.</summary>
+    public bool IsInstalling { get; set; }
+
+    /// <summary>The snapshot whose last piece came last.</summary>
+    public LogIndex LastWhole { get; set; }
 
     /// <summary>What its directory held was read back.</summary>
     public bool HasStarted { get; private set; }
@@ -249,8 +287,27 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
             ScheduleTurn();
     }
 
+    /// <summary>
+    /// The process is to be killed between two effects: it still carries out so many, sends and disk work alike, and what its turn would do after them never leaves it.
+    /// </summary>
+    public void CutAfter(int effects)
+    {
+        _effectsLeft = effects;
+        Transport.Gate = LogLane.Gate = SnapshotLane.Gate = Effect;
+    }
+
+    private bool Effect()
+    {
+        if (_effectsLeft-- > 0)
+            return true;
+        _isCut = true;
+        return false;
+    }
+
     public void Post(NodeInput input)
     {
+        if (_isCut)
+            return;
         if (!_gauge.TryTake(input))
         {
             _world.Trace.Event(_member.Id, $"has no room for {input.Share}");
@@ -272,6 +329,8 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     private void Turn()
     {
         _turnScheduled = false;
+        if (_isCut)
+            return;
         (_posted, _taken) = (_taken, _posted);
         _gauge.Clear();
         foreach (var input in _taken)
@@ -284,6 +343,12 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         }
         _world.AfterTurn?.Invoke(_member, this, _taken);
         _taken.Clear();
+        if (_isCut)
+        {
+            // Work that the disk has already been given may still be done.
+            Process.After(_random.Between(TimeSpan.Zero, TimeSpan.FromMicroseconds(600)), _member.CutBetweenEffects);
+            return;
+        }
         if (Loop.IsStopped)
             _world.LoopEnded(_member, Loop.Failure);
         else if (Loop.NeedsTurn)

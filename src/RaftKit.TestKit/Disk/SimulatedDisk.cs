@@ -21,6 +21,8 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private int _untilStop = -1;
     private int _untilSyncFailure = -1;
     private int _untilFailure = -1;
+    private DiskCall? _failing;
+    private bool _failsForSpace;
 
     public string Location => location;
 
@@ -63,7 +65,10 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     public void FailIn(int operations) => _untilFailure = operations;
 
     /// <summary>A call is going to fail.</summary>
-    public bool FailsSoon => _untilFailure > 0;
+    public bool FailsSoon => _untilFailure > 0 || _failing is not null;
+
+    /// <summary>The next call of this kind fails with EIO, or with ENOSPC, and has no effect.</summary>
+    public void FailNext(DiskCall call, bool noSpace) => (_failing, _failsForSpace) = (call, noSpace);
 
     /// <summary>What was planned to go wrong, and has not yet, will not.</summary>
     public void Mend()
@@ -71,6 +76,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         _untilStop = -1;
         _untilSyncFailure = -1;
         _untilFailure = -1;
+        _failing = null;
         IsFull = false;
     }
 
@@ -100,14 +106,23 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         {
             // A later change of a name cannot survive one before it that was lost.
             if (!random.Chance(keep) || change.Touches.Any(lostNames.Contains))
+            {
                 lostNames.UnionWith(change.Touches);
+                counters.Coverage.Struck(change.Lost);
+            }
             else
                 change.ApplyTo(names);
         }
         _pending.Clear();
         _names = names;
         foreach (var inode in _names.Values.Distinct())
-            counters.Torn += inode.PowerCut(random);
+        {
+            var unsynced = inode.UnsyncedSectors;
+            var (torn, dropped) = inode.PowerCut(random);
+            counters.Torn += torn;
+            counters.Coverage.Struck(MenuItem.SectorDropped, dropped);
+            counters.Coverage.Struck(MenuItem.SectorKept, unsynced - torn - dropped);
+        }
         NamesAreDurable();
     }
 
@@ -153,6 +168,8 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         var offset = Math.Min((sector * SimulatedInode.SectorBytes) + draw.Next(SimulatedInode.SectorBytes), _names[name].Length - 1);
         FlipBit(name, offset, draw.Next(8));
         counters.BitFlip++;
+        if (isLog || name.EndsWith(".snapshot", StringComparison.Ordinal))
+            counters.Coverage.Struck(isLog ? MenuItem.BitFlipLog : MenuItem.BitFlipSnapshot);
         return $"a bit of {name} flips at {offset}";
     }
 
@@ -238,7 +255,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         Operation(DiskCall.Create);
         if (IsFull && length > 0)
         {
-            counters.DiskFull++;
+            CountFull(MenuItem.EnospcCreate);
             throw new IOException($"{location}/{name}: no space left on device (simulated).");
         }
         if (_names.ContainsKey(name))
@@ -246,7 +263,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         var inode = new SimulatedInode();
         inode.SetLength(length);
         _names.Add(name, inode);
-        _pending.Add(new NameChange([name], names => names[name] = inode));
+        _pending.Add(new NameChange(MenuItem.CreateLost, [name], names => names[name] = inode));
         return new OpenFile(this, name, inode);
     }
 
@@ -260,7 +277,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     {
         Operation(DiskCall.Rename);
         Rename(_names, from, to);
-        _pending.Add(new NameChange([from, to], names => Rename(names, from, to)));
+        _pending.Add(new NameChange(MenuItem.RenameLost, [from, to], names => Rename(names, from, to)));
     }
 
     public void Delete(string name)
@@ -268,7 +285,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         Operation(DiskCall.Delete);
         Find(name);
         _names.Remove(name);
-        _pending.Add(new NameChange([name], names => names.Remove(name)));
+        _pending.Add(new NameChange(MenuItem.DeleteLost, [name], names => names.Remove(name)));
     }
 
     public void Sync()
@@ -302,8 +319,18 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
             IsOff = true;
         if (IsOff)
             throw new SimulatedStopException();
-        if (_untilFailure <= 0 || --_untilFailure > 0)
+        var isAimed = call == _failing;
+        if (!isAimed && (_untilFailure <= 0 || --_untilFailure > 0))
             return;
+        if (isAimed)
+        {
+            _failing = null;
+            if (_failsForSpace)
+            {
+                CountFull(call == DiskCall.Create ? MenuItem.EnospcCreate : MenuItem.EnospcWrite);
+                throw new IOException($"{location}: {call} failed: no space left on device (simulated).");
+            }
+        }
         counters.Io++;
         counters.Coverage.Failed(call);
         synced?.FailSync(random);
@@ -319,7 +346,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         throw new IOException($"{location}: fsync failed: input/output error (simulated).");
     }
 
-    private sealed record NameChange(string[] Touches, Action<SortedDictionary<string, SimulatedInode>> ApplyTo);
+    private sealed record NameChange(MenuItem Lost, string[] Touches, Action<SortedDictionary<string, SimulatedInode>> ApplyTo);
 
     private sealed class Held(SimulatedDisk disk, int generation) : IDisposable
     {
@@ -345,7 +372,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
             // Overwriting what was allocated before needs no space.
             if (disk.IsFull && offset + bytes.Length > inode.Length)
             {
-                disk.CountFull();
+                disk.CountFull(MenuItem.EnospcWrite);
                 throw new IOException($"{disk.Location}/{name}: no space left on device (simulated).");
             }
             inode.Write(offset, bytes);
@@ -376,7 +403,11 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         }
     }
 
-    private void CountFull() => counters.DiskFull++;
+    private void CountFull(MenuItem what)
+    {
+        counters.DiskFull++;
+        counters.Coverage.Struck(what);
+    }
 }
 
 /// <summary>The process ended, or the power went, in the middle of an I/O call: whoever made it no longer exists.</summary>

@@ -97,11 +97,11 @@ internal sealed class SimulatedInode
     }
 
     /// <summary>Power is gone: each unsynced sector is kept, dropped or torn.</summary>
-    /// <returns>How many were torn.</returns>
-    public int PowerCut(SimulatedRandom random)
+    /// <returns>How many were torn, and how many dropped.</returns>
+    public (int Torn, int Dropped) PowerCut(SimulatedRandom random)
     {
         ForgetLost();
-        var torn = 0;
+        var (torn, dropped) = (0, 0);
         var length = Length > DurableLength && random.Chance(0.5) ? Length : Math.Min(Length, DurableLength);
         var keep = random.NextDouble();
         Span<byte> now = stackalloc byte[SectorBytes];
@@ -112,6 +112,7 @@ internal sealed class SimulatedInode
                 continue;
             if (draw < 0.9)
             {
+                dropped++;
                 PutSector(sector, durable);
                 continue;
             }
@@ -128,7 +129,7 @@ internal sealed class SimulatedInode
         _unsynced.Clear();
         Length = length;
         DurableLength = length;
-        return torn;
+        return (torn, dropped);
     }
 
     /// <summary>What would be left if the power went now and every unsynced sector were lost.</summary>

@@ -26,8 +26,16 @@ internal sealed class SimulatedLane(
     /// <summary>Hears of each job before it runs: what it writes may be found on the disk though it never ends.</summary>
     public Action<DiskJob>? Executing { get; set; }
 
+    /// <summary>Says whether what is submitted still gets here; null: it does.</summary>
+    public Func<bool>? Gate { get; set; }
+
+    /// <summary>What runs now; null between jobs.</summary>
+    public DiskJob? Current { get; private set; }
+
     public void Submit(DiskJob job)
     {
+        if (Gate?.Invoke() == false)
+            return;
         _jobs.Enqueue(job);
         if (!_running)
             RunLater();
@@ -56,16 +64,20 @@ internal sealed class SimulatedLane(
         {
             group[i].SyncDeferred = i < group.Count - 1;
             Executing?.Invoke(group[i]);
+            Current = group[i];
             if (group[i] is LogWriteJob)
                 disk.BeginWork();
             group[i].Execute();
             disk.EndWork();
+            if (disk.IsOff)
+                break;
         }
         if (disk.IsOff)
         {
             stopped();
             return;
         }
+        Current = null;
         var failure = group.Find(j => j.Failure is not null)?.Failure;
         foreach (var job in group)
         {

@@ -7,6 +7,7 @@ namespace RaftKit.TestKit;
 internal sealed class NetworkWeather
 {
     private const int Types = 20;
+    private const int LastType = 17;
     private readonly double[] _byType = new double[Types];
     private readonly Dictionary<(MemberId, MemberId), double> _byLink = [];
 
@@ -45,6 +46,30 @@ internal sealed class NetworkWeather
         return weather;
 
         double Draw() => random.Chance(0.5) ? 0.5 * random.NextDouble() * random.NextDouble() : 0;
+    }
+
+    /// <summary>Each fault up to a half, for one type of message, or over one link, alone.</summary>
+    public static NetworkWeather Focused(SimulatedRandom random, IReadOnlyList<MemberId> members, bool onType)
+    {
+        var weather = new NetworkWeather
+        {
+            Drop = Draw(),
+            Duplicate = Draw(),
+            Delay = Draw(),
+            Reorder = Draw(),
+            LongestDelay = random.Between(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(400)),
+        };
+        var (type, a, b) = (random.Next(Types), random.Pick(members), random.Pick(members));
+        for (var i = 0; i < Types; i++)
+            weather._byType[i] = !onType || i == type % LastType ? 1 : 0;
+        foreach (var from in members)
+        {
+            foreach (var to in members)
+                weather._byLink[(from, to)] = onType || (from == a && to == b) || (from == b && to == a) ? 1 : 0;
+        }
+        return weather;
+
+        double Draw() => random.Chance(0.6) ? random.Between(0.1, 0.5) : 0;
     }
 
     public double Factor(MemberId from, MemberId to, PeerMessage message) =>

@@ -25,6 +25,9 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
     /// <summary>All members are processes of one machine, so that a death can be proven.</summary>
     public bool SameMachine { get; init; } = true;
 
+    /// <summary>How likely a bit of a snapshot's piece is another one when it arrives, though the link noticed nothing; null: never.</summary>
+    public (SimulatedRandom Random, double Chance)? CorruptChunks { get; set; }
+
     /// <summary>How many messages were delivered.</summary>
     public long Delivered { get; private set; }
 
@@ -87,35 +90,56 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
             counters.Partition++;
             return;
         }
+        if (message is PeerMessage.Raft { Message: SnapshotChunk chunk } whole)
+            message = Sending(whole, chunk);
         // The first word over a link is not lost while the link stands: it is queued before anything else, and TCP keeps it.
         var factor = message is PeerMessage.StartJudged ? 0 : Weather.Factor(from.Self, to, message);
-        if (random.Chance(Math.Min(0.5, Weather.Drop * factor)))
-        {
-            counters.Drop++;
-            return;
-        }
+        var isLost = random.Chance(Math.Min(0.5, Weather.Drop * factor));
         _bytes.ResetWrittenCount();
         MessageCodec.Encode(message, _bytes);
+        if (isLost)
+        {
+            counters.Drop++;
+            counters.Coverage.Dropped(_bytes.WrittenSpan);
+            return;
+        }
         var bytes = _bytes.WrittenSpan.ToArray();
         var latency = random.Between(TimeSpan.FromMicroseconds(20), TimeSpan.FromMicroseconds(300));
         if (random.Chance(Math.Min(0.5, Weather.Delay * factor)))
         {
             counters.Delay++;
+            counters.Coverage.Delayed(bytes);
             latency += random.Between(TimeSpan.FromMilliseconds(1), Weather.LongestDelay);
         }
         var isRaft = message is PeerMessage.Raft;
         if (isRaft && random.Chance(Math.Min(0.5, Weather.Duplicate * factor)))
         {
             counters.Duplicate++;
+            counters.Coverage.Duplicated(bytes);
             Deliver(link, from, bytes, scheduler.Now + latency + random.Between(TimeSpan.Zero, Weather.LongestDelay));
         }
         if (isRaft && random.Chance(Math.Min(0.5, Weather.Reorder * factor)))
         {
             counters.Reorder++;
+            counters.Coverage.Reordered(bytes);
             Deliver(link, from, bytes, scheduler.Now + latency + random.Between(TimeSpan.Zero, Weather.LongestDelay));
             return;
         }
         Deliver(link, from, bytes, link.InOrder(from, IsUrgent(message), scheduler.Now + latency));
+    }
+
+    private PeerMessage.Raft Sending(PeerMessage.Raft message, SnapshotChunk chunk)
+    {
+        counters.Coverage.Snapshots.Sent(chunk, scheduler.Now);
+        if (CorruptChunks is not { } corrupt || chunk.Data.Length == 0 || !corrupt.Random.Chance(corrupt.Chance))
+            return message;
+        counters.Coverage.Struck(MenuItem.SnapshotChunkCorrupt);
+        var data = chunk.Data.ToArray();
+        data[corrupt.Random.Next(data.Length)] ^= (byte)(1 << corrupt.Random.Next(8));
+        return message with
+        {
+            Message = new SnapshotChunk { From = chunk.From, To = chunk.To, Term = chunk.Term, Snapshot = chunk.Snapshot, Offset = chunk.Offset, Data = data, Checksum = chunk.Checksum },
+        };
     }
 
     public void Refuse(SimulatedTransport by, long number)

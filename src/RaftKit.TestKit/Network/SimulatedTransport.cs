@@ -13,6 +13,9 @@ internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProc
     /// <summary>Sees each message before it leaves: what may promise durability is checked here.</summary>
     public Action<MemberId, PeerMessage>? Sending { get; set; }
 
+    /// <summary>Says whether what is sent still leaves the process; null: it does.</summary>
+    public Func<bool>? Gate { get; set; }
+
     public SimulatedProcess Process => process;
 
     public MemberId Self => self;
@@ -39,6 +42,8 @@ internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProc
 
     public void Send(MemberId to, PeerMessage message)
     {
+        if (Gate?.Invoke() == false)
+            return;
         Sending?.Invoke(to, message);
         network.Send(this, to, message);
     }

@@ -25,6 +25,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     private int _read;
     private int _checkedVersions;
     private int _newestApplied;
+    private long _heardBefore;
     private bool _silent;
 
     private string Who => $"guest {number} (session {_id:x})";
@@ -55,6 +56,17 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         }
     }
 
+    /// <summary>
+    /// A quorum was forced that may not know what this client read and wrote last. Its stream goes on from where it was, and must be told that it cannot.
+    /// </summary>
+    public void QuorumForced()
+    {
+        (_read, _newestApplied, _checkedVersions) = (0, 0, 0);
+        if (_events is not null && _heardZxid > 0)
+            _heardBefore = _heardZxid;
+        _events = null;
+    }
+
     private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, machine.Time);
 
     private async Task<SimulatedZnodes?> Connect()
@@ -80,7 +92,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         if (_id != 0 && _guest.Id != _id)
             workload.Violate(21, $"{Who} took its session up and was given {_guest.Id:x}");
         if (_id == 0)
-            (_id, _lastZxid, _heardZxid, _events) = (_guest.Id, 0, 0, null);
+            (_id, _lastZxid, _heardZxid, _heardBefore, _events) = (_guest.Id, 0, 0, 0, null);
         workload.Opened(run.Process, _guest.Session, isGuest: true);
         workload.GuestConnections++;
         return znodes;
@@ -160,6 +172,11 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     /// <summary>One stream over all connections: it goes on where the last one was cut, without a gap and without a repetition.</summary>
     private async Task Listen(GuestSession guest, long connectedAt)
     {
+        if (_heardBefore > 0)
+        {
+            await ListenOverBreak(guest);
+            return;
+        }
         var goesOn = _events is not null && _heardZxid > 0;
         if (!goesOn)
         {
@@ -192,6 +209,30 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
             workload.Oracle.CheckState(Who, compacted);
             if (guest == _guest)
                 _events = null;
+        }
+        catch (Exception ended) when (ended is SessionExpiredException or SessionDetachedException or NotAppliedException or OutcomeUnknownException)
+        {
+            // With its connection.
+        }
+    }
+
+    /// <summary>Of what it heard in another recovery epoch, some may never have happened: nothing of this one may be told as if it followed that.</summary>
+    private async Task ListenOverBreak(GuestSession guest)
+    {
+        try
+        {
+            await foreach (var heard in guest.Session.EventsAsync("/", true, _heardBefore - 1))
+            {
+                if (guest != _guest)
+                    return;
+                if (heard.Zxid >> 48 > _heardBefore >> 48)
+                    workload.Violate(30, $"{Who} streamed up to {_heardBefore:x} before a quorum was forced, and heard {heard} after that as if nothing were lost between them");
+            }
+        }
+        catch (WatchCompactedException compacted)
+        {
+            workload.Oracle.CheckState(Who, compacted);
+            _heardBefore = 0;
         }
         catch (Exception ended) when (ended is SessionExpiredException or SessionDetachedException or NotAppliedException or OutcomeUnknownException)
         {

@@ -18,6 +18,25 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
 
     private long Now => scheduler.Now.Ticks * 100;
 
+    /// <summary>All so far; of what is under way nobody can tell.</summary>
+    public IReadOnlyList<HistoryOperation> SoFar() => [.. _ended, .. _open.Values.Select(o => o with { Status = HistoryStatus.Info, Return = Now })];
+
+    /// <summary>
+    /// An operator forced a new quorum, which knows nothing of what happened behind this zxid. What clients were told of it, or may have been, is no part of the history that goes on.
+    /// </summary>
+    /// <returns>How many writes were acknowledged and are lost.</returns>
+    public int QuorumForced(long zxid)
+    {
+        var lost = _ended.Count(o => !o.IsRead && o.Status == HistoryStatus.Ok && o.Zxid > zxid);
+        var kept = _ended.Where(IsKept).Select(o => o is { IsRead: false, Status: HistoryStatus.Ok, Zxid: 0 } ? o with { Status = HistoryStatus.Info } : o).ToList();
+        _ended.Clear();
+        _ended.AddRange(kept);
+        return lost;
+
+        // A refusal that the tree gave, or a read, tells of a state: which one, only its zxid could say.
+        bool IsKept(HistoryOperation operation) => operation.Zxid <= zxid && (operation.Zxid > 0 || (!operation.IsRead && operation.Error is null));
+    }
+
     public IReadOnlyList<HistoryOperation> Finish()
     {
         _ended.AddRange(_open.Values.Select(o => o with { Status = HistoryStatus.Info, Return = Now }));

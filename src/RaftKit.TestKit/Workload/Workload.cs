@@ -27,6 +27,7 @@ internal sealed class Workload
     private readonly List<(SimulatedProcess Process, Leadership Leadership)> _leaderships = [];
     private readonly List<(SimulatedProcess Process, IZnodeSession Session, bool IsGuest)> _sessions = [];
     private readonly List<(SimulatedProcess Process, IZnodeSession Session)> _idle = [];
+    private readonly List<GuestClient> _guests = [];
     private readonly int _clientsPerProcess;
     private readonly bool _contend;
     private readonly bool _sync;
@@ -182,8 +183,26 @@ internal sealed class Workload
             // Numbered apart from the members' processes, so that these are the same with and without guests.
             var machine = new SimulatedProcess(_world.Scheduler, FirstGuest + i, TimeSpan.Zero);
             var client = new GuestClient(this, _world, FirstGuest + i, machine, random.Split($"guest {i}"));
+            _guests.Add(client);
             Run(machine, client.Run);
         }
+    }
+
+    /// <summary>Judges all that clients were told so far.</summary>
+    public void CheckHistory()
+    {
+        var result = LinearizabilityChecker.Check(new UnknownOutcomes(Oracle.WritesOf, Violate).Resolve(Log.SoFar()), Oracle.Ends, maxSteps: 200_000);
+        if (!result.Holds)
+            _world.Violate($"linearizability: {result.Explanation}");
+    }
+
+    /// <summary>An operator forced a new quorum: what clients were told of behind this zxid may never have been.</summary>
+    /// <returns>How many writes were acknowledged and are lost.</returns>
+    public int QuorumForced(long zxid)
+    {
+        foreach (var guest in _guests)
+            guest.QuorumForced();
+        return Log.QuorumForced(zxid);
     }
 
     /// <summary>A watch of a client that moves between members: no one member's snapshots bear on it.</summary>

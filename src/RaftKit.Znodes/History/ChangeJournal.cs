@@ -13,6 +13,9 @@ internal sealed class ChangeJournal
     public const int DefaultMaxChanges = 100_000;
     public const long DefaultMaxBytes = 32L << 20;
 
+    // Of a zxid, below the recovery epoch.
+    private const int EpochBits = 48;
+
     /// <summary>What a change costs besides its path.</summary>
     private const int ChangeBytes = 64;
 
@@ -46,6 +49,7 @@ internal sealed class ChangeJournal
         Invariant.Holds(zxid > LastZxid, $"changes of zxid {zxid} were journaled after those of {LastZxid}");
         if (changes.Count == 0)
             return;
+        EnterEpoch(zxid);
 
         // The close of a session with very many ephemerals may be more than the journal holds: then it reaches back to right after it.
         long bytes = 0;
@@ -65,6 +69,18 @@ internal sealed class ChangeJournal
         }
         while (Count > _maxChanges || Bytes > _maxBytes)
             ForgetOldestEntry();
+    }
+
+    /// <summary>
+    /// The state is of this zxid. Where that is of another recovery epoch than what is here, nobody reads on: who did may have read what a forced quorum gave up, and nothing of this epoch follows that.
+    /// </summary>
+    /// <returns>Whether it is of another.</returns>
+    public bool EnterEpoch(long zxid)
+    {
+        if (zxid >> EpochBits <= LastZxid >> EpochBits)
+            return false;
+        Reset(zxid >> EpochBits << EpochBits);
+        return true;
     }
 
     /// <summary>A snapshot replaced the tree: what happened up to its zxid is not known here.</summary>

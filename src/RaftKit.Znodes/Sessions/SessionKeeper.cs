@@ -188,9 +188,19 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
 
     void ISessionObserver.Changed(in CommandContext context, List<TreeChange> changes)
     {
+        EnterEpoch(context.Zxid);
         Journal.Append(context.Zxid, changes);
         foreach (var change in changes)
             Watches.Tell(change);
+    }
+
+    /// <summary>A forced quorum's epoch ends every stream that told of an earlier one: it says so, and gives the state in place of what it told.</summary>
+    public void EnterEpoch(long zxid)
+    {
+        if (!Journal.EnterEpoch(zxid))
+            return;
+        foreach (var stream in Streams)
+            stream.Jumped();
     }
 
     void ISessionObserver.Opened(Session session)

@@ -134,6 +134,7 @@ internal sealed class EventStream : ISessionWatcher
     {
         var keeper = _session.Keeper;
         var changes = new List<TreeChange>();
+        keeper.EnterEpoch(keeper.Machine.Zxid);
         var read = keeper.Journal.TryReadAfter(after, _path, ChangesPerRead, changes, out var through);
         if (read == JournalRead.Compacted)
             return false;

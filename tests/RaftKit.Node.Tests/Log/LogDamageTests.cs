@@ -41,6 +41,63 @@ public sealed class LogDamageTests
         Assert.True(seen[(int)Outcome.Repairable] > 1_000 && seen[(int)Outcome.Refused] is > 10 and < 1_000, string.Join(", ", seen));
     }
 
+    /// <summary>
+    /// Seed 112: what rotted behind the durable part was covered by a snapshot, and what followed it was written again where it did not go on. Seed 437: a reset among what rotted was written again
+    /// behind the entries that had followed it.
+    /// </summary>
+    [Fact]
+    public void What_a_start_finds_among_rot_the_next_start_finds_again()
+    {
+        var log = SegmentedLog.Open(_disk, Tiny, out _);
+        var random = new Random(4);
+        var fetched = TakeSnapshot(_disk, 20, 5);
+        log.Write(new LogBatch { Term = new Term(5), Vote = new MemberId(1), ResetTo = fetched, Entries = [Noise(21, 5, 300, random)] });
+        log.Sync();
+        for (var index = 22; index < 30; index++)
+        {
+            log.Write(Batch(6, 1, Noise(index, 6, 700, random)));
+            // Some stand behind what is known to be durable.
+            if (index < 27)
+                log.Sync();
+        }
+        log.Dispose();
+        var (found, differently) = (0, 0);
+        foreach (var covered in new[] { 20, 23, 28 })
+        {
+            foreach (var (name, node) in LogFiles())
+            {
+                for (var at = 0; at < node.Bytes.Length; at += 29)
+                {
+                    var disk = _disk.Copy();
+                    if (covered > 20)
+                        TakeSnapshot(disk, covered, 6);
+                    disk.Files[name].Bytes[at] ^= (byte)(1 << (at % 8));
+                    if (Tell(disk) is not { } first)
+                        continue;
+                    found++;
+                    differently += first.EndsWith("ended at", StringComparison.Ordinal) ? 0 : 1;
+                    var second = Tell(disk);
+                    Assert.True(second == first, $"{name} byte {at}, covered to {covered}: first {first}, then {second ?? "nothing"}");
+                }
+            }
+        }
+        Assert.True(found > 1_000 && differently > 100, $"{found} starts, {differently} with rot");
+
+        static string? Tell(MemoryDirectory disk)
+        {
+            try
+            {
+                using var log = SegmentedLog.Open(disk, Tiny, out var found);
+                Assert.Equal(LogSamples.Tell(found.Entries), LogSamples.Tell(ReadAll(log).Where(e => e.Index > (found.Snapshot?.Index ?? default))));
+                return $"{string.Join(' ', found.Entries.Select(e => $"{e.Index}/{e.Term}"))} of term {found.Term}, ended at{(found.RottenEnd is { } end ? $" {end}" : "")}";
+            }
+            catch (LogCorruptException)
+            {
+                return null;
+            }
+        }
+    }
+
     [Fact]
     public void Any_inverted_byte_is_harmless_or_refused_or_to_be_fetched_again()
     {

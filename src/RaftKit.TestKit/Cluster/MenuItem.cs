@@ -1,0 +1,97 @@
+namespace RaftKit.TestKit;
+
+/// <summary>
+/// What the fault menu (shared/specs/reliability.md) names beside what has a counter of its own in <see cref="FaultCounters"/> and <see cref="Coverage"/>. A sweep wants each of them; the table in
+/// tests/RaftKit.Simulation/README.md says which phrase is which.
+/// </summary>
+internal enum MenuItem
+{
+    // Network
+    PartitionLeaderInMajority,
+    PartitionLeaderInMinority,
+    PartitionIsolatesOne,
+    PartitionDeaf,
+    PartitionMute,
+    PartitionBridge,
+    PartitionRing,
+    PartitionOneWay,
+    PartitionFlapping,
+    PartitionStar,
+
+    /// <summary>Five, of whom all reach one only, who hears a leader that no quorum hears: pre-vote alone would hang.</summary>
+    PartitionStarOfFive,
+
+    StormOfOneKind,
+    StormOverOneLink,
+
+    // Process
+    KillOne,
+    PowerCutOne,
+    KillQuorum,
+    PowerCutQuorum,
+    KillAll,
+    PowerCutAll,
+    KillAtIo,
+    PowerCutAtIo,
+    KillInRecovery,
+    PowerCutInRecovery,
+
+    /// <summary>Some effects of a turn were carried out, others were not.</summary>
+    KillBetweenEffects,
+
+    StopInOrder,
+    PauseBelowSecond,
+    PauseOfSeconds,
+
+    /// <summary>At least half a minute.</summary>
+    PauseLong,
+
+    TicksSlow,
+    TicksFast,
+    ClockSlow,
+    ClockFast,
+
+    // Disk
+    EnospcCreate,
+    EnospcWrite,
+    SectorKept,
+    SectorDropped,
+    CreateLost,
+    RenameLost,
+    DeleteLost,
+    BitFlipLog,
+    BitFlipSnapshot,
+    ObserverRot,
+    ObserverRepaired,
+
+    // Snapshots
+    SnapshotChunkCorrupt,
+    SnapshotCrashTaking,
+    SnapshotCrashCommitting,
+    SnapshotCrashSending,
+    SnapshotCrashReceiving,
+    SnapshotCrashCompleting,
+    SnapshotCrashRestoring,
+    SnapshotCrashResetting,
+    SnapshotsInParallel,
+    SnapshotBehindInstall,
+    SnapshotSuperseded,
+    SnapshotTakenAmidChange,
+    SnapshotInstalledAmidChange,
+
+    // Membership
+    MembersOneToSeven,
+    MembersSevenToOne,
+    MemberReadded,
+    CrashAmidJoint,
+    CrashOfLeaderAmidJoint,
+
+    // A quorum that is lost for good
+    QuorumForced,
+
+    /// <summary>Writes that were acknowledged, and that the survivor had never heard of.</summary>
+    QuorumForcedLosesWrites,
+
+    /// <summary>One that was left behind was started, and refused.</summary>
+    QuorumForcedLeavesBehind,
+}
