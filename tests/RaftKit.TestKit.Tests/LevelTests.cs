@@ -52,6 +52,23 @@ public sealed class LevelTests
         Assert.True(cluster.RunUntil(() => cluster.Members.All(m => LevelAt(cluster, m) == 2), Soon));
     }
 
+    [Theory]
+    [InlineData("or ders", 1, 1, "is no name for a feature")]
+    [InlineData("raftkit", 1, 2, "the library's own")]
+    [InlineData("orders", 0, 1, "Levels 0..1 of 'orders' cannot be")]
+    [InlineData("orders", 3, 2, "Levels 3..2 of 'orders' cannot be")]
+    [InlineData("orders", 1, 1_000_001, "Levels 1..1000001 of 'orders' cannot be")]
+    public void Features_that_no_process_could_declare_are_refused_at_the_start(string feature, int min, int max, string why)
+    {
+        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Features = _ => new Dictionary<string, FeatureRange> { [feature] = new(min, max) } });
+
+        var refused = Assert.Throws<ArgumentException>(() => cluster.Start(Id(2)));
+
+        Assert.Contains("for member 2", refused.Message);
+        Assert.Contains(why, refused.Message);
+        Assert.Null(cluster.StatusOf(Id(2)));
+    }
+
     [Fact]
     public void A_leader_that_dies_while_a_level_is_finalised_leaves_one_outcome()
     {

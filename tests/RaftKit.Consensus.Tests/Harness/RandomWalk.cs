@@ -4,7 +4,7 @@ namespace RaftKit.Consensus.Tests.Harness;
 
 /// <summary>
 /// Everything that may happen to a cluster, in an order drawn from a seed: messages lost, doubled, overtaken; disks that are slow or
-/// lose what was not synced; crashes, partitions, snapshots, membership changes, transfers, reads, true and false evidence of death.
+/// lose what was not synced; crashes, partitions, snapshots, membership changes, transfers, reads, true and false evidence of death; on request also observers, and logs that rot.
 /// </summary>
 internal sealed class RandomWalk
 {
@@ -17,6 +17,7 @@ internal sealed class RandomWalk
     private readonly SortedDictionary<string, long> _counters;
     private readonly (int Weight, Action Do)[] _actions;
     private readonly int _totalWeight;
+    private readonly bool _rots;
     private int _proposed;
 
     /// <summary>Hears every message that is sent while the cluster converges; for finding out about one seed.</summary>
@@ -25,8 +26,12 @@ internal sealed class RandomWalk
     private ulong _tokens;
     private HashSet<int>? _cutOff;
 
-    public RandomWalk(int seed, SortedDictionary<string, long> counters)
+    /// <param name="seed">Draws everything.</param>
+    /// <param name="counters">Count what happened.</param>
+    /// <param name="rots">Entries rot, and up to two observers are there as well.</param>
+    public RandomWalk(int seed, SortedDictionary<string, long> counters, bool rots = false)
     {
+        _rots = rots;
         _random = new Random(seed);
         _counters = counters;
         int members = 1 + _random.Next(5);
@@ -38,6 +43,8 @@ internal sealed class RandomWalk
             MaxUncommittedBytes = 2000, ElectionTicks = hasty ? 10 : 40, HeartbeatTicks = hasty ? 2 : 6,
         });
         _cluster.Passes = Passes;
+        for (int n = rots ? _random.Next(3) : 0; n > 0; n--)
+            _cluster.Add(MemberId.GreatestMember + n, isJoining: true);
         foreach (var member in _cluster.Members)
             member.DiskHeld = true;
         bool reorders = _random.Next(2) == 0;
@@ -61,6 +68,7 @@ internal sealed class RandomWalk
             (2 * faults, Evidence),
             (3 * faults, LinkBroke),
             (4, TrimMemory),
+            (rots ? 4 : 0, Rot),
         ];
         _totalWeight = _actions.Sum(a => a.Weight);
     }
@@ -111,8 +119,14 @@ internal sealed class RandomWalk
         Assert.True(leader is not null, "nobody leads after healing");
         Assert.Equal(ProposeOutcome.Appended, _cluster.Propose(leader!.Id.Value, "last"));
         _cluster.Deliver();
-        _cluster.TickAll(20);
+        // An observer may have to look for another source first.
+        _cluster.TickAll(_rots ? 400 : 20);
         Assert.Equal("last", leader.State[^1]);
+        foreach (var observer in _cluster.Members.Where(m => m.Id.IsObserver))
+        {
+            Assert.True(observer.State.SequenceEqual(leader.State), $"observer {observer.Id} has {observer.State.Count} commands, leader {leader.Id} has {leader.State.Count}; {observer.Diverged}");
+            Count("observer");
+        }
         foreach (var id in leader.Core.Membership.All)
         {
             var member = _cluster[id.Value];
@@ -172,7 +186,10 @@ internal sealed class RandomWalk
             if (member.Disk.Writes.Peek().TruncateFrom is not null)
                 Count("truncate");
             Note($"write {member.Id}: {member.Disk.Writes.Peek().Request}");
+            bool isRotten = member.Disk.RottenEnd is not null;
             member.CompleteOneWrite();
+            if (isRotten && member.Disk.RottenEnd is null)
+                Count("repair");
         }
     }
 
@@ -218,6 +235,32 @@ internal sealed class RandomWalk
         member.Crash(_random.Next(member.Disk.Writes.Count + 1));
         Note($"crash {member.Id}");
         Count("crash");
+    }
+
+    private void Rot()
+    {
+        var member = Any();
+        // What a snapshot covers is missed by nobody.
+        var needed = member.Disk.Log.Where(e => e.Index > (member.Disk.Snapshot?.Index ?? LogIndex.Zero)).ToList();
+        if (needed.Count == 0)
+            return;
+        var from = needed[_random.Next(needed.Count)].Index;
+        if (!member.Id.IsObserver && !MayRot(member, from))
+            return;
+        member.Rot(from);
+        Note($"rot {member.Id} from {from}: ended at {member.Disk.RottenEnd}");
+        Count(member.Id.IsObserver ? "rot of an observer" : _cluster.Members.Any(m => m.Core.Membership.IsJoint) ? "rot amid a change" : "rot");
+    }
+
+    /// <summary>One at a time, where it is a minority of all who may decide, and others still have whatever was committed: no protocol could pass otherwise.</summary>
+    private bool MayRot(TestMember member, LogIndex from)
+    {
+        var others = _cluster.Members.Where(m => m != member && !m.Id.IsObserver).ToList();
+        return others.TrueForAll(m => m.Disk.RottenEnd is null)
+            && _cluster.Members.All(m => IsEnough(m.Core.Membership.Voters) && IsEnough(m.Core.Membership.Outgoing))
+            && _cluster.Committed.Skip((int)from.Value - 1).All(entry => others.Exists(m => m.Disk.Snapshot?.Index >= entry.Index || m.Disk.At(entry.Index)?.Term == entry.Term));
+
+        static bool IsEnough(IReadOnlyList<MemberIncarnation> voters) => voters.Count is 0 or >= 3;
     }
 
     private void Restart()
@@ -284,6 +327,9 @@ internal sealed class RandomWalk
         {
             learners.Add(other);
         }
+        // With a rotten one among two, the other one cannot be elected.
+        if (_rots && voters.Count < 3 && _cluster.Members.Any(m => m.Disk.RottenEnd is not null && !m.Id.IsObserver))
+            return;
         foreach (int id in voters.Concat(learners))
         {
             if (_cluster.Members.All(m => m.Id.Value != id))

@@ -28,6 +28,20 @@ public sealed class ChangeJournalTests
         Assert.Equal(9, through);
     }
 
+    /// <summary>Found while a sweep was taught to force quorums: a stream went on over the break as if what it had told last had not been given up.</summary>
+    [Fact]
+    public void A_reader_of_another_recovery_epoch_is_told_that_it_cannot_go_on()
+    {
+        const long next = 1L << 48;
+        Append(3, "/a");
+        Append(next + 4, "/b");
+
+        Assert.Equal(JournalRead.Compacted, Read(9, out _));
+        Assert.Equal(JournalRead.Compacted, Read(3, out _));
+        Assert.Equal(JournalRead.UpToDate, Read(next + 3, out _));
+        Assert.Equal(["/b"], Paths);
+    }
+
     [Fact]
     public void The_oldest_entries_are_forgotten_whole_and_a_reader_behind_them_is_told()
     {
