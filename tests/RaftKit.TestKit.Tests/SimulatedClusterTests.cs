@@ -109,6 +109,9 @@ public sealed class SimulatedClusterTests
     [InlineData(495, "a snapshot given up for a leader's was taken for it before it was restored")]
     [InlineData(38, "a wiped founder elected itself by a membership that named its former life")]
     [InlineData(15, "who waited for one that was replaced waited for ever")]
+    [InlineData(112, "what rotted under a snapshot was followed by what was written again where it did not go on, and the next start could not read it")]
+    [InlineData(437, "a reset that stood in a rotten page was written again behind the entries that had followed it, which the next start no longer had")]
+    [InlineData(60, "a stream went on over a forced quorum's recovery epoch as if nothing were lost")]
     public void Seeds_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
         Assert.True(new SeedRun(seed).Run() is { Violation: null }, bug);
 
