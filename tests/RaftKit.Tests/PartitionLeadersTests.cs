@@ -64,6 +64,7 @@ public sealed class PartitionLeadersTests
     [InlineData("--brokers must be a whole number from 1 to 7, but is '0'.", "--brokers", "0")]
     [InlineData("--brokers must be a whole number from 1 to 7, but is 'three'.", "--brokers", "three")]
     [InlineData("--kill-every must be a number of seconds from 0 to 1000000, but is '-1'.", "--kill-every", "-1")]
+    [InlineData("--session-timeout must be a number of seconds from 0.5 to 60, but is '0'.", "--session-timeout", "0")]
     [InlineData("Unrecognized command or argument '--frobnicate'.", "--frobnicate")]
     [InlineData("Required argument missing for option: '--data'.", "--data")]
     public async Task A_wrong_flag_is_named(string message, params string[] flags)

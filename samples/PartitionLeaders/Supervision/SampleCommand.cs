@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using PartitionLeaders.Display;
 
 namespace PartitionLeaders.Supervision;
@@ -13,7 +14,7 @@ internal static class SampleCommand
     private static readonly Option<int> Observers = Count("--observers", 0, 0, 8, "How many processes to start beside them that observe the quorum: sessions, watches and reads, no vote, no partitions.");
     private static readonly Option<int> SnapshotEvery = Count("--snapshot-every", 0, 0, 10_000_000, "After how many entries members take a snapshot; 0: as the library does.");
     private static readonly Option<double> RunFor = Seconds("--run-for", 30, "How long to inject faults; 0: until Ctrl-C.");
-    private static readonly Option<double> SessionTimeout = Seconds("--session-timeout", 2, "How long the quorum waits for a silent broker.");
+    private static readonly Option<double> SessionTimeout = Seconds("--session-timeout", 2, "How long the quorum waits for a silent broker.", 0.5, 60);
     private static readonly Option<double> KillEvery = Seconds("--kill-every", 5, "How often to kill a broker with SIGKILL; 0: never.");
     private static readonly Option<double> FreezeEvery = Seconds("--freeze-every", 20, "How often to freeze a broker with SIGSTOP for three session timeouts; 0: never.");
 
@@ -61,11 +62,6 @@ internal static class SampleCommand
         {
             if (flags.GetValue(Addresses) is { } list && list.Split(',').Length != flags.GetValue(Brokers))
                 flags.AddError($"--addresses must give one address for each of the {flags.GetValue(Brokers)} brokers, but is '{list}'.");
-        });
-        command.Validators.Add(flags =>
-        {
-            if (flags.GetValue(SessionTimeout) is var timeout and not (>= 0.5 and <= 60))
-                flags.AddError($"--session-timeout must be 0.5 to 60 seconds, but is {timeout}.");
         });
         var parsed = command.Parse(args);
         if (parsed.Errors.Count > 0)
@@ -146,15 +142,15 @@ internal static class SampleCommand
         return option;
     }
 
-    private static Option<double> Seconds(string name, double byDefault, string description)
+    private static Option<double> Seconds(string name, double byDefault, string description, double least = 0, double most = 1_000_000)
     {
         var option = new Option<double>(name) { Description = description, HelpName = "SECONDS", DefaultValueFactory = _ => byDefault };
         option.Validators.Add(result =>
         {
             if (result.Errors.Any() || result.Tokens.Count == 0)
                 return;
-            if (!double.TryParse(result.Tokens[0].Value, System.Globalization.CultureInfo.InvariantCulture, out var seconds) || seconds is not (>= 0 and <= 1_000_000))
-                result.AddError($"{name} must be a number of seconds from 0 to 1000000, but is '{result.Tokens[0].Value}'.");
+            if (!double.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var seconds) || !(seconds >= least && seconds <= most))
+                result.AddError(string.Create(CultureInfo.InvariantCulture, $"{name} must be a number of seconds from {least} to {most}, but is '{result.Tokens[0].Value}'."));
         });
         return option;
     }
