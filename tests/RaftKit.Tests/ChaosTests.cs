@@ -40,7 +40,7 @@ public sealed class ChaosTests
     {
         using var programs = Instead("e2fsck", "echo 'UNEXPECTED INCONSISTENCY'; exit 4");
 
-        var run = await ProgramRun.OfAsync(Project, programs.Path, ["--faults", "power-cut", "--run-for", "60"]);
+        var run = await ProgramRun.OfAsync(Project, programs.Path, ["--faults", "power-cut", "--observers", "0", "--run-for", "60"]);
 
         Assert.True(run.ExitCode == 1, run.ToString());
         Assert.Matches("power-cut of [1-5]: e2fsck of /dev/loop[0-9]+, which is .*/broker-[1-5], ended with 4:\\s+UNEXPECTED INCONSISTENCY", run.Errors);

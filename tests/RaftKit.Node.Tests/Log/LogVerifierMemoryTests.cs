@@ -25,7 +25,8 @@ public sealed class LogVerifierMemoryTests
         var most = 0L;
         var report = LogVerifier.Verify(new Watched(new ReadOnlyLogDirectory(directory.Path), () => most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true))), default);
         Assert.Equal(3200, report.Entries);
-        Assert.InRange(most - GC.GetTotalMemory(forceFullCollection: true), 0, 4 << 20);
+        // Afterwards the process may well hold more than at any file's opening: what is measured is that it did not hold the 16 MB of the log.
+        Assert.InRange(most - GC.GetTotalMemory(forceFullCollection: true), long.MinValue, 4 << 20);
     }
 
     /// <summary>Says when a file is opened.</summary>
