@@ -5,7 +5,9 @@ namespace RaftKit.Node.Log;
 /// stood there is not. So such a page is read again by itself, since the error may have passed; then it reads as bytes that no writer ever leaves, and recovery does with it what it does with rot:
 /// entries are fetched from the leader, a lost vote makes this a wiped member. Snapshots have checksums that no such bytes pass.
 /// </summary>
-internal sealed class UnreadableAsRot(ILogDirectory directory) : ILogDirectory
+/// <param name="directory">What is read.</param>
+/// <param name="noted">Hears of every error, in words for people; on the reading thread.</param>
+internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? noted = null) : ILogDirectory
 {
     /// <summary>Beyond this it is no bad sector but a disk that is gone: each failed read may take seconds, and nothing will be there to repair.</summary>
     public const int MostPages = 64;
@@ -15,11 +17,13 @@ internal sealed class UnreadableAsRot(ILogDirectory directory) : ILogDirectory
 
     private readonly Lock _gate = new();
     private readonly List<string> _errors = [];
-    private int _pages;
+
+    // What could not be read once is lost until it is written again, so that recovery and verification, which read some pages twice, see one disk.
+    private readonly HashSet<(string File, long Page)> _lost = [];
 
     public string Location => directory.Location;
 
-    /// <summary>How often the disk answered a read with an error.</summary>
+    /// <summary>How often the disk answered a read with an error, counted up to <see cref="MostPages"/>.</summary>
     public int ErrorCount
     {
         get
@@ -39,63 +43,97 @@ internal sealed class UnreadableAsRot(ILogDirectory directory) : ILogDirectory
         }
     }
 
+    /// <summary>The pages that could not be read.</summary>
+    public IReadOnlyList<(string File, long Offset)> Lost
+    {
+        get
+        {
+            lock (_gate)
+                return [.. _lost.Select(lost => (lost.File, lost.Page * PageFormat.PageSize)).Order()];
+        }
+    }
+
     public IDisposable Lock() => directory.Lock();
 
     public IReadOnlyList<string> List() => directory.List();
 
     public bool Exists(string name) => directory.Exists(name);
 
-    public ILogFile Create(string name, long length) => new File(this, directory.Create(name, length));
+    public ILogFile Create(string name, long length)
+    {
+        Forget(name);
+        return new File(this, directory.Create(name, length));
+    }
 
     public ILogFile Open(string name) => new File(this, directory.Open(name));
 
-    public void Rename(string from, string to) => directory.Rename(from, to);
+    public void Rename(string from, string to)
+    {
+        Forget(to);
+        directory.Rename(from, to);
+    }
 
     public void Delete(string name) => directory.Delete(name);
 
     public void Sync() => directory.Sync();
 
-    private void Note(string file, long page, IOException error, bool isLost)
+    private void Forget(string name)
     {
         lock (_gate)
+            _lost.RemoveWhere(lost => lost.File == name);
+    }
+
+    private bool HasLost(string name)
+    {
+        lock (_gate)
+            return _lost.Count > 0 && _lost.Any(lost => lost.File == name);
+    }
+
+    private void Note(string file, long page, IOException error, bool isLost)
+    {
+        var what = $"{file} at offset {page * PageFormat.PageSize}: the disk answered \"{error.Message}\"{(isLost ? "" : ", and read it the second time")}.";
+        lock (_gate)
         {
-            if (isLost && ++_pages > MostPages)
+            if (isLost && _lost.Add((file, page)) && _lost.Count > MostPages)
             {
                 throw new LogFailedException(
-                    $"The disk of {Location} cannot read more than {MostPages} pages; the last one is in {file}, at offset {page * PageFormat.PageSize}: {error.Message} Nothing was changed. "
+                    $"The disk of {Location} cannot read more than {MostPages} pages; the last one is in {file}, at offset {page * PageFormat.PageSize}: {error.Message} "
                     + "Replace the disk, and start the member with an empty directory: it then joins under a new incarnation.", error);
             }
             if (_errors.Count < MostPages)
-                _errors.Add($"{file} at offset {page * PageFormat.PageSize}: the disk answered \"{error.Message}\"{(isLost ? "" : ", and read it the second time")}.");
+                _errors.Add(what);
         }
+        noted?.Invoke(what);
     }
 
     private sealed class File(UnreadableAsRot owner, ILogFile file) : ILogFile
     {
-        // What could not be read once is lost to this process, so that recovery, which reads some pages twice, sees one disk.
-        private readonly HashSet<long> _lost = [];
-
         public string Name => file.Name;
 
         public long Length => file.Length;
 
-        public void Write(long offset, ReadOnlySpan<byte> bytes) => file.Write(offset, bytes);
+        public void Write(long offset, ReadOnlySpan<byte> bytes)
+        {
+            file.Write(offset, bytes);
+            var (first, last) = (offset / PageFormat.PageSize, (offset + bytes.Length - 1) / PageFormat.PageSize);
+            lock (owner._gate)
+            {
+                if (owner._lost.Count > 0)
+                    owner._lost.RemoveWhere(lost => lost.File == file.Name && lost.Page >= first && lost.Page <= last);
+            }
+        }
 
         public int Read(long offset, Span<byte> into)
         {
-            lock (_lost)
-            {
-                if (_lost.Count > 0)
-                    return ReadByPage(offset, into, null);
-            }
+            if (owner.HasLost(file.Name))
+                return ReadByPage(offset, into, null);
             try
             {
                 return file.Read(offset, into);
             }
             catch (IOException error)
             {
-                lock (_lost)
-                    return ReadByPage(offset, into, error);
+                return ReadByPage(offset, into, error);
             }
         }
 
@@ -106,24 +144,30 @@ internal sealed class UnreadableAsRot(ILogDirectory directory) : ILogDirectory
         private int ReadByPage(long offset, Span<byte> into, IOException? error)
         {
             var length = (int)Math.Clamp(file.Length - offset, 0, into.Length);
-            var lostBefore = _lost.Count;
+            var hasPassed = true;
             for (var at = 0; at < length;)
             {
                 var page = (offset + at) / PageFormat.PageSize;
                 var count = (int)Math.Min(length - at, ((page + 1) * PageFormat.PageSize) - offset - at);
                 if (!TryRead(page, offset + at, into.Slice(at, count)))
+                {
                     into.Slice(at, count).Fill(Fill);
+                    hasPassed = false;
+                }
                 at += count;
             }
-            if (error is not null && _lost.Count == lostBefore)
+            if (error is not null && hasPassed)
                 owner.Note(file.Name, offset / PageFormat.PageSize, error, isLost: false);
             return length;
         }
 
         private bool TryRead(long page, long offset, Span<byte> into)
         {
-            if (_lost.Contains(page))
-                return false;
+            lock (owner._gate)
+            {
+                if (owner._lost.Contains((file.Name, page)))
+                    return false;
+            }
             try
             {
                 return file.Read(offset, into) == into.Length;
@@ -131,7 +175,6 @@ internal sealed class UnreadableAsRot(ILogDirectory directory) : ILogDirectory
             catch (IOException error)
             {
                 owner.Note(file.Name, page, error, isLost: true);
-                _lost.Add(page);
                 return false;
             }
         }

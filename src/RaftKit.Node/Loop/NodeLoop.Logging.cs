@@ -42,14 +42,18 @@ internal sealed partial class NodeLoop
     [LoggerMessage(111, LogLevel.Warning, "Part of what member {Member} stored is not what was written, and is not needed any more. {Rot}")]
     private static partial void LogRotPassed(ILogger logger, int member, string rot);
 
-    [LoggerMessage(113, LogLevel.Error,
-        "Member {Proposer} proposes command {Sequence} to state machine '{Machine}', and leader {Member} could not apply it: it has no such machine, or knows no such command. It is not taken in. Give all members the same state machines and builds first.")]
-    private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
+    [LoggerMessage(112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
+    private static partial void LogFinalized(ILogger logger, int member, string feature, int level, long index);
 
     [LoggerMessage(113, LogLevel.Warning,
         "Member {Member} hands leadership of term {Term} over: its disk stands still at entry {Durable}, and a quorum has all up to {Commit} on theirs. Look after the disk.")]
     private static partial void LogStalled(ILogger logger, int member, long term, long durable, long commit);
 
-    [LoggerMessage(112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
-    private static partial void LogFinalized(ILogger logger, int member, string feature, int level, long index);
+    [LoggerMessage(114, LogLevel.Error,
+        "Member {Proposer} proposes command {Sequence} to state machine '{Machine}', and leader {Member} could not apply it: it has no such machine, or knows no such command. It is not taken in. "
+        + "Give all members the same state machines and builds first.")]
+    private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
+
+    [LoggerMessage(115, LogLevel.Error, "The disk of member {Member} answered a read with an error. {Error} Look after the disk.")]
+    private static partial void LogReadError(ILogger logger, int member, string error);
 }

@@ -8,7 +8,7 @@ namespace RaftKit.Node.Loop;
 /// <summary>The loop's dealings with proposals: this member's own on their way to the leader, and others' that come to it while it leads.</summary>
 internal sealed partial class NodeLoop
 {
-    private ProposerId _lastUnfit;
+    private readonly HashSet<(ProposerId Proposer, long Sequence)> _unfit = [];
 
     private void Propose(NodeInput.Propose propose)
     {
@@ -93,9 +93,9 @@ internal sealed partial class NodeLoop
                     return true;
             }
         }
-        if (_lastUnfit != envelope.Proposer)
+        // It comes again with every tick.
+        if (_unfit.Add((envelope.Proposer, envelope.Sequence)))
         {
-            _lastUnfit = envelope.Proposer;
             var machine = WireValues.Readable(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span));
             LogUnfit(_ports.Logger, envelope.Proposer.Member.Value, envelope.Sequence, machine, Self.Value);
         }

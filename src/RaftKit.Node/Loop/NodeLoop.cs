@@ -60,7 +60,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _desk = new AdmissionDesk(_applier.Proposers, MayApply, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
-        _storage = new NodeStorage(ports.Directory, options, _applier);
+        _storage = new NodeStorage(ports.Directory, options, _applier, error => LogReadError(ports.Logger, options.Self.Value, error));
         _snapshots = new SnapshotKeeper(options, ports, _applier, Counters);
         _formation = new Formation(this);
         foreach (var machine in machines)
@@ -73,6 +73,9 @@ internal sealed partial class NodeLoop : ILoopServices
     public RaftCore? Core { get; private set; }
 
     public NodeCounters Counters { get; } = new();
+
+    /// <summary>How often the disk answered a read of log or snapshots with an error.</summary>
+    public int ReadErrorCount => _storage.ReadErrorCount;
 
     /// <summary>Replaced, never changed; any thread may read it.</summary>
     public NodeStatus Status { get => Volatile.Read(ref field); private set => Volatile.Write(ref field, value); }
@@ -528,6 +531,7 @@ internal sealed partial class NodeLoop : ILoopServices
             _pending.Resend();
             _forwardRefused = false;
             _desk.Reset();
+            _unfit.Clear();
             if (status.Role != RaftRole.Leader)
                 _stashed.Clear();
         }

@@ -4,9 +4,9 @@ using RaftKit.Node.Log;
 namespace RaftKit.Node.Loop;
 
 /// <summary>This member's directory: whose it is, its log and its snapshots; opened, formed or joined.</summary>
-internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions options, Applier applier) : IDisposable
+internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions options, Applier applier, Action<string> readError) : IDisposable
 {
-    private readonly UnreadableAsRot _readable = new(directory);
+    private readonly UnreadableAsRot _readable = new(directory, readError);
     private IDisposable? _lock;
     private SegmentedLog? _log;
 
@@ -86,7 +86,8 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
         }
     }
 
-    private string Told(string rot) => _readable.ErrorCount == 0 ? rot : $"{rot} {_readable.Errors}".TrimStart();
+    // An error that passed is no rot: it is in the log already.
+    private string Told(string rot) => rot.Length == 0 || _readable.ErrorCount == 0 ? rot : $"{rot} {_readable.Errors}";
 
     /// <summary>Makes this an initial member of a new cluster. Every founder writes the same first entry, so that their logs agree from the start.</summary>
     public RestoredState Form()

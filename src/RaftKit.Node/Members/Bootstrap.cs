@@ -62,6 +62,9 @@ internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configure
     /// </summary>
     public void Answered(MemberId from, PeerMessage.BootstrapAnswer answer)
     {
+        // As in Linked: an observer's copy may be of a cluster that is gone.
+        if (from.IsObserver)
+            return;
         // A quorum that links to whom it is not configured with has it among its members: it lost its disk, and those it is configured with may have lost theirs.
         if (configured.Contains(from) || answer.State == BootstrapState.Formed)
             _answers[from] = answer;

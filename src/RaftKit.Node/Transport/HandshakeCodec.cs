@@ -53,6 +53,10 @@ internal static class HandshakeCodec
     private const string Magic = "RaftKit";
     private const int HelloElements = 13;
     private const int HelloElementsWithoutRange = 12;
+
+    // Linux gives 36; it is kept for each peer, and written beside the log.
+    private const int LongestBootId = 64;
+
     /// <summary>Writes a frame, with its length.</summary>
     public static void Encode(LinkFrame frame, FrameBuffer output)
     {
@@ -167,6 +171,8 @@ internal static class HandshakeCodec
         var endpoint = reader.ReadText();
         reader.ReadArrayHeader(4);
         var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
+        if (process.MachineBootId.Length > LongestBootId)
+            throw new MalformedFrameException($"A machine's boot id has at most {LongestBootId} characters, this one has {process.MachineBootId.Length}.");
         var hello = new LinkFrame.Hello(
             versions, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process)
             {

@@ -18,7 +18,8 @@ internal static class HelloRules
             return new(
                 RefusalCode.Version,
                 $"Member {ours.Member} speaks protocol versions {versions}, the other side speaks {theirs.Versions}: none of them is both's. Roll over a build in between that "
-                + "speaks one of each.");
+                + "speaks one of each" + (theirs.Versions.Highest <= ProtocolRange.LastWithoutRange
+                    ? $"; none does with {theirs.Versions.Highest}, which was before versions were negotiated: stop all members, then start all with one build." : "."));
         }
         if (ours.ClusterId != Guid.Empty && said.ClusterId != Guid.Empty && ours.ClusterId != said.ClusterId)
         {

@@ -8,7 +8,7 @@ namespace RaftKit.Node.Transport;
 /// <param name="Highest">The newest.</param>
 internal readonly record struct ProtocolRange(int Lowest, int Highest)
 {
-    /// <summary>What this build speaks. What is sent over a link in a version that this build does not prefer goes by <see cref="PeerLink.Version"/>.</summary>
+    /// <summary>What this build speaks. While that is one version, nothing that is sent depends on <see cref="PeerLink.Version"/>.</summary>
     public static readonly ProtocolRange Spoken = new(4, 4);
 
     /// <summary>Hellos up to this version named one, and no range.</summary>

@@ -63,7 +63,6 @@ internal sealed class RareFaultPlan
     public void Went(SimulatedMember member, SimulatedRun run) => run.SnapshotLane.Executing = job =>
     {
         SnapshotStages.Begins(_world.Faults.Coverage, run, job);
-        // There are many pieces of each, and one end.
         if (SnapshotStages.Of(job) is not { } stage)
             return;
         // There are many pieces of each, and one end.

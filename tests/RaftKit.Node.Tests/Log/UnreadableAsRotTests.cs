@@ -61,6 +61,42 @@ public sealed class UnreadableAsRotTests
     }
 
     [Fact]
+    public void A_report_of_a_directory_with_bad_pages_names_them_and_says_what_a_start_does()
+    {
+        Fill(entries: 160, size: 3000);
+        var older = Segments().SkipLast(2).ToList();
+        for (var i = 0; i < 40; i++)
+            _disk.Spoil(older[i % older.Count], 1 + (i / older.Count));
+
+        var report = LogVerifier.Verify(_disk, default);
+        using var log = SegmentedLog.Open(new UnreadableAsRot(_disk), Tiny, out var found);
+
+        Assert.True(report.CanStart);
+        Assert.Equal(found.RottenEnd?.Index, report.RottenEnd);
+        Assert.Equal(40, report.Problems.Count(problem => problem.Kind == LogProblemKind.Unreadable));
+    }
+
+    [Fact]
+    public void What_is_written_again_can_be_read_again()
+    {
+        Fill(entries: 12);
+        var name = Segments()[1];
+        _disk.Spoil(name, 0, times: 2);
+        var readable = new UnreadableAsRot(_disk);
+        using var file = readable.Open(name);
+        var page = new byte[4096];
+        file.Read(0, page);
+        Assert.Equal((name, 0L), Assert.Single(readable.Lost));
+
+        var written = Enumerable.Repeat((byte)7, 4096).ToArray();
+        file.Write(0, written);
+        file.Read(0, page);
+
+        Assert.Equal(written, page);
+        Assert.Empty(readable.Lost);
+    }
+
+    [Fact]
     public void A_disk_that_is_gone_is_not_read_to_its_end()
     {
         Fill(entries: 100, size: 15_000, new SegmentedLogOptions());

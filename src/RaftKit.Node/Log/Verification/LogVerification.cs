@@ -8,7 +8,7 @@ namespace RaftKit.Node.Log;
 /// One reading of a directory. It follows the same rules as <see cref="LogRecovery"/> and <see cref="SegmentedLog"/>, but goes on after what these refuse, and
 /// keeps no entry. Tests hold the two against each other: what one accepts, the other does.
 /// </summary>
-internal sealed class LogVerification(ILogDirectory directory, CancellationToken cancellation)
+internal sealed class LogVerification(UnreadableAsRot directory, CancellationToken cancellation)
 {
     private readonly SortedDictionary<long, string> _files = [];
     private readonly SortedDictionary<long, SegmentReport> _segments = [];
@@ -26,6 +26,9 @@ internal sealed class LogVerification(ILogDirectory directory, CancellationToken
             ReadIdentity();
             ReadSnapshots();
             ReadLog();
+            // What that does to the log is told as the rot that it is; here is whose fault it was.
+            foreach (var (file, offset) in directory.Lost)
+                Add(LogProblemKind.Unreadable, file, offset, null, "the disk cannot read this page", preventsStart: false);
             var report = Report();
             return report.CanStart ? report : WithRepair(report);
         }
