@@ -69,6 +69,13 @@ public sealed class RaftKitOptions
     /// </summary>
     public TimeSpan SessionTimeout { get; set; } = TimeSpan.FromSeconds(6);
 
+    /// <summary>
+    /// Whether a process of another machine (or pid namespace: a container) counts as dead once its connections ended without a goodbye and its port refused new ones for 20 ms, so that its sessions end at once
+    /// instead of after <see cref="SessionTimeout"/>. False by default, because it is no proof: a process that lives and cannot be reached may believe in its lease until that runs out, while others
+    /// own what it owned already, and only fencing tokens keep the two apart. What the leader of the moment is told counts, so give all members the same. Processes of one machine need it not: their end is proven.
+    /// </summary>
+    public bool ExpireOnRefusedConnection { get; set; }
+
     /// <summary>A snapshot is taken, and the log before it dropped, after this many entries... 200,000 by default.</summary>
     public long SnapshotEveryEntries { get; set; } = 200_000;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using RaftKit.TestKit;
 using Xunit;
@@ -38,6 +39,36 @@ public sealed class PartitionLeadersTests
             File.Delete(history);
             File.Delete(history + ".local");
         }
+    }
+
+    /// <summary>Each broker in a pid namespace of its own, as in containers: nobody can see that its process is gone (DESIGN.md, promise 6). Needs root.</summary>
+    [Fact]
+    public async Task Brokers_whose_death_nobody_can_prove_are_replaced_after_their_session_or_at_once_where_refused_connections_count()
+    {
+        var launcher = Path.GetTempFileName();
+        try
+        {
+            // The broker's id goes first; a kill of what is started kills what it started.
+            await File.WriteAllTextAsync(launcher, "#!/bin/sh\nshift\nexec unshare --pid --fork --kill-child --mount-proc -- \"$@\"\n");
+            using (var chmod = Process.Start("chmod", ["u+x", launcher]))
+                await chmod.WaitForExitAsync();
+            string[] flags = ["--json", "--run-for", "16", "--kill-every", "4", "--freeze-every", "0", "--partitions", "8", "--session-timeout", "3", "--launcher", launcher];
+
+            var unproven = await RunAsync(flags);
+            var trusted = await RunAsync([.. flags, "--expire-on-refused-connection"]);
+
+            Assert.True(unproven.ExitCode == 0, unproven.ToString());
+            Assert.True(trusted.ExitCode == 0, trusted.ToString());
+            // The session's timeout is the least that it takes without proof.
+            Assert.True(Failover(unproven) > 2_500, unproven.ToString());
+            Assert.True(Failover(trusted) < Failover(unproven) / 2, trusted.ToString());
+        }
+        finally
+        {
+            File.Delete(launcher);
+        }
+
+        static double Failover(ProgramRun run) => Summary(run).GetProperty("partition_failover_ms").GetProperty("p50").GetDouble();
     }
 
     [Fact]

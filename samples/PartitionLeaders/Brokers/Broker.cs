@@ -52,6 +52,7 @@ internal sealed class Broker : BackgroundService
             o.AllowPlainText = true; // Loopback, or the addresses that the user gave: a sample for a private network.
             o.DataDirectory = settings.DataDirectory;
             o.SessionTimeout = settings.SessionTimeout;
+            o.ExpireOnRefusedConnection = settings.ExpireOnRefused;
             o.SnapshotEveryEntries = settings.SnapshotEvery ?? o.SnapshotEveryEntries;
         });
         builder.Services.AddSingleton(settings);

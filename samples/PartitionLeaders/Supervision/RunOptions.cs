@@ -36,5 +36,8 @@ internal sealed record RunOptions
     /// <summary>How long the quorum waits for a silent broker. Failovers do not wait for it: they go by proof of death.</summary>
     public required TimeSpan SessionTimeout { get; init; }
 
+    /// <summary>Whether a broker that refuses connections counts as dead without proof.</summary>
+    public bool ExpireOnRefused { get; init; }
+
     public TimeSpan FreezeFor => 3 * SessionTimeout;
 }

@@ -42,6 +42,11 @@ internal static class SampleCommand
         HelpName = "PROGRAM",
     };
 
+    private static readonly Option<bool> ExpireOnRefused = new("--expire-on-refused-connection")
+    {
+        Description = "A broker that refuses connections counts as dead, also where nothing proves it (other machines, other pid namespaces). Its leases may then overlap with those of others.",
+    };
+
     private static readonly Option<bool> Attended = new("--attended")
     {
         Description = "Standard input tells who is cut off from the others by somebody outside, and who no longer: 'cut ID', 'mended ID'. The run ends with it.",
@@ -55,7 +60,7 @@ internal static class SampleCommand
             "Brokers that elect the leaders of partitions through a quorum of their own, while they are killed and frozen. "
             + "Exits with 0 if nothing that was acknowledged is missing and no partition had two leaders, 1 if not, 2 for bad flags.")
         {
-            Brokers, Observers, Partitions, SnapshotEvery, RunFor, SessionTimeout, KillEvery, FreezeEvery, Data, History, Addresses, Launcher, Attended, Json,
+            Brokers, Observers, Partitions, SnapshotEvery, RunFor, SessionTimeout, ExpireOnRefused, KillEvery, FreezeEvery, Data, History, Addresses, Launcher, Attended, Json,
         };
         command.SetAction((flags, _) => RunAsync(flags));
         command.Validators.Add(flags =>
@@ -84,6 +89,7 @@ internal static class SampleCommand
             SnapshotEvery = flags.GetValue(SnapshotEvery) is > 0 and var every ? every : null,
             RunFor = TimeSpan.FromSeconds(flags.GetValue(RunFor)),
             SessionTimeout = TimeSpan.FromSeconds(flags.GetValue(SessionTimeout)),
+            ExpireOnRefused = flags.GetValue(ExpireOnRefused),
             KillEvery = TimeSpan.FromSeconds(flags.GetValue(KillEvery)),
             FreezeEvery = TimeSpan.FromSeconds(flags.GetValue(FreezeEvery)),
             DataDirectory = flags.GetValue(Data),

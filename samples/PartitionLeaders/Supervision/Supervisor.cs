@@ -190,7 +190,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private void Start(int id)
     {
         var settings = new BrokerSettings(
-            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, options.SnapshotEvery, history is null ? null : _runName);
+            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, options.ExpireOnRefused, options.SnapshotEvery,
+            history is null ? null : _runName);
         var broker = _brokers[id] = BrokerProcess.Start(
             _spawner,
             settings,

@@ -41,7 +41,7 @@ internal sealed class ClusterMember : IClusterMember
         _time = time;
         _loggers = new DeferredLoggers(loggers);
         _znodes = new ZnodeService(
-            new ZnodeOptions { SessionTimeout = options.SessionTimeout },
+            new ZnodeOptions { SessionTimeout = options.SessionTimeout, ExpireOnRefusedConnection = options.ExpireOnRefusedConnection },
             new ThreadPoolClientScheduler(static () => BootTimeClock.Now),
             _loggers.CreateLogger("RaftKit.Znodes"));
         _znodes.Connect(_inbox);
