@@ -84,6 +84,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause, long before)
     {
         Require(zxid > before, 24, $"member {member} applied {zxid:x} after {before:x}");
+        // An observer that a forced quorum left behind plays what it holds again when it starts: no longer anybody's history (seed 519).
+        if (world[member].IsLeftBehind)
+            return;
         Agree(member, zxid, machine);
         if (ended is not null)
         {
@@ -116,6 +119,8 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// </summary>
     public void AppliedMulti(MemberId member, long zxid, IReadOnlyList<TreeCommand> parts, in TreeResult result, List<TreeChange> changes, bool isChanged)
     {
+        if (world[member].IsLeftBehind)
+            return;
         if (result.Error != ZnodeError.None)
         {
             Require(changes.Count == 0 && !isChanged, 27, $"a multi at {zxid:x} on member {member} was refused with {result.Error}, and changed the tree");
