@@ -91,7 +91,8 @@ internal static class MembershipKeeper
         if (leaving.Count == 0)
             return entering is [var next, ..] && !IsAwaited(next.Id) ? Promoted(now, next) : null;
         var voters = now.Voters.Except(leaving).Concat(entering).ToList();
-        if (voters.Count == 0)
+        // It would count at once, and never be committed: nobody could lead any more, and who lost its disk could not be taken in again. So it waits until enough of those who stay are there.
+        if (voters.Count(v => v.Id == core.Self || linked(v.Id)?.Incarnation == v.Incarnation) <= voters.Count / 2)
             return null;
         // A voter that is to learn only stays as a learner, with the same life.
         var learners = now.Learners.Except(entering).Concat(leaving.Where(v => wanted.TryGetValue(v.Id, out var stays) && stays is { IsVoter: false, Until: null }));

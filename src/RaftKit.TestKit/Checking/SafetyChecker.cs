@@ -21,6 +21,7 @@ internal sealed class SafetyChecker
     private readonly SortedDictionary<Term, LogIndex> _committedIn = [];
     private readonly HashSet<MemberIncarnation> _promised = [];
     private readonly HashSet<MemberIncarnation> _lost = [];
+    private readonly HashSet<MemberIncarnation> _leftBehind = [];
     private readonly HashSet<MemberIncarnation> _rolledBack = [];
     private readonly Dictionary<MemberIncarnation, DurableLog> _beforeDamage = [];
     private readonly Dictionary<MemberIncarnation, (DurableLog Log, LogEnd End)> _beforeRot = [];
@@ -62,7 +63,7 @@ internal sealed class SafetyChecker
         var mirror = _mirrors[member.Id];
         var self = new MemberIncarnation(member.Id, mirror.Incarnation);
         // One that promised nobody anything has lost nothing: it may form its cluster once more. An observer numbers its proposals under its life, so never again.
-        if (_promised.Contains(self) || (member.Id.IsObserver && mirror.Incarnation > 0))
+        if (_promised.Contains(self) || (member.Id.IsObserver && mirror.Incarnation > 0 && !_leftBehind.Contains(self)))
         {
             _lost.Add(self);
             _beforeDamage.TryAdd(self, mirror.Durable.Copy());
@@ -102,6 +103,11 @@ internal sealed class SafetyChecker
         QuorumForced(common);
         return common;
     }
+
+    /// <summary>
+    /// A forced quorum gave up what this observer holds, perhaps the entry that gave it its life too, which is then given again (seed 679): its proposals are of another recovery epoch, and a later start.
+    /// </summary>
+    public void LeftBehind(MemberId observer) => _leftBehind.Add(new MemberIncarnation(observer, _mirrors[observer].Incarnation));
 
     /// <summary>Whether the member, when it was up last, had entries behind this one.</summary>
     public bool MayHoldBeyond(MemberId member, LogIndex index) => LogIndex.Max(_mirrors[member].Last, _mirrors[member].Durable.Last) > index;

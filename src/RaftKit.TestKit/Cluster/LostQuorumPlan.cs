@@ -82,7 +82,10 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
                 (other.Damage, other.IsLeftBehind) = (DiskDamage.OldCopy, true);
         }
         foreach (var observer in world.Observers.Where(o => checker.MayHoldBeyond(o.Id, common)))
+        {
             (observer.Damage, observer.IsLeftBehind) = (DiskDamage.OldCopy, true);
+            checker.LeftBehind(observer.Id);
+        }
         foreach (var member in world.Everybody.Where(m => m.WasStarted))
             faults.RestartLater(member);
     }
