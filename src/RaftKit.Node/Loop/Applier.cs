@@ -275,7 +275,8 @@ internal sealed class Applier
                 return;
             }
             Invariant.Holds(kind == NodeCommand.ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
-            var life = Members.BeginLife(new MemberId(reader.ReadInt32()));
+            var observer = new MemberId(reader.ReadInt32());
+            var life = Members.BeginLife(observer, Proposers.LastLife(observer));
             var writer = new MessagePackWriter(_result);
             writer.Write(life);
             writer.Flush();

@@ -34,7 +34,9 @@ internal sealed class MemberTable
     /// <summary>
     /// An observer with an empty directory gets a life that no other had: what an earlier one proposed is never taken for its own. No membership names it.
     /// </summary>
-    public int BeginLife(MemberId observer) => _lives[observer] = NextLife(observer);
+    /// <param name="observer">Who.</param>
+    /// <param name="proposed">The last life under which it proposed here; a forced quorum may know of that, and not of the entry that gave it.</param>
+    public int BeginLife(MemberId observer, int proposed = 0) => _lives[observer] = Math.Max(NextLife(observer), proposed + 1);
 
     /// <summary>Applies a change, or refuses it.</summary>
     /// <param name="change">What is asked.</param>

@@ -33,6 +33,9 @@ internal sealed class ProposerTable
     public long LastSequence(ProposerId proposer) =>
         _rows.TryGetValue(proposer.Member, out var row) && row.Proposer == proposer ? row.LastSequence : 0;
 
+    /// <summary>The life under which the member proposed last; 0 if it never did.</summary>
+    public int LastLife(MemberId member) => _rows.TryGetValue(member, out var row) ? row.Proposer.Incarnation : 0;
+
     /// <summary>Whether a later start of the same member has already proposed.</summary>
     public bool IsSuperseded(ProposerId proposer) =>
         _rows.TryGetValue(proposer.Member, out var row) && proposer.IsOlderThan(row.Proposer);
