@@ -112,8 +112,16 @@ public sealed class SimulatedClusterTests
     [InlineData(112, "what rotted under a snapshot was followed by what was written again where it did not go on, and the next start could not read it")]
     [InlineData(437, "a reset that stood in a rotten page was written again behind the entries that had followed it, which the next start no longer had")]
     [InlineData(60, "a stream went on over a forced quorum's recovery epoch as if nothing were lost")]
+    [InlineData(679, "an observer was given a life under which it had proposed: the entry that gave it was lost with the quorum, the proposals were not")]
     public void Seeds_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
         Assert.True(new SeedRun(seed).Run() is { Violation: null }, bug);
+
+    // The same, with lives of 60 s.
+    [Theory]
+    [InlineData(508, "a voter was removed while another one had no disk: the change could never be committed, and nobody could lead")]
+    [InlineData(948, "the same, in another shape")]
+    public void Seeds_of_longer_lives_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
+        Assert.True(new SeedRun(seed, atLeast: TimeSpan.FromSeconds(60)).Run() is { Violation: null }, bug);
 
     private static SimulatedCluster Formed(int members, Dictionary<MemberId, Counter>? counters = null)
     {
