@@ -13,7 +13,7 @@ public sealed class SlowDiskTests
     public void Disks_that_take_longer_for_a_vote_than_an_election_timeout_elect_a_leader_within_a_few_terms()
     {
         var terms = Enumerable.Range(1, 12).Select(TermsToElect).Order().ToList();
-        Assert.True(terms.Count(t => t <= 5) >= 9, string.Join(' ', terms));
+        Assert.True(terms.Count(t => t <= 5) >= 9 && terms[^1] <= 10, string.Join(' ', terms));
     }
 
     private static long TermsToElect(int seed)

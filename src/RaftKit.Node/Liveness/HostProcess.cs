@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using RaftKit.Node.Encoding;
 
 namespace RaftKit.Node.Liveness;
 
@@ -14,6 +15,21 @@ internal sealed partial record HostProcess(string MachineBootId, long PidNamespa
 
     /// <summary>A process of which nobody can prove anything.</summary>
     public static readonly HostProcess Unknown = new("", 0, 0, 0);
+
+    public void WriteTo(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(4);
+        writer.Write(MachineBootId);
+        writer.Write(PidNamespace);
+        writer.Write(Pid);
+        writer.Write(StartTime);
+    }
+
+    public static HostProcess Read(ref MessagePackReader reader)
+    {
+        reader.ReadArrayHeader(4);
+        return new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
+    }
 
     /// <summary>This process. On other systems than Linux, and where /proc is another namespace's, one of which nothing can be proven.</summary>
     public static HostProcess Current()

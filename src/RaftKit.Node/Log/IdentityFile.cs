@@ -63,13 +63,7 @@ internal static class IdentityFile
         writer.WriteArrayHeader(identity.Founders.Count);
         foreach (var founder in identity.Founders)
             writer.Write(founder.Value);
-        writer.WriteArrayHeader(identity.RunEnds.Ends.Count);
-        foreach (var end in identity.RunEnds.Ends)
-        {
-            writer.WriteArrayHeader(2);
-            writer.Write(end.Boot);
-            writer.Write(end.Batch);
-        }
+        identity.RunEnds.WriteTo(ref writer);
         writer.Write(identity.RolledBack);
         if (hasPromised)
             writer.Write(identity.LongestPromise.Ticks);
@@ -147,15 +141,9 @@ internal static class IdentityFile
         var founders = new MemberId[reader.ReadArrayHeader()];
         for (var i = 0; i < founders.Length; i++)
             founders[i] = new MemberId(reader.ReadInt32());
-        var ends = new RunEnd[reader.ReadArrayHeader()];
-        for (var i = 0; i < ends.Length; i++)
-        {
-            reader.ReadArrayHeader(2);
-            ends[i] = new RunEnd(reader.ReadInt64(), reader.ReadInt64());
-        }
         return new DirectoryIdentity(member, incarnation, boot, new Guid(cluster.Span, bigEndian: true), founders)
         {
-            RunEnds = new RunEnds(ends), RolledBack = reader.ReadRequiredString(), LongestPromise = fields > 8 ? new TimeSpan(reader.ReadInt64()) : default,
+            RunEnds = RunEnds.Read(ref reader), RolledBack = reader.ReadRequiredString(), LongestPromise = fields > 8 ? new TimeSpan(reader.ReadInt64()) : default,
         };
     }
 }

@@ -1,9 +1,15 @@
+using RaftKit.Node.Encoding;
+
 namespace RaftKit.Node.Log;
 
 /// <summary>Where a run left the log: the last batch that the next start found.</summary>
 /// <param name="Boot">The run.</param>
-/// <param name="Batch">The last batch that was still there after it.</param>
-internal readonly record struct RunEnd(long Boot, long Batch);
+/// <param name="Batch">The last batch that was still there after it; <see cref="Untold"/> if rot hides its number.</param>
+internal readonly record struct RunEnd(long Boot, long Batch)
+{
+    /// <summary>Later than any batch that others were told of: rot shows that something was there, so the directory is no old copy for lacking it.</summary>
+    public const long Untold = long.MaxValue;
+}
 
 /// <summary>
 /// Where each of a member's last runs left its log, oldest first. Whoever was told of a later batch of such a run (every message that promises something
@@ -30,6 +36,35 @@ internal sealed class RunEnds(IReadOnlyList<RunEnd> ends) : IEquatable<RunEnds>
     }
 
     public RunEnds With(RunEnd end) => new([.. ends.TakeLast(Most - 1), end]);
+
+    public void WriteTo(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(ends.Count);
+        foreach (var end in ends)
+        {
+            writer.WriteArrayHeader(2);
+            writer.Write(end.Boot);
+            writer.Write(end.Batch);
+        }
+    }
+
+    /// <exception cref="MessagePackSerializationException">This is no such list, or it is longer than one ever is.</exception>
+    public static RunEnds Read(ref MessagePackReader reader)
+    {
+        var count = reader.ReadArrayHeader();
+        if (count > Most)
+            throw new MessagePackSerializationException($"the ends of {count} runs, of which nobody keeps more than {Most}");
+        var read = new RunEnd[count];
+        for (var i = 0; i < count; i++)
+        {
+            reader.ReadArrayHeader(2);
+            var (boot, batch) = (reader.ReadInt64(), reader.ReadInt64());
+            if (boot < 0 || batch < 0)
+                throw new MessagePackSerializationException($"run {boot} that ended with batch {batch}: neither is ever negative");
+            read[i] = new RunEnd(boot, batch);
+        }
+        return new RunEnds(read);
+    }
 
     public bool Equals(RunEnds? other) => other is not null && ends.SequenceEqual(other.Ends);
 

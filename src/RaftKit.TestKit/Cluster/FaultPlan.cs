@@ -198,7 +198,7 @@ internal sealed class FaultPlan
             {
                 _world.Trace.Event(observer.Id, "is wiped");
                 observer.Disk.Wipe();
-                (observer.Damage, observer.HasRotted) = (DiskDamage.None, false);
+                observer.Damage = DiskDamage.None;
                 ObserverWiped?.Invoke(observer);
             }
             RestartLater(observer);

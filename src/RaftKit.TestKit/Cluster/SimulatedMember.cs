@@ -78,9 +78,6 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
         set;
     }
 
-    /// <summary>Some of its disk rotted since it was empty, repaired or not.</summary>
-    public bool HasRotted { get; set; }
-
     /// <summary>Its process is stopped for long, and nobody is to end it meanwhile.</summary>
     public bool IsAsleep { get; set; }
 

@@ -144,8 +144,7 @@ internal sealed class SimulatedWorld
     private bool IsExplained(SimulatedMember member, Exception failure) => failure switch
     {
         FeatureLevelUnsupportedException => MayRefuseLevel(member),
-        // An observer whose last batch rotted, with no entry in it, starts and knows nothing of it; others were told of that batch, and take the disk for an old copy (seed 946 of 60 s).
-        DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy || (member.Id.IsObserver && member.HasRotted),
+        DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy,
         LogCorruptException => member.Damage == DiskDamage.Rot,
         _ => failure is IOException && member.Injected is not null,
     };

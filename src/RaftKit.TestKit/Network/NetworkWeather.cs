@@ -27,14 +27,7 @@ internal sealed class NetworkWeather
     /// <summary>A storm: each fault on or off, up to a half, on some links and for some types of message more than for others.</summary>
     public static NetworkWeather Storm(SimulatedRandom random, IReadOnlyList<MemberId> members)
     {
-        var weather = new NetworkWeather
-        {
-            Drop = Draw(),
-            Duplicate = Draw(),
-            Delay = Draw(),
-            Reorder = Draw(),
-            LongestDelay = random.Between(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(400)),
-        };
+        var weather = Draw(random, () => random.Chance(0.5) ? 0.5 * random.NextDouble() * random.NextDouble() : 0);
         var uneven = random.Chance(0.5);
         for (var i = 0; i < Types; i++)
             weather._byType[i] = uneven ? random.Between(0.0, 2.0) : 1;
@@ -44,21 +37,12 @@ internal sealed class NetworkWeather
                 weather._byLink[(from, to)] = uneven ? random.Between(0.0, 2.0) : 1;
         }
         return weather;
-
-        double Draw() => random.Chance(0.5) ? 0.5 * random.NextDouble() * random.NextDouble() : 0;
     }
 
     /// <summary>Each fault up to a half, for one type of message, or over one link, alone.</summary>
     public static NetworkWeather Focused(SimulatedRandom random, IReadOnlyList<MemberId> members, bool onType)
     {
-        var weather = new NetworkWeather
-        {
-            Drop = Draw(),
-            Duplicate = Draw(),
-            Delay = Draw(),
-            Reorder = Draw(),
-            LongestDelay = random.Between(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(400)),
-        };
+        var weather = Draw(random, () => random.Chance(0.6) ? random.Between(0.1, 0.5) : 0);
         var (type, a, b) = (random.Next(Types), random.Pick(members), random.Pick(members));
         for (var i = 0; i < Types; i++)
             weather._byType[i] = !onType || i == type % LastType ? 1 : 0;
@@ -68,9 +52,16 @@ internal sealed class NetworkWeather
                 weather._byLink[(from, to)] = onType || (from == a && to == b) || (from == b && to == a) ? 1 : 0;
         }
         return weather;
-
-        double Draw() => random.Chance(0.6) ? random.Between(0.1, 0.5) : 0;
     }
+
+    private static NetworkWeather Draw(SimulatedRandom random, Func<double> chance) => new()
+    {
+        Drop = chance(),
+        Duplicate = chance(),
+        Delay = chance(),
+        Reorder = chance(),
+        LongestDelay = random.Between(TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(400)),
+    };
 
     public double Factor(MemberId from, MemberId to, PeerMessage message) =>
         _byLink.GetValueOrDefault((from, to), 1) * _byType[TypeOf(message)];

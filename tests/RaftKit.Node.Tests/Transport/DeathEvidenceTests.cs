@@ -29,11 +29,7 @@ public sealed class DeathEvidenceTests
         using var child = Child.Start();
         await using var one = new TestMember(1);
         await using var two = new TestMember(2);
-        one.Hello = one.Hello with { Process = HostProcess.Current() };
-        two.Hello = two.Hello with { Process = child.HostProcess };
-        one.Join(two);
-        two.Join(one);
-        await one.LinkUp();
+        await LinkToChild(one, two, child);
         child.Kill();
         await two.Transport.AbortAsync();
         var died = (await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence;
@@ -48,11 +44,7 @@ public sealed class DeathEvidenceTests
         Assert.NotEqual(HostProcess.Current().PidNamespace, child.HostProcess.PidNamespace);
         await using var one = new TestMember(1);
         await using var two = new TestMember(2);
-        one.Hello = one.Hello with { Process = HostProcess.Current() };
-        two.Hello = two.Hello with { Process = child.HostProcess };
-        one.Join(two);
-        two.Join(one);
-        await one.LinkUp();
+        await LinkToChild(one, two, child);
         child.Kill();
         await two.Transport.AbortAsync();
         // Process 1 of this namespace is another one, and started at another time: taken for that process, it would be gone.
@@ -66,11 +58,7 @@ public sealed class DeathEvidenceTests
         using var child = Child.Start();
         await using var one = new TestMember(1);
         await using var two = new TestMember(2);
-        one.Hello = one.Hello with { Process = HostProcess.Current() };
-        two.Hello = two.Hello with { Process = child.HostProcess };
-        one.Join(two);
-        two.Join(one);
-        await one.LinkUp();
+        await LinkToChild(one, two, child);
         await two.Transport.AbortAsync();
         Assert.False((await one.Inbox.Expect<NodeInput.PeerDied>()).Evidence.Proven);
         child.Kill();
@@ -158,5 +146,15 @@ public sealed class DeathEvidenceTests
         Assert.DoesNotContain(one.Inbox.All, static input => input is NodeInput.Call);
         var two = await RawPeer.Link(one, RawPeer.HelloOf(2));
         two.Dispose();
+    }
+
+    /// <summary>Links two members, of which the second says that it runs in the child.</summary>
+    private static Task LinkToChild(TestMember one, TestMember two, Child child)
+    {
+        one.Hello = one.Hello with { Process = HostProcess.Current() };
+        two.Hello = two.Hello with { Process = child.HostProcess };
+        one.Join(two);
+        two.Join(one);
+        return one.LinkUp();
     }
 }
