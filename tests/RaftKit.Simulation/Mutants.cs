@@ -1,4 +1,4 @@
-using System.Diagnostics;
+using System.Globalization;
 using System.Text.Json;
 
 namespace RaftKit.Simulation;
@@ -22,7 +22,7 @@ internal static class Mutants
         return 0;
     }
 
-    /// <summary>Puts one bug back, and runs seeds until one fails.</summary>
+    /// <summary>Puts one bug back, and runs seeds until one fails that passes without it.</summary>
     public static int Run(string name, (ulong From, ulong To) seeds, bool json)
     {
         if (!File.Exists(PatchOf(name)))
@@ -60,14 +60,15 @@ internal static class Mutants
         {
             if (copy.Build(ProjectsOf(patch)) is { } broken)
                 return new(name, $"Mutant {name} does not build.\n{broken}");
-            var run = copy.Command(
-                "dotnet",
-                [
-                    copy.Program, "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json",
-                    // One at a time: how many seeds it takes must not depend on the machine.
-                    "--jobs", "1", .. JudgedBy(patch).Split(", ", StringSplitOptions.RemoveEmptyEntries).SelectMany(number => new[] { "--invariant", number }),
-                ]);
-            return Judge(name, run.Output);
+            var judgedBy = JudgedBy(patch).Split(", ", StringSplitOptions.RemoveEmptyEntries);
+            var said = "";
+            var hunt = new MutantHunt(
+                (from, to) => Judge(said = SeedsOf(copy, (from, to), judgedBy)),
+                seed => OnCleanCode(seed, judgedBy),
+                nothing => Console.Error.WriteLine($"Mutant {name}: {nothing}"));
+            return hunt.Run(seeds.From, seeds.To) is { } caught
+                ? new(name, $"seed {caught.Seed}, which passes on the clean code: {caught.What}") { Caught = true, Seeds = (int)(caught.Seed - seeds.From) + 1, Invariant = CheckOf(caught.What) }
+                : new(name, $"Mutant {name} was not caught.\n{said.TrimEnd().Split('\n')[^1]}");
         }
         finally
         {
@@ -79,16 +80,26 @@ internal static class Mutants
     private static IReadOnlyList<string> ProjectsOf(string patch) =>
         [.. File.ReadLines(patch).Where(l => l.StartsWith("+++ b/src/", StringComparison.Ordinal)).Select(l => l.Split('/')[2]).Distinct()];
 
-    private static Verdict Judge(string name, string output)
+    /// <summary>Runs seeds on what was built last, up to the first that fails, and gives what it wrote.</summary>
+    private static string SeedsOf(ScratchCopy copy, (ulong From, ulong To) seeds, string[] judgedBy) => copy.Command(
+        "dotnet",
+        [
+            copy.Program, "--seeds", $"{seeds.From}..{seeds.To}", "--stop-at-first", "--json",
+            // One at a time: how many seeds it takes must not depend on the machine.
+            "--jobs", "1", .. judgedBy.SelectMany(number => new[] { "--invariant", number }),
+        ]).Output;
+
+    /// <summary>This program was built from the sources that the copy was made of.</summary>
+    private static string? OnCleanCode(ulong seed, string[] judgedBy) =>
+        Sweep.RunAll((seed, seed), TimeSpan.Zero, [.. judgedBy.Select(number => int.Parse(number, CultureInfo.InvariantCulture))], stopAtFirst: true, jobs: 1).Single().Violation;
+
+    /// <summary>The line about the seed that failed: <c>seed 41, 3 members, at 1204.250 ms: what</c>.</summary>
+    private static MutantHunt.Catch? Judge(string output)
     {
-        var lines = output.Split('\n');
-        var violation = lines.FirstOrDefault(l => l.StartsWith("seed ", StringComparison.Ordinal) && l.Contains(" ms: ", StringComparison.Ordinal));
-        var summary = lines.LastOrDefault(l => l.StartsWith('{'));
-        if (violation is null || summary is null)
-            return new(name, $"Mutant {name} was not caught.\n{summary ?? output}");
-        using var parsed = JsonDocument.Parse(summary);
-        var what = violation[(violation.IndexOf(" ms: ", StringComparison.Ordinal) + 5)..];
-        return new(name, what) { Caught = true, Seeds = parsed.RootElement.GetProperty("seeds").GetInt32(), Invariant = CheckOf(what) };
+        const string Before = " ms: ";
+        return output.Split('\n').FirstOrDefault(l => l.StartsWith("seed ", StringComparison.Ordinal) && l.Contains(Before, StringComparison.Ordinal)) is { } violation
+            ? new(ulong.Parse(violation["seed ".Length..violation.IndexOf(',', StringComparison.Ordinal)], CultureInfo.InvariantCulture), violation[(violation.IndexOf(Before, StringComparison.Ordinal) + Before.Length)..])
+            : null;
     }
 
     // The number of the invariant in shared/specs/reliability.md, or the name of another check. What the code itself asserts has no number.

@@ -64,6 +64,9 @@ internal enum MenuItem
     ObserverRot,
     ObserverRepaired,
 
+    /// <summary>The disk of whoever leads stands still until another one does.</summary>
+    LeaderDiskStands,
+
     // Snapshots
     SnapshotChunkCorrupt,
     SnapshotCrashTaking,

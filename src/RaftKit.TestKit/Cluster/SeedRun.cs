@@ -242,6 +242,11 @@ internal sealed class SeedRun
             _world.Violate($"liveness: the newest level was not finalised within 10 s after all faults ended, though everybody supports it: {Describe()}");
             return;
         }
+        if (new StalledLeader(_world, () => _workload.Log.WritesAcknowledged, Within).Run(electionTimeout) is { } stalled)
+        {
+            _world.Violate($"{stalled}: {Describe()}");
+            return;
+        }
         // Two lonely members make few events in the time of others.
         Within(TimeSpan.FromSeconds(60), () => _world.Trace.Inputs >= FewestEvents);
         _workload.Stopped = true;

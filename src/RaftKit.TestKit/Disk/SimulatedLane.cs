@@ -20,6 +20,18 @@ internal sealed class SimulatedLane(
     /// <summary>How much longer each piece of work takes, at most; at least, half of that.</summary>
     public TimeSpan Slowness { get; set; }
 
+    /// <summary>The disk takes nothing until this ends: what is under way still ends, what comes after it waits.</summary>
+    public bool StandsStill
+    {
+        get;
+        set
+        {
+            field = value;
+            if (!value && !_running && _jobs.Count > 0)
+                RunLater();
+        }
+    }
+
     /// <summary>Hears of each job that ran well, in order, before the loop does.</summary>
     public Action<DiskJob>? Executed { get; set; }
 
@@ -37,7 +49,7 @@ internal sealed class SimulatedLane(
         if (Gate?.Invoke() == false)
             return;
         _jobs.Enqueue(job);
-        if (!_running)
+        if (!_running && !StandsStill)
             RunLater();
     }
 
@@ -95,7 +107,7 @@ internal sealed class SimulatedLane(
                 inbox.Post(new NodeInput.DiskDone(job));
         });
         _running = false;
-        if (_jobs.Count > 0)
+        if (_jobs.Count > 0 && !StandsStill)
             RunLater();
     }
 }
