@@ -4,7 +4,7 @@ using Xunit;
 
 namespace HouseTests;
 
-/// <summary>The simulator's table of mutants, which its command writes, against the mutants that there are and the invariants that reliability.md numbers.</summary>
+/// <summary>The simulator's table of mutants, which its command writes, against the mutants that there are and the invariants that its README numbers.</summary>
 public sealed class MutantTests
 {
     private const int Invariants = 37;

@@ -102,7 +102,7 @@ internal static class Mutants
             : null;
     }
 
-    // The number of the invariant in shared/specs/reliability.md, or the name of another check. What the code itself asserts has no number.
+    // The number of the invariant in README.md, or the name of another check. What the code itself asserts has no number.
     private static string CheckOf(string violation)
     {
         if (violation.StartsWith("invariant ", StringComparison.Ordinal))

@@ -13,7 +13,7 @@ var seed = new Option<ulong?>("--seed") { Description = "Runs one seed.", HelpNa
 var trace = new Option<bool>("--trace") { Description = "With --seed: prints every event." };
 var hash = new Option<bool>("--hash") { Description = "Prints the hash of all that was delivered, of one seed or of each, equal in every process." };
 var history = new Option<string?>("--history") { Description = "With --seed: writes what clients did and were told, one JSON object a line.", HelpName = "FILE" };
-var invariants = new Option<int[]>("--invariant") { Description = "Judges by this invariant of reliability.md alone; may be given several times.", HelpName = "N" };
+var invariants = new Option<int[]>("--invariant") { Description = "Judges by this invariant (README.md has their numbers) alone; may be given several times.", HelpName = "N" };
 var listMutants = new Option<bool>("--list-mutants") { Description = "Names known bugs, which are patches of the product's code." };
 var mutant = new Option<string?>("--mutant") { Description = "Puts one back into a copy, and runs seeds until it is caught; exits with 1 if it is not.", HelpName = "NAME" };
 var mutants = new Option<bool>("--mutants") { Description = "All of them, a line each." };

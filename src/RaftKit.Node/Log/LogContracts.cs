@@ -183,7 +183,7 @@ public sealed class DirectoryRolledBackException(string message) : IOException(m
 public sealed class LogFailedException(string message, Exception? inner = null) : IOException(message, inner);
 
 /// <summary>What was durable before does not read back as it was written. Nothing was cut; the message says where.</summary>
-public sealed class LogCorruptException(string message) : IOException(message);
+public sealed class LogCorruptException(string message, Exception? inner = null) : IOException(message, inner);
 
 /// <summary>
 /// The directory holds a format that this version of RaftKit does not know: it was written by a newer one. Nothing was changed: start the version that

@@ -313,5 +313,5 @@ internal sealed class Applier
             throw FeatureLevelUnsupportedException.At(where, index, feature, level, _supported.Of(feature));
     }
 
-    private long Zxid(LogIndex index) => ((long)Recovery.Epoch << 48) | index.Value;
+    private long Zxid(LogIndex index) => Recovery.ZxidOf(index);
 }

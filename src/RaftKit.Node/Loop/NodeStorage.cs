@@ -82,7 +82,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
         }
         catch (LogCorruptException corrupt) when (_readable.ErrorCount > 0)
         {
-            throw new LogCorruptException(Told(corrupt.Message));
+            throw new LogCorruptException(Told(corrupt.Message), corrupt);
         }
     }
 

@@ -101,7 +101,7 @@ internal sealed class LostQuorum : IDisposable
             ],
         });
         _log.Sync();
-        return ((long)epoch.Epoch << 48) | LastIndex.Next.Next.Value;
+        return epoch.ZxidOf(LastIndex.Next.Next);
     }
 
     public void Dispose()

@@ -17,7 +17,16 @@ internal sealed record RecoveryEpoch(int Epoch, IReadOnlyList<MemberIncarnation>
     /// <summary>Upper 16 bits of a signed number.</summary>
     public const int Most = short.MaxValue;
 
+    // Of a zxid, below the epoch.
+    private const int IndexBits = 48;
+
     public static readonly RecoveryEpoch First = new(0, []);
+
+    /// <summary>The zxid of an entry of this epoch.</summary>
+    public long ZxidOf(LogIndex index) => ((long)Epoch << IndexBits) | index.Value;
+
+    /// <summary>The first zxid that an epoch could have: all of earlier ones are less.</summary>
+    public static long FirstZxidOfEpochOf(long zxid) => zxid >> IndexBits << IndexBits;
 
     /// <summary>The command that breaks.</summary>
     public byte[] ToCommand()

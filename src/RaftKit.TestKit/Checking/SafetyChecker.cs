@@ -7,7 +7,7 @@ using RaftKit.Node.Transport;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Raft's invariants (shared/specs/reliability.md, by their numbers there), checked after every event on the member that took it, against what all
+/// Raft's invariants (by their numbers in tests/RaftKit.Simulation/README.md), checked after every event on the member that took it, against what all
 /// members ever did. It knows what the disks truly hold, and never asks a node what it believes about that.
 /// </summary>
 internal sealed class SafetyChecker

@@ -1,7 +1,7 @@
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What the fault menu (shared/specs/reliability.md) names beside what has a counter of its own in <see cref="FaultCounters"/> and <see cref="Coverage"/>. A sweep wants each of them; the table in
+/// What the fault menu (tests/RaftKit.Simulation/README.md) names beside what has a counter of its own in <see cref="FaultCounters"/> and <see cref="Coverage"/>. A sweep wants each of them; the table in
 /// tests/RaftKit.Simulation/README.md says which phrase is which.
 /// </summary>
 internal enum MenuItem

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
 using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
@@ -225,7 +226,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
             {
                 if (guest != _guest)
                     return;
-                if (heard.Zxid >> 48 > _heardBefore >> 48)
+                if (RecoveryEpoch.FirstZxidOfEpochOf(heard.Zxid) > _heardBefore)
                     workload.Violate(30, $"{Who} streamed up to {_heardBefore:x} before a quorum was forced, and heard {heard} after that as if nothing were lost between them");
             }
         }

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Members;
 using RaftKit.Znodes.Tree;
 
 namespace RaftKit.Znodes.History;
@@ -12,9 +13,6 @@ internal sealed class ChangeJournal
 {
     public const int DefaultMaxChanges = 100_000;
     public const long DefaultMaxBytes = 32L << 20;
-
-    // Of a zxid, below the recovery epoch.
-    private const int EpochBits = 48;
 
     /// <summary>What a change costs besides its path.</summary>
     private const int ChangeBytes = 64;
@@ -77,9 +75,10 @@ internal sealed class ChangeJournal
     /// <returns>Whether it is of another.</returns>
     public bool EnterEpoch(long zxid)
     {
-        if (zxid >> EpochBits <= LastZxid >> EpochBits)
+        var first = RecoveryEpoch.FirstZxidOfEpochOf(zxid);
+        if (first <= LastZxid)
             return false;
-        Reset(zxid >> EpochBits << EpochBits);
+        Reset(first);
         return true;
     }
 

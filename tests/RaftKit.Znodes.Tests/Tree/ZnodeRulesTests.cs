@@ -3,7 +3,7 @@ using Xunit;
 
 namespace RaftKit.Znodes.Tests.Tree;
 
-/// <summary>What ZooKeeper answers (shared facts: zookeeper.md, zookeeper-wire.md), one sentence each.</summary>
+/// <summary>What ZooKeeper answers, one sentence each.</summary>
 public sealed class ZnodeRulesTests
 {
     private readonly Scene _scene = new();
