@@ -17,7 +17,7 @@ internal sealed class Applier
     /// <summary>The node's own replicated state goes by this name, in envelopes and in snapshots.</summary>
     public const string NodeSection = "raftkit";
 
-    private static readonly byte[] NodeName = Envelope.Name(NodeSection);
+    public static readonly byte[] NodeName = Envelope.Name(NodeSection);
 
     private readonly (byte[] Name, IStateMachine Machine)[] _machines;
     private readonly PendingProposals _pending;
@@ -188,7 +188,10 @@ internal sealed class Applier
             var sequence = _pending.FirstSequence;
             var found = Proposers.TryGetResult(_pending.Proposer, sequence, out var at, out var result);
             Invariant.Holds(found, $"the result of proposal {sequence} of {_pending.Proposer}, not acknowledged yet, is not in the table of snapshot {mark.Index}");
-            _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid) { Levels = Levels.Current.AsOf(at.Index) }, result);
+            if (at.IsRefusal)
+                _pending.RefuseFirst(sequence, System.Text.Encoding.UTF8.GetString(result));
+            else
+                _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid) { Levels = Levels.Current.AsOf(at.Index) }, result);
         }
     }
 
@@ -226,6 +229,13 @@ internal sealed class Applier
         }
         if (Proposers.Judge(envelope.Proposer, envelope.Sequence, envelope.Floor) != ProposalVerdict.Apply)
             return;
+        if (NodeCommand.RefusalIn(envelope) is { } refusal)
+        {
+            Proposers.Record(envelope.Proposer, envelope.Sequence, ResultStamp.OfRefusal(context), System.Text.Encoding.UTF8.GetBytes(refusal));
+            if (envelope.Proposer == _pending.Proposer)
+                _pending.RefuseFirst(envelope.Sequence, refusal);
+            return;
+        }
         Dispatch(context, envelope);
         Proposers.Record(
             envelope.Proposer, envelope.Sequence, new ResultStamp(context.Index, context.Term, context.Stamp, context.Zxid), _result.WrittenSpan);

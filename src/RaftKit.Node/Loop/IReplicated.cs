@@ -24,7 +24,7 @@ public interface IReplicated<out TMachine>
     /// <param name="command">The command, at most <see cref="MaxCommandBytes"/>; copied before this returns.</param>
     /// <param name="cancellationToken">Ends the wait, not the command: it may still be applied.</param>
     /// <exception cref="ArgumentException">The command is too long. It was not proposed.</exception>
-    /// <exception cref="NotAppliedException">It was surely not applied and never will be: too much waits already, or the node is stopping.</exception>
+    /// <exception cref="NotAppliedException">It was surely not applied and never will be: too much waits already, the node is stopping, or the leader has no such state machine.</exception>
     /// <exception cref="OutcomeUnknownException">It may or may not be applied: this node ended before it could tell. Read before trying again.</exception>
     /// <exception cref="OperationCanceledException">The wait was cancelled.</exception>
     Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken cancellationToken = default);

@@ -1,7 +1,9 @@
+using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
 using RaftKit.Node.Levels;
 using RaftKit.Node.Members;
+using RaftKit.Node.Proposals;
 
 namespace RaftKit.Node.Loop;
 
@@ -13,6 +15,33 @@ internal static class NodeCommand
 {
     /// <summary>Begins the command that gives an observer's empty directory a life.</summary>
     public const string ObserverLife = "observer";
+
+    /// <summary>
+    /// Begins what a leader puts into the log in place of a command that it could not apply. Only leaders make it: forwarded, it is not sound.
+    /// </summary>
+    private const string Refused = "refused";
+
+    private static readonly byte[] RefusedPrefix = [(byte)(0xa0 | Refused.Length), .. System.Text.Encoding.UTF8.GetBytes(Refused)];
+
+    /// <summary>An entry's payload: this proposal is refused, under its own number.</summary>
+    public static byte[] Refusal(Envelope refused, string reason)
+    {
+        var output = new ArrayBufferWriter<byte>(RefusedPrefix.Length + reason.Length + 8);
+        var writer = new MessagePackWriter(output);
+        writer.Write(Refused);
+        writer.Write(reason);
+        writer.Flush();
+        return (refused with { Machine = Applier.NodeName }).With(output.WrittenMemory);
+    }
+
+    /// <summary>Why a leader refused the command in whose place this is; null if it is anything else.</summary>
+    public static string? RefusalIn(Envelope envelope)
+    {
+        if (!envelope.Command.Span.StartsWith(RefusedPrefix) || !envelope.Machine.Span.SequenceEqual(Applier.NodeName))
+            return null;
+        var reader = new MessagePackReader(envelope.Command[RefusedPrefix.Length..]);
+        return reader.ReadRequiredString();
+    }
 
     /// <summary>Whether it is one that every member of this build can apply.</summary>
     public static bool IsSound(ReadOnlyMemory<byte> command) => TryRead(command, out _);

@@ -50,7 +50,7 @@ internal sealed partial class NodeLoop
     private static partial void LogStalled(ILogger logger, int member, long term, long durable, long commit);
 
     [LoggerMessage(114, LogLevel.Error,
-        "Member {Proposer} proposes command {Sequence} to state machine '{Machine}', and leader {Member} could not apply it: it has no such machine, or knows no such command. It is not taken in. "
+        "Member {Proposer} proposes command {Sequence} to state machine '{Machine}', and leader {Member} could not apply it: it has no such machine, or knows no such command. It is refused, as surely not applied. "
         + "Give all members the same state machines and builds first.")]
     private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
 

@@ -8,8 +8,6 @@ namespace RaftKit.Node.Loop;
 /// <summary>The loop's dealings with proposals: this member's own on their way to the leader, and others' that come to it while it leads.</summary>
 internal sealed partial class NodeLoop
 {
-    private readonly HashSet<(ProposerId Proposer, long Sequence)> _unfit = [];
-
     private void Propose(NodeInput.Propose propose)
     {
         // The node's own section takes commands from the loop's own parts only.
@@ -76,30 +74,28 @@ internal sealed partial class NodeLoop
 
     /// <summary>
     /// What this leader could not apply itself does not get into the log through it: a machine that it was not given (a rolling restart that is under way), or a command of the node itself of another
-    /// shape. Everybody like it would stop there. The proposer sends it again, perhaps to a leader that has the machine; what it proposed after it waits.
+    /// shape. Everybody like it would stop there. The log says instead that it is refused, and its proposer goes on with what it proposed after it (<see cref="AdmissionDesk"/>).
     /// </summary>
-    private bool MayApply(Envelope envelope)
+    private string? WhyUnfit(Envelope envelope)
     {
         if (IsForNode(envelope))
         {
             if (NodeCommand.IsSound(envelope.Command))
-                return true;
+                return null;
         }
         else
         {
             foreach (var name in _names.Values)
             {
                 if (envelope.Machine.Span.SequenceEqual(name))
-                    return true;
+                    return null;
             }
         }
-        // It comes again with every tick.
-        if (_unfit.Add((envelope.Proposer, envelope.Sequence)))
-        {
-            var machine = WireValues.Readable(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span));
-            LogUnfit(_ports.Logger, envelope.Proposer.Member.Value, envelope.Sequence, machine, Self.Value);
-        }
-        return false;
+        var machine = WireValues.Readable(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span));
+        LogUnfit(_ports.Logger, envelope.Proposer.Member.Value, envelope.Sequence, machine, Self.Value);
+        return IsForNode(envelope)
+            ? $"Leader {Self} knows no such command: its build is another one. Give all members the same build, or let one of this build lead, and try again."
+            : $"Leader {Self} has no state machine '{machine}'. Register it on every member before anybody proposes to it, then try again.";
     }
 
     private bool IsForNode(Envelope envelope) => envelope.Machine.Span.SequenceEqual(_names[Applier.NodeSection]);

@@ -57,7 +57,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _participants = participants;
         _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes, options.ProposalMeter);
         _applier = new Applier(machines, _pending, options.Features) { LevelsChanged = LevelsApplied };
-        _desk = new AdmissionDesk(_applier.Proposers, MayApply, WithWhatLeaderKnows);
+        _desk = new AdmissionDesk(_applier.Proposers, WhyUnfit, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
         _storage = new NodeStorage(ports.Directory, options, _applier, error => LogReadError(ports.Logger, options.Self.Value, error));
@@ -531,7 +531,6 @@ internal sealed partial class NodeLoop : ILoopServices
             _pending.Resend();
             _forwardRefused = false;
             _desk.Reset();
-            _unfit.Clear();
             if (status.Role != RaftRole.Leader)
                 _stashed.Clear();
         }

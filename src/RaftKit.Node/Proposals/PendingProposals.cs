@@ -99,7 +99,12 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
     }
 
     /// <summary>The oldest one was applied here with this result.</summary>
-    public void CompleteFirst(long sequence, in CommandContext context, ReadOnlyMemory<byte> result)
+    public void CompleteFirst(long sequence, in CommandContext context, ReadOnlyMemory<byte> result) => EndFirst(sequence).Callback?.Applied(context, result);
+
+    /// <summary>The log says that the oldest one is never applied.</summary>
+    public void RefuseFirst(long sequence, string reason) => EndFirst(sequence).Callback?.Failed(ProposalFailure.NotApplied, reason);
+
+    private Pending EndFirst(long sequence)
     {
         Invariant.Holds(
             sequence == FirstSequence && Count > 0,
@@ -108,7 +113,7 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
         NextToSend = Math.Max(NextToSend, FirstSequence);
         if (pending.TakenAt != 0)
             meter!.Applied(Stopwatch.GetElapsedTime(pending.TakenAt));
-        pending.Callback?.Applied(context, result);
+        return pending;
     }
 
     /// <summary>This node ends: nobody here will learn the results. What was never sent was surely not applied.</summary>

@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Loop;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Proposals;
@@ -218,4 +219,10 @@ internal sealed class ProposerTable
 }
 
 /// <summary>Where a command was applied.</summary>
-internal readonly record struct ResultStamp(LogIndex Index, Term Term, long Stamp, long Zxid);
+internal readonly record struct ResultStamp(LogIndex Index, Term Term, long Stamp, long Zxid)
+{
+    /// <summary>It was not applied: the result says why a leader refused it. No state machine saw it, so it has no zxid.</summary>
+    public bool IsRefusal => Zxid == 0;
+
+    public static ResultStamp OfRefusal(in CommandContext context) => new(context.Index, context.Term, context.Stamp, 0);
+}

@@ -11,7 +11,7 @@ using Xunit;
 
 namespace RaftKit.Node.Tests.Proposals;
 
-/// <summary>What a leader does with a forwarded proposal whose envelope is whole and whose command is not: it must neither throw out of its turn nor let it into the log.</summary>
+/// <summary>What a leader does with a forwarded proposal whose envelope is whole and whose command is not: it must neither throw out of its turn, nor let it into the log, nor leave it with its proposer.</summary>
 public sealed class ForwardedProposalsTests : IDisposable
 {
     private static readonly ProposerId Proposer = new(LoopHarness.Other, 1, 1);
@@ -19,19 +19,54 @@ public sealed class ForwardedProposalsTests : IDisposable
     private readonly LoopHarness _harness = new LoopHarness([new RegisterMachine()]).Lead();
 
     [Theory, MemberData(nameof(Unfit))]
-    public void A_command_of_another_shape_is_refused_as_a_value_and_never_reaches_the_log(string what, string machine, byte[] command)
+    public void A_command_of_another_shape_is_refused_in_the_log_and_what_is_behind_it_goes_on(string what, string machine, byte[] command)
     {
         var last = _harness.Core.LastIndex;
         Forward(1, machine, command);
+        Forward(2, "register", new byte[8]);
 
         Assert.Null(_harness.Loop.Failure);
-        Assert.Equal(last, _harness.Core.LastIndex);
-        var refusal = Assert.Single(_harness.Sent.Select(s => s.Message).OfType<PeerMessage.ForwardRefused>());
-        Assert.Equal((Proposer, 1L, ForwardRefusal.Busy), (refusal.Proposer, refusal.NextSequence, refusal.Refusal));
+        Assert.True(_harness.Core.LastIndex == last.Next.Next, what);
+        Assert.Empty(Refusals);
         Assert.Single(_harness.Logger.Lines, l => l.Contains("proposes command 1 to state machine", StringComparison.Ordinal));
-        // It goes on with what is sound (how it ended says nothing of the next one).
-        Forward(1, "register", [1]);
-        Assert.True(_harness.Core.LastIndex == last.Next, what);
+        _harness.Acknowledge();
+        Assert.Equal(last.Next.Next, _harness.Loop.Status.Applied);
+        var table = _harness.Loop.Applier.Proposers;
+        Assert.True(table.TryGetResult(Proposer, 1, out var refused, out var reason), what);
+        Assert.True(refused.IsRefusal);
+        Assert.StartsWith("Leader 1 ", System.Text.Encoding.UTF8.GetString(reason), StringComparison.Ordinal);
+        Assert.True(table.TryGetResult(Proposer, 2, out var applied, out _) && !applied.IsRefusal, what);
+        // A late copy is known.
+        Forward(1, machine, command);
+        Assert.Equal(last.Next.Next, _harness.Core.LastIndex);
+    }
+
+    [Fact]
+    public void Bytes_that_make_no_sense_are_asked_for_again_once_and_then_refused_in_the_log()
+    {
+        var last = _harness.Core.LastIndex;
+        var damaged = Envelope.Encode(Proposer, 1, 0, Envelope.Name("register"), new byte[8]);
+        damaged[^1] ^= 1;
+        _harness.Hear(new PeerMessage.ForwardProposals(Proposer, 1, [damaged]));
+        Assert.Equal((1L, ForwardRefusal.Busy), Assert.Single(Refusals) is var refusal ? (refusal.NextSequence, refusal.Refusal) : default);
+        Assert.Equal(last, _harness.Core.LastIndex);
+
+        _harness.Hear(new PeerMessage.ForwardProposals(Proposer, 1, [damaged]));
+
+        _harness.Acknowledge();
+        Assert.Equal(last.Next, _harness.Loop.Status.Applied);
+        Assert.True(_harness.Loop.Applier.Proposers.TryGetResult(Proposer, 1, out var refused, out _) && refused.IsRefusal);
+    }
+
+    [Fact]
+    public void Bytes_that_were_damaged_on_the_way_only_are_taken_in_when_they_come_again()
+    {
+        var whole = Envelope.Encode(Proposer, 1, 0, Envelope.Name("register"), new byte[8]);
+        byte[] damaged = [.. whole[..^1], (byte)(whole[^1] ^ 1)];
+        _harness.Hear(new PeerMessage.ForwardProposals(Proposer, 1, [damaged]));
+        _harness.Hear(new PeerMessage.ForwardProposals(Proposer, 1, [whole]));
+        _harness.Acknowledge();
+        Assert.True(_harness.Loop.Applier.Proposers.TryGetResult(Proposer, 1, out var applied, out _) && !applied.IsRefusal);
     }
 
     [Theory, MemberData(nameof(Fit))]
@@ -64,6 +99,7 @@ public sealed class ForwardedProposalsTests : IDisposable
         { "a member at no address", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string>(), new(3), "nowhere", true).Encode().ToArray() },
         { "a member with no member's number", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string>(), new(70_000), "127.0.0.1:3", true).Encode().ToArray() },
         { "a machine that the leader lacks", "newer", [1] },
+        { "a refusal, which only leaders write", Applier.NodeSection, Bytes("refused", "no") },
     };
 
     public static TheoryData<string, string, byte[]> Fit => new()
@@ -75,6 +111,8 @@ public sealed class ForwardedProposalsTests : IDisposable
         { "a replacement", Applier.NodeSection, new MembershipChange.Replace(new Dictionary<MemberId, string>(), new(2), new(3), "[::1]:3").Encode().ToArray() },
         { "a set", Applier.NodeSection, new MembershipChange.Set(new Dictionary<MemberId, string>(), new Dictionary<MemberId, string> { [new(1)] = "a:1" }).Encode().ToArray() },
     };
+
+    private List<PeerMessage.ForwardRefused> Refusals => [.. _harness.Sent.Select(s => s.Message).OfType<PeerMessage.ForwardRefused>()];
 
     public void Dispose() => _harness.Dispose();
 
