@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Log;
 using RaftKit.Znodes;
 
 namespace RaftKit.TestKit.Tests;
@@ -126,6 +127,34 @@ public sealed class ObserverTests
         Assert.True(cluster.RunUntil(() => Has(cluster, ahead, "/new-9"), Soon));
         Assert.False(Has(cluster, ahead, "/lost"));
         Assert.True(Has(cluster, ahead, "/kept"));
+    }
+
+    [Fact]
+    public void An_observer_on_a_copy_of_before_it_was_emptied_stops_and_says_so_at_every_start()
+    {
+        var cluster = Formed(observers: 1);
+        var observer = cluster.Observers[0];
+        Write(cluster, observer, "/first-life");
+        var copy = cluster.MemberOf(observer).Disk.DurableCopy();
+        cluster.Kill(observer);
+        cluster.Wipe(observer);
+        cluster.Start(observer);
+        Write(cluster, observer, "/second-life");
+        cluster.Kill(observer);
+        cluster.PutBack(observer, copy);
+
+        cluster.Start(observer);
+        cluster.Begin(observer, host => host.Sessions.Open().CreateAsync("/third"));
+        Assert.True(cluster.RunUntil(() => cluster.FailureOf(observer) is DirectoryRolledBackException, Soon));
+        Assert.Contains("It has another life since", cluster.FailureOf(observer)!.Message, StringComparison.Ordinal);
+        cluster.Start(observer);
+        Assert.Null(cluster.StatusOf(observer));
+
+        cluster.Wipe(observer);
+        cluster.Start(observer);
+        Write(cluster, observer, "/third-life");
+        Assert.True(cluster.RunUntil(() => Has(cluster, observer, "/second-life"), Soon));
+        Assert.False(Has(cluster, observer, "/third"));
     }
 
     private static SimulatedCluster Formed(int observers)

@@ -98,6 +98,25 @@ internal sealed partial class NodeLoop
         throw new DirectoryRolledBackException($"{_ports.Directory.Location} holds what is not the cluster's: {reason}");
     }
 
+    /// <summary>
+    /// A later start of this observer proposes already. Nobody need have noticed its directory, since it promises nothing: that may be an old copy, of before it was emptied and given another life
+    /// (then no later start can propose either, and says so), or be in use twice, or its clock, by which it counts its starts, went back (then the next one is later).
+    /// </summary>
+    private void EndSuperseded()
+    {
+        var reason = $"A later start of observer {Self} proposes already than this one ({_pending.Proposer}).";
+        if (_applier.Proposers.LastLife(Self) > Incarnation)
+        {
+            reason += " It has another life since: the directory is of before it was emptied. Empty it: the observer then starts anew.";
+            _storage.MarkRolledBack(reason);
+        }
+        else
+        {
+            reason += " Is the directory, or a copy of it, in use twice, or did the machine's clock go back? End the other one, or start this one again.";
+        }
+        throw new DirectoryRolledBackException($"{_ports.Directory.Location} is not the newest of its observer: {reason}");
+    }
+
     /// <summary>This member joins, and was told of one that it is not configured with.</summary>
     private void Learn(MemberId member, string endpoint)
     {

@@ -102,6 +102,8 @@ internal sealed partial class NodeLoop
 
     private void ForwardRefused(PeerMessage.ForwardRefused refused)
     {
+        if (refused.Refusal == ForwardRefusal.Superseded && Self.IsObserver)
+            EndSuperseded();
         Invariant.Holds(
             refused.Refusal != ForwardRefusal.Superseded,
             $"A later start of member {Self} proposes already; this one ({_pending.Proposer}) must end. Is the same data directory, or a copy of it, in use twice?");

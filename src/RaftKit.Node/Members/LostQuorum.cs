@@ -31,13 +31,23 @@ internal sealed class LostQuorum : IDisposable
             ?? throw new DirectoryMismatchException($"{directory.Location} is empty: it belongs to no member yet. Name the directory of the survivor that is to go on.");
         // Not even an operator's word: it may have forgotten votes and entries that another copy holds.
         IdentityFile.Open(directory, Identity.Member);
-        _snapshots = SnapshotStore.Open(directory);
-        _log = SegmentedLog.Open(directory, options with { MustExist = true }, _snapshots, out _recovered);
+        // As a start reads it: what the disk cannot read may be what nobody needs.
+        var readable = new UnreadableAsRot(directory);
+        _snapshots = SnapshotStore.Open(readable);
+        try
+        {
+            _log = SegmentedLog.Open(readable, options with { MustExist = true }, _snapshots, out _recovered);
+        }
+        catch (LogCorruptException corrupt) when (readable.ErrorCount > 0)
+        {
+            _snapshots.Dispose();
+            throw new LogCorruptException($"{corrupt.Message} {readable.Errors}");
+        }
         if (_recovered.RottenEnd is { } rotten)
         {
             Dispose();
             throw new LogCorruptException(
-                $"{_recovered.Rot} The log in {directory.Location} ended at {rotten} and can be read only up to {_recovered.Entries.LastOrDefault().Index}: what is behind that was acknowledged, perhaps, and would be "
+                $"{_recovered.Rot} {readable.Errors}{(readable.ErrorCount > 0 ? " " : "")}The log in {directory.Location} ended at {rotten} and can be read only up to {_recovered.Entries.LastOrDefault().Index}: what is behind that was acknowledged, perhaps, and would be "
                 + "given up. Force another survivor, or empty this directory and let the member join that one's quorum.");
         }
         ReadState();

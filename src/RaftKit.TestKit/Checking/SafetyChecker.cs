@@ -76,6 +76,8 @@ internal sealed class SafetyChecker
     {
         var self = new MemberIncarnation(member.Id, incarnation);
         _rolledBack.Add(self);
+        // An observer's life may be over already, and the copy of before that.
+        _lost.Remove(self);
         _beforeDamage.TryAdd(self, _mirrors[member.Id].Durable.Copy());
         _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
     }

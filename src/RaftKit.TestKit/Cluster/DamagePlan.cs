@@ -14,7 +14,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(3);
 
     private readonly SimulatedRandom _random = world.Random.Split("damage");
+    private readonly SimulatedRandom _sectors = world.Random.Split("bad sectors");
     private readonly HashSet<MemberId> _isMissing = [];
+    private readonly Dictionary<MemberId, SimulatedRun> _unaware = [];
     private SimulatedMember? _held;
 
     public void Begin()
@@ -45,11 +47,130 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             RotObserverLater(random.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(11)), random.Pick(world.Observers), random);
     }
 
+    /// <summary>In some seeds disks cannot read some of what they hold, and say so each time: that of one member at a time, and those of all observers.</summary>
+    public void BeginBadSectors(bool ofMembers)
+    {
+        if (!_sectors.Chance(0.25))
+            return;
+        for (var i = world.Members.Count < 3 || !ofMembers ? 0 : _sectors.Between(1, 4); i > 0; i--)
+            SpoilLater(_sectors.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(10)), _sectors.Pick(world.Members));
+        for (var i = world.Observers.Count == 0 ? 0 : _sectors.Between(1, 3); i > 0; i--)
+            SpoilObserverLater(_sectors.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(11)), _sectors.Pick(world.Observers));
+    }
+
+    /// <summary>
+    /// In some seeds old copies of observers' disks are put back, whoever is there to see it: they promised nothing, so that nobody need notice, but must not number anything as they did before.
+    /// </summary>
+    public void BeginOldCopiesOfObservers()
+    {
+        var random = world.Random.Split("old copies of observers");
+        if (world.Observers.Count == 0 || !random.Chance(0.4))
+            return;
+        for (var i = random.Between(1, 4); i > 0; i--)
+        {
+            var observer = random.Pick(world.Observers);
+            world.Scheduler.After(random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(9)), () => CopyObserver(observer, random));
+        }
+    }
+
+    private void CopyObserver(SimulatedMember observer, SimulatedRandom random)
+    {
+        if (faults.IsHealed)
+            return;
+        if (!MayRotObserver(observer) || observer.Disk.IsOff)
+        {
+            world.Scheduler.After(Poll, () => CopyObserver(observer, random));
+            return;
+        }
+        world.Trace.Event(observer.Id, "has its disk copied");
+        var (copy, incarnation) = (observer.Disk.DurableCopy(), observer.Loop!.Incarnation);
+        world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(3)), () => PutBackObserver(observer, copy, incarnation, random));
+    }
+
+    private void PutBackObserver(SimulatedMember observer, SimulatedDisk copy, int incarnation, SimulatedRandom random)
+    {
+        if (faults.IsHealed)
+            return;
+        if (!MayRotObserver(observer) || observer.Disk.IsOff)
+        {
+            world.Scheduler.After(Poll, () => PutBackObserver(observer, copy, incarnation, random));
+            return;
+        }
+        if (observer.Loop!.Incarnation != incarnation)
+        {
+            // Emptied since, and begun anew: the copy is of a life that is over.
+            world.Faults.Coverage.Struck(MenuItem.ObserverOldLife);
+            checker.Wiped(observer);
+        }
+        Kill(observer);
+        world.Trace.Event(observer.Id, "has an old copy of its disk put back");
+        world.Faults.Coverage.Struck(MenuItem.ObserverOldCopy);
+        observer.Disk.Restore(copy);
+        observer.IsOldCopy = true;
+        checker.RolledBack(observer, incarnation);
+        if (random.Chance(0.5))
+        {
+            world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(100)), () =>
+            {
+                if (!observer.IsUp)
+                    observer.Start();
+            });
+        }
+        else
+        {
+            faults.RestartLater(observer);
+        }
+    }
+
+    private void SpoilLater(TimeSpan at, SimulatedMember member) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (MayRot(member))
+            Spoil(member);
+        else
+            SpoilLater(Poll, member);
+    });
+
+    private void SpoilObserverLater(TimeSpan at, SimulatedMember observer) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (MayRotObserver(observer))
+            Spoil(observer);
+        else
+            SpoilObserverLater(Poll, observer);
+    });
+
+    /// <summary>What a process has in its memory it need not read; what it reads while it is up, it must not take for what was written.</summary>
+    private void Spoil(SimulatedMember member)
+    {
+        var findsOut = _sectors.Chance(0.3);
+        if (!findsOut)
+            Kill(member);
+        if (member.Disk.SpoilSomePages(_sectors) is { } what)
+        {
+            world.Trace.Event(member.Id, what);
+            member.Damage = DiskDamage.Rot;
+            if (findsOut)
+            {
+                _unaware[member.Id] = member.Run!;
+                world.Faults.Coverage.Struck(MenuItem.BadSectorWhileUp);
+            }
+            if (member.Id.IsObserver)
+                world.Faults.Coverage.Struck(MenuItem.ObserverBadSector);
+        }
+        if (!findsOut)
+            faults.RestartLater(member);
+    }
+
+    private static bool MayRotObserver(SimulatedMember observer) => observer is { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: > 0 } };
+
     private void RotObserverLater(TimeSpan at, SimulatedMember observer, SimulatedRandom random) => world.Scheduler.After(at, () =>
     {
         if (faults.IsHealed)
             return;
-        if (observer is { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: > 0 } })
+        if (MayRotObserver(observer))
             Rot(observer, random.Between(0.7, 1), random);
         else
             RotObserverLater(Poll, observer, random);
@@ -66,6 +187,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             _isMissing.Add(member.Id);
             return;
         }
+        // Until it is started anew, or what cannot be read is not needed any more, it may not have found out.
+        if (member.Disk.HasUnreadable && _unaware.GetValueOrDefault(member.Id) == member.Run)
+            return;
         // A crash may still lose what came back.
         if (core.Durable < core.LastIndex)
             return;
@@ -73,6 +197,8 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (!_isMissing.Remove(member.Id))
             return;
         world.Faults.Repaired++;
+        if (member.Disk.HasUnreadable)
+            world.Faults.Coverage.Struck(MenuItem.BadSectorRepaired);
         if (member.Id.IsObserver)
             world.Faults.Coverage.Struck(MenuItem.ObserverRepaired);
     }
@@ -82,6 +208,8 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     {
         if (failure is DirectoryRolledBackException or LogCorruptException)
         {
+            if (failure is DirectoryRolledBackException && member.IsOldCopy)
+                world.Faults.Coverage.Struck(MenuItem.ObserverOldCopyRefused);
             Release(member);
             // Sometimes the operator does not read the message, and only starts it again: it must say the same once more.
             if (_random.Chance(0.6))
@@ -114,13 +242,16 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (faults.IsHealed)
             return;
         var victim = kind < 0.85 && _random.Chance(0.5) ? world.Members.FirstOrDefault(m => m.Loop?.Core is { Role: RaftRole.Leader }) ?? member : member;
-        if (_held is null && victim is { Damage: DiskDamage.None, IsAsleep: false, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
-                || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count))
-            && world.Members.Any(m => m != victim && m.Loop!.Core!.Applied >= checker.Committed))
+        if (MayRot(victim))
             Rot(victim, kind, _random);
         else
             RotLater(Poll, member, kind);
     });
+
+    private bool MayRot(SimulatedMember victim) =>
+        _held is null && victim is { Damage: DiskDamage.None, IsAsleep: false, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
+            || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count))
+        && world.Members.Any(m => m != victim && m.Loop!.Core!.Applied >= checker.Committed);
 
     private void Wipe(SimulatedMember member)
     {
@@ -194,7 +325,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     {
         world.Trace.Event(member.Id, "is wiped");
         member.Disk.Wipe();
-        member.Damage = DiskDamage.None;
+        (member.Damage, member.IsOldCopy) = (DiskDamage.None, false);
         _isMissing.Remove(member.Id);
         checker.Wiped(member);
     }

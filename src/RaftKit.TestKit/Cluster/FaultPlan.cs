@@ -198,7 +198,7 @@ internal sealed class FaultPlan
             {
                 _world.Trace.Event(observer.Id, "is wiped");
                 observer.Disk.Wipe();
-                observer.Damage = DiskDamage.None;
+                (observer.Damage, observer.IsOldCopy) = (DiskDamage.None, false);
                 ObserverWiped?.Invoke(observer);
             }
             RestartLater(observer);

@@ -61,8 +61,28 @@ internal enum MenuItem
     DeleteLost,
     BitFlipLog,
     BitFlipSnapshot,
+    BadSectorLog,
+    BadSectorSnapshot,
+
+    /// <summary>A process that was up had to find it by itself.</summary>
+    BadSectorWhileUp,
+
+    /// <summary>The disk answered a read, or the second try of one, with an error.</summary>
+    BadSectorRead,
+
+    /// <summary>What stood there was fetched again.</summary>
+    BadSectorRepaired,
+
     ObserverRot,
     ObserverRepaired,
+    ObserverBadSector,
+    ObserverOldCopy,
+
+    /// <summary>The copy is of before the disk was emptied: a later life began since.</summary>
+    ObserverOldLife,
+
+    /// <summary>Somebody who was told what it lacks was there.</summary>
+    ObserverOldCopyRefused,
 
     /// <summary>The disk of whoever leads stands still until another one does.</summary>
     LeaderDiskStands,

@@ -42,7 +42,7 @@ internal sealed class SeedRun
         _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
         var usual = _trouble;
         var pauses = new SimulatedRandom(seed).Split("long pauses");
-        _pausesForLong = pauses.Chance(0.02);
+        _pausesForLong = pauses.Chance(0.06);
         if (_pausesForLong && atLeast < RareFaultPlan.LongestPause)
             atLeast = RareFaultPlan.LongestPause + TimeSpan.FromSeconds(10);
         _trouble = atLeast > usual ? atLeast : usual;
@@ -156,6 +156,8 @@ internal sealed class SeedRun
         else
             _churn.Begin();
         _damage.BeginObservers();
+        _damage.BeginBadSectors(ofMembers: _churn is null);
+        _damage.BeginOldCopiesOfObservers();
         _rolling.Begin();
         _rare.Begin();
         if (_pausesForLong)

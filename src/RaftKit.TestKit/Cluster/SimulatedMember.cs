@@ -78,6 +78,9 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
         set;
     }
 
+    /// <summary>An observer whose disk is an old copy of itself, or goes on from one; until it is emptied.</summary>
+    public bool IsOldCopy { get; set; }
+
     /// <summary>Its process is stopped for long, and nobody is to end it meanwhile.</summary>
     public bool IsAsleep { get; set; }
 

@@ -144,7 +144,7 @@ internal sealed class SimulatedWorld
     private bool IsExplained(SimulatedMember member, Exception failure) => failure switch
     {
         FeatureLevelUnsupportedException => MayRefuseLevel(member),
-        DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy,
+        DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy || member.IsOldCopy,
         LogCorruptException => member.Damage == DiskDamage.Rot,
         _ => failure is IOException && member.Injected is not null,
     };

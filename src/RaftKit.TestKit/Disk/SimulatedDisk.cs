@@ -207,6 +207,25 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         return $"page {page} of {name} was never written";
     }
 
+    /// <summary>A page of the log, or of a snapshot, or a few in a row, cannot be read any more, however often it is tried.</summary>
+    /// <returns>What happened; null where nothing is written.</returns>
+    public string? SpoilSomePages(SimulatedRandom draw)
+    {
+        var isLog = draw.Chance(0.7);
+        var written = Sectors(LogPageBytes, name => name.EndsWith(isLog ? ".log" : ".snapshot", StringComparison.Ordinal));
+        if (written.Count == 0)
+            return null;
+        var (name, page) = draw.Pick(written);
+        var pages = draw.Chance(0.7) ? 1 : draw.Between(2, 8);
+        for (var i = 0; i < pages; i++)
+            _names[name].Spoil(page + i);
+        counters.Coverage.Struck(isLog ? MenuItem.BadSectorLog : MenuItem.BadSectorSnapshot);
+        return $"the disk cannot read {pages} page{(pages == 1 ? "" : "s")} of {name} from page {page} on";
+    }
+
+    /// <summary>Pages are there that cannot be read.</summary>
+    public bool HasUnreadable => _names.Values.Any(inode => inode.HasUnreadable);
+
     private const int LogPageBytes = 4096;
 
     private List<(string Name, long Page)> LogPages() => Sectors(LogPageBytes, name => name.EndsWith(".log", StringComparison.Ordinal));
@@ -369,6 +388,11 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         public void Write(long offset, ReadOnlySpan<byte> bytes)
         {
             Check(DiskCall.Write);
+            // A part of a page is put into what is read of the others.
+            if (offset % LogPageBytes != 0 && inode.IsUnreadable(offset, 1))
+                Unreadable(offset);
+            if ((offset + bytes.Length) % LogPageBytes != 0 && bytes.Length > 0 && inode.IsUnreadable(offset + bytes.Length - 1, 1))
+                Unreadable(offset + bytes.Length - 1);
             // Overwriting what was allocated before needs no space.
             if (disk.IsFull && offset + bytes.Length > inode.Length)
             {
@@ -384,6 +408,8 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         public int Read(long offset, Span<byte> into)
         {
             Check(DiskCall.Read);
+            if (inode.IsUnreadable(offset, into.Length))
+                Unreadable(offset);
             return inode.Read(offset, into);
         }
 
@@ -396,12 +422,20 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
         public void Dispose() => _closed = true;
 
+        private void Unreadable(long offset)
+        {
+            disk.CountUnreadable();
+            throw new IOException($"{disk.Location}/{name}: input/output error at {offset} (simulated bad sector).");
+        }
+
         private void Check(DiskCall call, SimulatedInode? synced = null)
         {
             ObjectDisposedException.ThrowIf(_closed || _generation != disk._generation, this);
             disk.Operation(call, synced);
         }
     }
+
+    private void CountUnreadable() => counters.Coverage.Struck(MenuItem.BadSectorRead);
 
     private void CountFull(MenuItem what)
     {

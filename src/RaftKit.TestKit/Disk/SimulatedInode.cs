@@ -18,11 +18,16 @@ internal sealed class SimulatedInode
     // After a failed fsync the kernel calls these clean and drops them from the cache at will: no later sync makes them durable.
     private readonly SortedDictionary<long, byte[]?> _lost = [];
 
+    // What the platter cannot give back any more, by page: the cache reads whole ones.
+    private readonly HashSet<long> _unreadable = [];
+
     public long Length { get; private set; }
 
     public long DurableLength { get; private set; }
 
     public int UnsyncedSectors => _unsynced.Count;
+
+    public bool HasUnreadable => _unreadable.Count > 0;
 
     public bool IsSynced => _unsynced.Count == 0 && Length == DurableLength;
 
@@ -49,7 +54,18 @@ internal sealed class SimulatedInode
                 _unsynced.Add(sector, _lost.Remove(sector, out var durable) ? durable : CopySector(sector));
         }
         Put(offset, bytes);
+        // The drive has another sector for what is written whole.
+        var end = offset + bytes.Length;
+        if (_unreadable.Count > 0)
+            _unreadable.RemoveWhere(page => page * PageBytes >= offset && (page + 1) * PageBytes <= end);
     }
+
+    /// <summary>Whether any of these bytes stand in a page that the disk cannot read.</summary>
+    public bool IsUnreadable(long offset, int count) =>
+        _unreadable.Count > 0 && _unreadable.Any(page => page * PageBytes < offset + count && (page + 1) * PageBytes > offset);
+
+    /// <summary>From now on the disk cannot read this page.</summary>
+    public void Spoil(long page) => _unreadable.Add(page);
 
     public int Read(long offset, Span<byte> into)
     {
@@ -177,6 +193,7 @@ internal sealed class SimulatedInode
             _owned[i] = false;
         }
         copy.Length = Length;
+        copy._unreadable.UnionWith(_unreadable);
         return copy;
     }
 

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using RaftKit.Consensus;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
 using RaftKit.Node.Tests.Loop;
 using RaftKit.Node.Transport;
 using Xunit;
@@ -142,6 +143,24 @@ public sealed class UnreadableAsRotTests
 
         var refused = Assert.Throws<LogCorruptException>(() => Member());
         Assert.Contains("empty this directory and let the member join anew", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("Input/output error", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_survivor_whose_disk_cannot_read_what_may_have_been_acknowledged_is_not_forced_and_says_what_to_do()
+    {
+        using (var before = Member().Lead())
+        {
+            for (var i = 0; i < 30; i++)
+            {
+                before.Turn(new NodeInput.Propose("register", Number(i), null));
+                before.Acknowledge();
+            }
+        }
+        _disk.Spoil(Segments()[1], 1);
+
+        var refused = Assert.Throws<LogCorruptException>(() => LostQuorum.Open(_disk, Tiny));
+        Assert.Contains("Force another survivor, or empty this directory", refused.Message, StringComparison.Ordinal);
         Assert.Contains("Input/output error", refused.Message, StringComparison.Ordinal);
     }
 
