@@ -7,7 +7,7 @@ namespace RaftKit.Node.Members;
 
 /// <summary>
 /// Makes the member of one directory the whole quorum of its cluster, while nobody uses that directory. Two entries go behind its log: a membership in which it alone votes and
-/// everybody else is a learner under their next life, and the epoch break. The rest is done by what is there already: it elects itself, commits what its log holds, refuses the old
+/// everybody else is a learner under a later life, and the epoch break. The rest is done by what is there already: it elects itself, commits what its log holds, refuses the old
 /// lives, and takes in whoever comes back with an empty directory.
 /// </summary>
 internal sealed class LostQuorum : IDisposable
@@ -16,7 +16,11 @@ internal sealed class LostQuorum : IDisposable
     /// Members that were left behind, but still run and do not reach this one, may go on electing each other for a while. So far ahead, no term of theirs is ever one of the new quorum's,
     /// and nothing that is told apart by its term is mistaken.
     /// </summary>
-    private const long TermsAhead = 1 << 20;
+    private const int TermBits = 20;
+    private const long TermsAhead = 1 << TermBits;
+
+    // The survivor's log may not know of every life that was given to another member: those that it does not know of were left behind as well.
+    private const int LivesAhead = 1 << 10;
 
     private readonly IDisposable _lock;
     private readonly SnapshotStore _snapshots;
@@ -92,12 +96,15 @@ internal sealed class LostQuorum : IDisposable
     /// <returns>The zxid of the epoch break: every later one is higher.</returns>
     public long Force()
     {
-        if (Epoch.Epoch == RecoveryEpoch.Most)
+        if (LastIndex == LogIndex.Zero)
+            throw new DirectoryMismatchException($"Member {Identity.Member} joined, and had heard nothing of its cluster yet: there is nothing to go on with. Nothing was changed. Force another survivor.");
+        var known = EpochKnown();
+        if (known >= RecoveryEpoch.Most)
             throw new InvalidOperationException($"Cluster {ClusterId} was forced {RecoveryEpoch.Most} times: no zxid is left for another epoch.");
         var self = new MemberIncarnation(Identity.Member, Identity.Incarnation);
         var others = Membership.All.Where(id => id != self.Id).Select(id => Membership.IncarnationOf(id)!.Value).ToList();
-        var membership = new Membership([self], others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + 1)), []);
-        var epoch = new RecoveryEpoch(Epoch.Epoch + 1, others);
+        var membership = new Membership([self], others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + LivesAhead)), []);
+        var epoch = new RecoveryEpoch(known + 1, [.. others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + LivesAhead - 1))]);
         var term = new Term(Math.Max(Term.Value, LastTerm.Value) + TermsAhead);
         var stamp = _recovered.Entries.Count > 0 ? _recovered.Entries[^1].Stamp : _recovered.Snapshot?.Stamp ?? 0;
         _log.Write(new LogBatch
@@ -113,6 +120,12 @@ internal sealed class LostQuorum : IDisposable
         _log.Sync();
         return epoch.ZxidOf(LastIndex.Next.Next);
     }
+
+    /// <summary>
+    /// One that joined after an earlier break may not have that part of the log yet, and would give its epoch, and zxids, a second time (simulator seed 358). The term it has from the first that it was
+    /// sent, and every break went so far ahead with it.
+    /// </summary>
+    private int EpochKnown() => (int)Math.Max(Epoch.Epoch, Math.Min(Math.Max(Term.Value, LastTerm.Value) >> TermBits, RecoveryEpoch.Most - 1));
 
     public void Dispose()
     {

@@ -141,6 +141,16 @@ internal sealed class SafetyChecker
         return _mirrors.Values.Any(m => m.MembershipIndex >= committed && m.Membership.IncarnationOf(member) is not null);
     }
 
+    /// <summary>The newest committed membership, if no member holds one that may come after it; null otherwise, or while two halves count.</summary>
+    public Membership? SettledMembership
+    {
+        get
+        {
+            var newest = _mirrors.Where(m => !m.Key.IsObserver).MaxBy(m => m.Value.MembershipIndex).Value;
+            return newest.MembershipIndex <= Committed && !newest.Membership.IsJoint ? newest.Membership : null;
+        }
+    }
+
     public void AfterTurn(SimulatedMember member, SimulatedRun run, IReadOnlyList<NodeInput> inputs)
     {
         for (var i = 0; i < inputs.Count; i++)

@@ -13,6 +13,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 {
     private const int Most = 7;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Notice = TimeSpan.FromMilliseconds(300);
 
     private readonly SimulatedRandom _random = world.Random.Split("churn");
     private readonly SimulatedRandom _crashes = world.Random.Split("crashes amid changes");
@@ -23,6 +24,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     private readonly HashSet<int> _left = [];
     private Task<QuorumMembers>? _asked;
     private TimeSpan _askedAt;
+    private TimeSpan _waitsUntil;
 
     public void Begin()
     {
@@ -50,6 +52,19 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     /// <summary>The members are those that are wanted.</summary>
     public bool IsSettled => Newest() is { IsChanging: false };
+
+    /// <summary>The members, if nobody is changing them or is about to; null otherwise.</summary>
+    public Membership? Idle => IsSettled && _asked is not { IsCompleted: false } ? checker.SettledMembership : null;
+
+    /// <summary>Somebody's disk is about to be lost: until that may have been noticed, nothing new is asked for. A change that counted upon it, and upon few others, nobody could commit.</summary>
+    public void Wait() => _waitsUntil = world.Scheduler.Now + Notice;
+
+    /// <summary>All members but one; null if nobody knows of any.</summary>
+    public IReadOnlyList<MemberId>? OthersThan(SimulatedMember member) =>
+        Newest()?.Members.Select(m => new MemberId(m.Id)).Where(id => id != member.Id).ToList() is { Count: > 0 } others ? others : null;
+
+    /// <summary>Hears of a change that came to its end.</summary>
+    public Action? Changed { get; set; }
 
     /// <summary>Nothing new is asked for; what was, comes to its end.</summary>
     public void Settle() => world.Scheduler.After(TimeSpan.FromMilliseconds(100), () =>
@@ -88,10 +103,12 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             return;
         ReplaceOutdated();
         // Now and then a second change is asked for while the first is under way.
-        if (!faults.IsHeld && (_asked is not { IsCompleted: false } || world.Scheduler.Now - _askedAt > Patience || _random.Chance(0.1)))
+        if (!IsHeld && (_asked is not { IsCompleted: false } || world.Scheduler.Now - _askedAt > Patience || _random.Chance(0.1)))
             Change();
         Next();
     });
+
+    private bool IsHeld => faults.IsHeld || world.Scheduler.Now < _waitsUntil;
 
     private void Change()
     {
@@ -143,7 +160,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
                 world.Faults.Coverage.Struck(wanted == Most ? MenuItem.MembersOneToSeven : MenuItem.MembersSevenToOne);
             (wanted, done) = (wanted == 1 ? Most : 1, done + 1);
         }
-        if (!faults.IsHeld && (_asked is not { IsCompleted: false } || world.Scheduler.Now - _askedAt > Patience))
+        if (!IsHeld && (_asked is not { IsCompleted: false } || world.Scheduler.Now - _askedAt > Patience))
             Step(wanted);
         Resize(wanted, done);
     });
@@ -245,6 +262,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             {
                 await asked;
                 world.Faults.Changed(kind);
+                Changed?.Invoke();
             }
             catch (Exception e) when (e is MembershipChangeRefusedException or NotAppliedException or OutcomeUnknownException)
             {

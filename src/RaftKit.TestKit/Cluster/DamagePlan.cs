@@ -13,10 +13,15 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestHold = TimeSpan.FromSeconds(3);
 
+    private const int MostWaits = 100;
+    private const double CopyKind = 0.35;
+    private const double RotKind = 0.6;
+
     private readonly SimulatedRandom _random = world.Random.Split("damage");
     private readonly SimulatedRandom _sectors = world.Random.Split("bad sectors");
     private readonly HashSet<MemberId> _isMissing = [];
     private readonly Dictionary<MemberId, SimulatedRun> _unaware = [];
+    private readonly HashSet<MemberId> _isReplaced = [];
     private SimulatedMember? _held;
 
     public void Begin()
@@ -35,6 +40,93 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             else
                 RotLater(at, member, kind);
         }
+    }
+
+    /// <summary>
+    /// Where members come and go, the minority is that of the membership of then, which nobody is changing at that moment: who is damaged next to a change that counts already, and is not committed,
+    /// may be needed by both halves of it. What is asked for while a damage is mended, the quorum has to bring together with it.
+    /// </summary>
+    public void BeginAmidChurn(ChurnPlan churn)
+    {
+        _churn = churn;
+        if (world.Members.Count < 3 || !_random.Chance(0.7))
+            return;
+        for (var i = _random.Between(3, 8); i > 0; i--)
+            StrikeAmidChurn(_random.Between(TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(10)), _random.NextDouble());
+    }
+
+    /// <summary>Somebody is damaged, or was emptied and does not vote in its new life yet.</summary>
+    public bool IsMending
+    {
+        get
+        {
+            if (checker.SettledMembership is { } members)
+                _isReplaced.RemoveWhere(id => members.IncarnationOf(id) is not { } life || (members.IsVoter(life) && world[id].Loop?.Incarnation == life.Incarnation));
+            return _isReplaced.Count > 0 || world.Members.Any(m => m.Damage != DiskDamage.None);
+        }
+    }
+
+    private ChurnPlan? _churn;
+    private int _waits;
+
+    private void StrikeAmidChurn(TimeSpan at, double kind) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (_churn!.Idle is not { Voters.Count: >= 3 } members)
+        {
+            LetSettle();
+            StrikeAmidChurn(Poll, kind);
+            return;
+        }
+        var member = world[_random.Pick(members.Voters).Id];
+        if (kind < CopyKind && MayDamage(member))
+        {
+            world.Faults.Coverage.Struck(MenuItem.WipeAmidChurn);
+            _churn.Wait();
+            Wipe(member);
+        }
+        else if (kind is >= CopyKind and < RotKind && member.Damage == DiskDamage.None)
+        {
+            Copy(member);
+        }
+        else if (kind >= RotKind && MayRot(member))
+        {
+            _churn.Wait();
+            Rot(member, 0.7 + ((kind - RotKind) * 0.75), _random);
+            if (member.Damage == DiskDamage.Rot)
+                world.Faults.Coverage.Struck(MenuItem.RotAmidChurn);
+        }
+        else
+        {
+            LetSettle();
+            StrikeAmidChurn(Poll, kind);
+        }
+    });
+
+    /// <summary>For a damage that is due, nothing new is asked for: for a part of the time only, since the changes are what it is to meet.</summary>
+    private void LetSettle()
+    {
+        if (_waits++ < MostWaits)
+            _churn?.Wait();
+    }
+
+    /// <summary>
+    /// All others whose votes count, if nobody is damaged; null if somebody is, or if a change of the members may be under way.
+    /// </summary>
+    private List<SimulatedMember>? Others(SimulatedMember victim)
+    {
+        if (_held is not null || world.Members.Any(m => m.Damage != DiskDamage.None) || victim is not { IsAsleep: false, Loop.Incarnation: > 0 and var life })
+            return null;
+        if (_churn is null)
+        {
+            var all = world.Members.Where(m => m != victim).ToList();
+            return all.All(m => m.Loop?.Core is { } core && core.Membership.Voters.Count == world.Members.Count) ? all : null;
+        }
+        if (_churn.Idle is not { Voters.Count: >= 3 } members || !members.Voters.Contains(new MemberIncarnation(victim.Id, life)))
+            return null;
+        var others = members.Voters.Where(v => v.Id != victim.Id).ToList();
+        return others.All(v => world[v.Id].Loop is { Core: { } core } loop && loop.Incarnation == v.Incarnation && core.Membership.Equals(members)) ? [.. others.Select(v => world[v.Id])] : null;
     }
 
     /// <summary>Observers hold nothing that others do not: all of their disks may rot, at any time.</summary>
@@ -83,17 +175,18 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             return;
         }
         world.Trace.Event(observer.Id, "has its disk copied");
-        var (copy, incarnation) = (observer.Disk.DurableCopy(), observer.Loop!.Incarnation);
-        world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(3)), () => PutBackObserver(observer, copy, incarnation, random));
+        var (copy, incarnation, quorum) = (observer.Disk.DurableCopy(), observer.Loop!.Incarnation, world.QuorumsForced);
+        world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(3)), () => PutBackObserver(observer, copy, incarnation, quorum, random));
     }
 
-    private void PutBackObserver(SimulatedMember observer, SimulatedDisk copy, int incarnation, SimulatedRandom random)
+    private void PutBackObserver(SimulatedMember observer, SimulatedDisk copy, int incarnation, int quorum, SimulatedRandom random)
     {
-        if (faults.IsHealed)
+        // What a quorum that was forced meanwhile gave up, LostQuorumPlan leaves behind.
+        if (faults.IsHealed || quorum != world.QuorumsForced)
             return;
         if (!MayRotObserver(observer) || observer.Disk.IsOff)
         {
-            world.Scheduler.After(Poll, () => PutBackObserver(observer, copy, incarnation, random));
+            world.Scheduler.After(Poll, () => PutBackObserver(observer, copy, incarnation, quorum, random));
             return;
         }
         if (observer.Loop!.Incarnation != incarnation)
@@ -223,15 +316,16 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (faults.IsHealed)
             return;
         if (MayDamage(member) && isPossible())
+        {
             strike();
-        else
-            Later(Poll, member, isPossible, strike);
+            return;
+        }
+        LetSettle();
+        Later(Poll, member, isPossible, strike);
     });
 
     // Everybody else is whole, takes part, and has all that was ever committed.
-    private bool MayDamage(SimulatedMember victim) =>
-        _held is null && victim is { Damage: DiskDamage.None, IsAsleep: false, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
-            || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count && core.Applied >= checker.Committed));
+    private bool MayDamage(SimulatedMember victim) => Others(victim)?.All(m => m.Loop!.Core!.Applied >= checker.Committed) == true;
 
     /// <summary>
     /// Rot takes no promise back, so others need not have all: somebody does. Those who lead are preferred, for they were the first to have it, and what they acknowledged last not everybody
@@ -248,10 +342,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             RotLater(Poll, member, kind);
     });
 
-    private bool MayRot(SimulatedMember victim) =>
-        _held is null && victim is { Damage: DiskDamage.None, IsAsleep: false, Loop.Incarnation: > 0 } && world.Members.All(m => m == victim
-            || (m is { Damage: DiskDamage.None, Loop.Core: { } core } && core.Membership.Voters.Count == world.Members.Count))
-        && world.Members.Any(m => m != victim && m.Loop!.Core!.Applied >= checker.Committed);
+    private bool MayRot(SimulatedMember victim) => Others(victim)?.Any(m => m.Loop!.Core!.Applied >= checker.Committed) == true;
 
     private void Wipe(SimulatedMember member)
     {
@@ -274,13 +365,24 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         world.Trace.Event(member.Id, "has its disk copied");
         var copy = member.Disk.DurableCopy();
         var held = checker.CopyDurable(member);
+        var members = member.Loop.Core.Membership;
         Later(
             _random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(2)), member,
             () => member.Loop?.Incarnation != incarnation || HasWitness(member, held),
             () =>
             {
-                if (member.Loop?.Incarnation == incarnation)
-                    PutBack(member, copy);
+                // A copy that names other members looks for them, and those who know what it lacks may be new.
+                if (_churn is not null && (member.Loop?.Incarnation != incarnation || !member.Loop.Core!.Membership.Equals(members)))
+                {
+                    StrikeAmidChurn(Poll, CopyKind);
+                    return;
+                }
+                if (member.Loop?.Incarnation != incarnation)
+                    return;
+                if (_churn is not null)
+                    world.Faults.Coverage.Struck(MenuItem.OldCopyAmidChurn);
+                _churn?.Wait();
+                PutBack(member, copy);
             });
     }
 
@@ -314,6 +416,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (what is not null)
         {
             world.Trace.Event(member.Id, what);
+            _isMissing.Remove(member.Id);
             member.Damage = DiskDamage.Rot;
             if (member.Id.IsObserver)
                 world.Faults.Coverage.Struck(MenuItem.ObserverRot);
@@ -328,6 +431,11 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         (member.Damage, member.IsOldCopy) = (DiskDamage.None, false);
         _isMissing.Remove(member.Id);
         checker.Wiped(member);
+        if (_churn is null || member.Id.IsObserver)
+            return;
+        // The operator says whom to join: those that it was configured with may be gone.
+        _isReplaced.Add(member.Id);
+        member.Seeds = _churn.OthersThan(member) ?? member.Seeds;
     }
 
     private void Kill(SimulatedMember member)

@@ -13,6 +13,8 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
 
     private readonly SimulatedRandom _random = world.Random.Split("lost quorum");
+    private readonly SimulatedRandom _again = world.Random.Split("lost quorum again");
+    private readonly List<long> _breaks = [];
 
     public void Begin()
     {
@@ -46,7 +48,7 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
         world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(1)), () => Strike(survivors));
     });
 
-    private static bool IsWhole(SimulatedMember member) => member is { Run.HasStarted: true, Loop: { Core: { RottenEnd: null }, Incarnation: > 0 } };
+    private static bool IsWhole(SimulatedMember member) => member is { Run.HasStarted: true, Loop: { Core: { RottenEnd: null, LastIndex.Value: > 0 }, Incarnation: > 0 } };
 
     // What others acknowledge meanwhile, the survivors never hear of.
     private void CutOff(List<SimulatedMember> survivors)
@@ -66,11 +68,19 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
             Later(Poll);
             return;
         }
+        var whole = world.Members.Where(IsWhole).ToHashSet();
         foreach (var member in world.Everybody.Where(m => m.IsUp))
             faults.Strike(member, _random.Chance(0.5), restart: false);
         world.Network.Block([]);
+        // Not so many with their disks that they could go on by themselves.
+        var keptDisks = _again.Chance(0.5) ? _again.Between(0, (world.Members.Count - 1) / 2) : 0;
         foreach (var lost in world.Members.Except(survivors))
-            Empty(lost);
+        {
+            if (whole.Contains(lost) && keptDisks-- > survivors.Count - 1)
+                (lost.Damage, lost.IsLeftBehind) = (DiskDamage.OldCopy, true);
+            else
+                Empty(lost);
+        }
         var survivor = Choose(survivors);
         var common = Force(survivor);
         foreach (var other in survivors.Where(m => m != survivor))
@@ -88,6 +98,10 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
         }
         foreach (var member in world.Everybody.Where(m => m.WasStarted))
             faults.RestartLater(member);
+        if (world.QuorumsForced > 1)
+            world.Faults.Coverage.Struck(MenuItem.QuorumForcedAgain);
+        if (_again.Chance(0.5))
+            Later(_again.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(5)));
     }
 
     /// <summary>The one with the newest log, as the manual says.</summary>
@@ -101,21 +115,29 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
     /// <returns>The last entry that was committed and is kept.</returns>
     private LogIndex Force(SimulatedMember survivor)
     {
+        long forced;
         using (var directory = LostQuorum.Open(survivor.Disk, world.Options.Log))
         {
-            var forced = directory.Force();
+            forced = directory.Force();
             world.Trace.Event(survivor.Id, $"is forced to be the quorum, at {forced:x}");
             if (forced <= oracle.Zxid)
                 world.Violate($"invariant 24: a quorum was forced at {forced:x}, and {oracle.Zxid:x} was applied before");
         }
         world.Faults.Coverage.Struck(MenuItem.QuorumForced);
+        world.QuorumsForced++;
         workload.CheckHistory();
         using var copy = SegmentedLog.Open(survivor.Disk.DurableCopy(), world.Options.Log, out var held);
         var common = checker.QuorumForced(held.Snapshot?.Index ?? LogIndex.Zero, held.Entries);
         levels.QuorumForced(common);
-        oracle.QuorumForced(common.Value);
-        world.Faults.Coverage.Struck(MenuItem.QuorumForcedLosesWrites, workload.QuorumForced(common.Value));
+        // Its zxid is of the epoch that the last break before it began.
+        _breaks.RemoveAll(known => IndexOf(known) > common.Value);
+        var zxid = _breaks.LastOrDefault() - IndexOf(_breaks.LastOrDefault()) + common.Value;
+        _breaks.Add(forced);
+        oracle.QuorumForced(zxid);
+        world.Faults.Coverage.Struck(MenuItem.QuorumForcedLosesWrites, workload.QuorumForced(zxid));
         return common;
+
+        static long IndexOf(long broken) => broken - RecoveryEpoch.FirstZxidOfEpochOf(broken);
     }
 
     private void Empty(SimulatedMember member)

@@ -108,9 +108,18 @@ internal enum MenuItem
     MemberReadded,
     CrashAmidJoint,
     CrashOfLeaderAmidJoint,
+    WipeAmidChurn,
+    OldCopyAmidChurn,
+    RotAmidChurn,
+
+    /// <summary>A change came to its end while somebody's disk was damaged, or empty.</summary>
+    MembersChangedAmidDamage,
 
     // A quorum that is lost for good
     QuorumForced,
+
+    /// <summary>In a life of a cluster in which one was forced before.</summary>
+    QuorumForcedAgain,
 
     /// <summary>Writes that were acknowledged, and that the survivor had never heard of.</summary>
     QuorumForcedLosesWrites,

@@ -147,14 +147,17 @@ internal sealed class SeedRun
         var clock = Stopwatch.StartNew();
         // A young cluster forms in peace: what happens to one that is not formed yet is drawn by one seed in three.
         _world.Scheduler.After(_world.Random.Split("begin").Chance(0.3) ? TimeSpan.Zero : TimeSpan.FromSeconds(1), _faults.Begin);
-        // Not both: a wipe beside a removal may leave fewer than any quorum needs.
         if (_churn is null)
         {
             _damage.Begin();
             _lost.Begin();
         }
         else
+        {
             _churn.Begin();
+            _churn.Changed = () => _world.Faults.Coverage.Struck(MenuItem.MembersChangedAmidDamage, _damage.IsMending ? 1 : 0);
+            _damage.BeginAmidChurn(_churn);
+        }
         _damage.BeginObservers();
         _damage.BeginBadSectors(ofMembers: _churn is null);
         _damage.BeginOldCopiesOfObservers();

@@ -63,7 +63,17 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     public string? Injected { get; set; }
 
     /// <summary>What happened to its disk that it, or others, must notice; until it is replaced.</summary>
-    public DiskDamage Damage { get; set; }
+    public DiskDamage Damage
+    {
+        get;
+        set
+        {
+            field = value;
+            // What comes after the disk was replaced is another story.
+            if (value == DiskDamage.None)
+                IsLeftBehind = false;
+        }
+    }
 
     /// <summary>What the build supports that its next start runs.</summary>
     public FeatureRanges Build { get; set; } = FeatureRanges.Own;

@@ -60,6 +60,9 @@ internal sealed class SimulatedWorld
     /// <summary>Hears of a loop that ended by itself: its failure, or null for a stop in order.</summary>
     public Action<SimulatedMember, Exception?>? Ended { get; set; }
 
+    /// <summary>How often an operator forced a new quorum.</summary>
+    public int QuorumsForced { get; set; }
+
     /// <summary>What was found wrong; null while nothing was.</summary>
     public string? Violation { get; private set; }
 

@@ -1,0 +1,67 @@
+using RaftKit.Consensus;
+using RaftKit.Node.Log;
+using RaftKit.Node.Members;
+using RaftKit.Node.Tests.Log;
+using RaftKit.Node.Tests.Loop;
+using RaftKit.Node.Transport;
+using Xunit;
+
+namespace RaftKit.Node.Tests.Members;
+
+/// <summary>A survivor that does not know of everything that its quorum did.</summary>
+public sealed class LostQuorumTests
+{
+    private readonly MemoryDirectory _directory = new(new Random(1));
+
+    [Fact]
+    public void A_survivor_whose_log_lacks_an_earlier_break_does_not_give_its_epoch_a_second_time()
+    {
+        Lead();
+        // It joined after a quorum was forced, and was sent the beginning of the log only; the term came with it.
+        using (var log = SegmentedLog.Open(_directory, new SegmentedLogOptions(), out var found))
+        {
+            log.Write(new LogBatch { Term = new Term(found.Term.Value + (1 << 20)), Vote = MemberId.None });
+            log.Sync();
+        }
+        using var survivor = LostQuorum.Open(_directory);
+        Assert.Equal(0, survivor.Epoch.Epoch);
+        Assert.Equal(2, survivor.Force() >> 48);
+    }
+
+    [Fact]
+    public void A_survivor_that_was_told_nothing_yet_is_not_forced()
+    {
+        using (var log = SegmentedLog.Open(_directory, new SegmentedLogOptions(), out _))
+        {
+            log.Write(new LogBatch { Term = Term.Zero, Vote = MemberId.None });
+            log.Sync();
+        }
+        IdentityFile.Write(_directory, new DirectoryIdentity(LoopHarness.Self, 2, 1, Guid.NewGuid(), []));
+        using var survivor = LostQuorum.Open(_directory);
+        Assert.Contains("Force another survivor", Assert.Throws<DirectoryMismatchException>(() => survivor.Force()).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_life_that_was_left_behind_is_refused_though_the_survivor_never_heard_of_it()
+    {
+        Lead();
+        using (var survivor = LostQuorum.Open(_directory))
+            survivor.Force();
+        using var harness = new LoopHarness(directory: _directory);
+        for (var i = 0; harness.Loop.Status.RecoveryEpoch == 0; i++)
+        {
+            Assert.True(i < 400, "The survivor never led.");
+            harness.Tick();
+        }
+        // It was emptied and taken in again by a majority without the survivor.
+        harness.Link(LoopHarness.Said(LoopHarness.Other, incarnation: 3, cluster: harness.Loop.ClusterId));
+        var judged = harness.Sent.Where(s => s.To == LoopHarness.Other).Select(s => s.Message).OfType<PeerMessage.StartJudged>().Last();
+        Assert.Contains("of before recovery epoch 1", judged.Refusal, StringComparison.Ordinal);
+    }
+
+    private void Lead()
+    {
+        using var before = new LoopHarness(directory: _directory);
+        before.Lead();
+    }
+}
