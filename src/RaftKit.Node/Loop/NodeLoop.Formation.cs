@@ -96,7 +96,7 @@ internal sealed partial class NodeLoop
             Step();
         }
 
-        public void AskedToJoin(MemberId from, PeerMessage.JoinRequest request)
+        public void AskedToJoin(MemberId from, long link, PeerMessage.JoinRequest request)
         {
             if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 })
                 return;
@@ -104,7 +104,7 @@ internal sealed partial class NodeLoop
             {
                 // Any member may answer: the log gives the number. One that waits for its answer already is not asked for again.
                 if (!loop.Self.IsObserver && loop.ClusterId != Guid.Empty && loop.Status.Ready && _minting.Add(from))
-                    loop.Take(new NodeInput.Propose(Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from)));
+                    loop.Take(new NodeInput.Propose(Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from, link)));
                 return;
             }
             if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
@@ -115,11 +115,12 @@ internal sealed partial class NodeLoop
             }
         }
 
-        public void Minted(MemberId observer, int life)
+        public void Minted(MemberId observer, long link, int life)
         {
             _minting.Remove(observer);
-            // Once only: to whoever asks now, since the one that asked may have been started again since. Then both ask again.
-            if (life > 0 && loop._links.Current(observer) is { Incarnation: 0 })
+            // Once only, and only to the process that asked: one that was started since may have had a later life already, and lost it, and could propose nothing under this one (simulator seed 73 of
+            // 60 s). It asks again.
+            if (life > 0 && loop._links.IsHeard(observer, link) && loop._links.Current(observer) is { Incarnation: 0 })
                 loop._ports.Transport.Send(observer, new PeerMessage.JoinReply(true, loop.ClusterId, life, loop.Status.Leader, ""));
         }
 
@@ -178,12 +179,12 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>Tells an observer the life that the log gave it.</summary>
-    private sealed class ObserverLife(Formation formation, MemberId observer) : IProposalCallback
+    private sealed class ObserverLife(Formation formation, MemberId observer, long link) : IProposalCallback
     {
         public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) =>
-            formation.Minted(observer, new MessagePackReader(result).ReadInt32());
+            formation.Minted(observer, link, new MessagePackReader(result).ReadInt32());
 
-        public void Failed(ProposalFailure failure, string reason) => formation.Minted(observer, 0);
+        public void Failed(ProposalFailure failure, string reason) => formation.Minted(observer, link, 0);
     }
 
     /// <summary>Ids that follow from the seed, so that a simulation mints the same ones each time.</summary>

@@ -253,7 +253,7 @@ internal sealed partial class NodeLoop : ILoopServices
                 _formation.Answered(from, answer);
                 return;
             case PeerMessage.JoinRequest join:
-                _formation.AskedToJoin(from, join);
+                _formation.AskedToJoin(from, link, join);
                 return;
             case PeerMessage.JoinReply reply:
                 _formation.JoinAnswered(from, reply);

@@ -28,6 +28,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     private int _newestApplied;
     private long _heardBefore;
     private bool _silent;
+    private bool _lacksOwn;
 
     private string Who => $"guest {number} (session {_id:x})";
 
@@ -66,6 +67,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         if (_events is not null && _heardZxid > 0)
             _heardBefore = _heardZxid;
         _events = null;
+        // The entry that created it may be lost with that quorum.
+        _lacksOwn = _written > 0 && workload.Oracle.At(Own, long.MaxValue) is not { Exists: true };
     }
 
     private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, machine.Time);
@@ -131,6 +134,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         _ = Listen(guest, znodes.Sessions.View.Zxid);
         if (_written == 0)
             await Write(() => guest.Session.CreateAsync(Own, "0"u8.ToArray()), HistoryKind.Create, Own, "0");
+        if (_lacksOwn)
+            await CreateOwnAgain(guest.Session);
         while (!workload.Stopped && guest == _guest)
         {
             switch (random.Next(12))
@@ -239,6 +244,13 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         {
             // With its connection.
         }
+    }
+
+    private async Task CreateOwnAgain(IZnodeSession session)
+    {
+        var value = $"{++_written}";
+        await Write(() => session.CreateAsync(Own, Encoding.UTF8.GetBytes(value)), HistoryKind.Create, Own, value);
+        _lacksOwn = false;
     }
 
     private async Task WriteOwn(IZnodeSession session)
