@@ -13,7 +13,7 @@ public static class QuorumRecovery
     /// <summary>What the directory of a stopped member holds. As a start of it would, this cuts what a crash left torn behind the last whole write.</summary>
     /// <param name="dataDirectory">Its <see cref="RaftKitOptions.DataDirectory"/>.</param>
     /// <exception cref="DirectoryInUseException">The member runs. Stop it first.</exception>
-    /// <exception cref="DirectoryMismatchException">There is no member's data.</exception>
+    /// <exception cref="DirectoryMismatchException">There is no member's data, or an observer's, which makes no quorum.</exception>
     /// <exception cref="DirectoryRolledBackException">It is an old copy, as others have found: it may have forgotten votes and entries, and must not be chosen.</exception>
     /// <exception cref="LogCorruptException">It does not read back.</exception>
     public static SurvivorReport Inspect(string dataDirectory)
@@ -33,7 +33,7 @@ public static class QuorumRecovery
     /// <returns>What the directory holds now.</returns>
     /// <exception cref="ArgumentException">The cluster or its members are others. Nothing was changed.</exception>
     /// <exception cref="DirectoryInUseException">The member runs. Stop it first.</exception>
-    /// <exception cref="DirectoryMismatchException">There is no member's data.</exception>
+    /// <exception cref="DirectoryMismatchException">There is no member's data, or an observer's, which makes no quorum.</exception>
     /// <exception cref="DirectoryRolledBackException">It is an old copy, as others have found.</exception>
     /// <exception cref="LogCorruptException">It does not read back.</exception>
     /// <exception cref="LogFailedException">The disk refused. Whether it was forced, <see cref="Inspect"/> tells.</exception>

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Log;
 using RaftKit.Node.Reads;
 using RaftKit.Znodes;
 
@@ -55,6 +56,26 @@ public sealed class RecoveryTests
         cluster.Kill(survivor);
         Assert.True(Write(cluster, others[1], "/after") > next);
         Assert.Null(cluster.Run(others[0], host => host.Sessions.View.ReadAsync(v => v.Get("/lost"), ReadConsistency.Linearizable)).Value);
+    }
+
+    /// <summary>An observer became the only voter, which it can never be, and its log could not be read any more.</summary>
+    [Fact]
+    public void An_observers_directory_makes_no_quorum_and_is_left_as_it_is()
+    {
+        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Seed = 7, Observers = 1 });
+        cluster.StartAll();
+        Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone, Soon));
+        var observer = cluster.Observers[0];
+        var written = Write(cluster, cluster.Leader, "/written");
+        Assert.True(cluster.RunUntil(() => cluster.StatusOf(observer)?.Applied.Value >= written, Soon));
+        foreach (var member in cluster.Members.Append(observer))
+            cluster.Kill(member);
+
+        var refused = Assert.Throws<DirectoryMismatchException>(() => cluster.ForceNewQuorum(observer));
+
+        Assert.Contains($"belongs to observer {observer}", refused.Message, StringComparison.Ordinal);
+        cluster.StartAll();
+        Assert.True(cluster.RunUntil(() => cluster.StatusOf(observer) is { Ready: true } status && status.Applied.Value >= written, Soon));
     }
 
     [Fact]

@@ -11,7 +11,7 @@ namespace RaftKit.Node.Log;
 internal static class IdentityFile
 {
     public const string Name = "identity";
-    private const string AsideName = "identity.tmp";
+    public const string AsideName = "identity.tmp";
     private const int FormatVersion = 1;
     private const int MostBytes = 1 << 16;
 

@@ -9,6 +9,9 @@ internal sealed class Segment(long number, ILogFile file, int pages) : IDisposab
     private const string Suffix = ".log";
     private const string UnfinishedSuffix = ".new";
 
+    // At the least: what has fewer is not ours.
+    private const int NameDigits = 12;
+
     /// <summary>Its number; grows from segment to segment, with gaps where one was never used.</summary>
     public long Number => number;
 
@@ -37,7 +40,7 @@ internal sealed class Segment(long number, ILogFile file, int pages) : IDisposab
     private static bool TryParse(string name, string suffix, out long number)
     {
         number = 0;
-        return name.EndsWith(suffix, StringComparison.Ordinal)
+        return name.EndsWith(suffix, StringComparison.Ordinal) && name.Length >= NameDigits + suffix.Length
             && long.TryParse(name.AsSpan(0, name.Length - suffix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out number)
             && number > 0;
     }

@@ -326,7 +326,7 @@ internal sealed class SegmentScan
 
         if (state != PageState.Good)
         {
-            StopAt(page, problem);
+            StopAt(page, state == PageState.Empty ? "the page was never written" : problem);
             return;
         }
         var expected = Batches.Count == 0 && walk.Seen == 0 ? header.Batch : walk.Seen > 0 ? walk.Number : Batches[^1].Number + 1;

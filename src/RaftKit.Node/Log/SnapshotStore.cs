@@ -54,6 +54,9 @@ internal sealed class SnapshotStore : IDisposable
         return store;
     }
 
+    /// <summary>One that was being written.</summary>
+    public static bool IsAside(string name) => name.EndsWith(AsideSuffix, StringComparison.Ordinal);
+
     public static bool IsSnapshot(string name) => name.EndsWith(Suffix, StringComparison.Ordinal);
 
     public static bool IsUnfinished(string name) => name.EndsWith(AsideSuffix, StringComparison.Ordinal);

@@ -19,6 +19,9 @@ internal sealed class Applier
 
     public static readonly byte[] NodeName = Envelope.Name(NodeSection);
 
+    private static readonly string NotKept =
+        $"The command was applied. Its result is not known: this member was sent a snapshot in place of it, and of results that a member has not seen yet no more than {ProposerTable.MaxKeptBytes} bytes are kept.";
+
     private readonly (byte[] Name, IStateMachine Machine)[] _machines;
     private readonly PendingProposals _pending;
     private readonly FeatureRanges _supported;
@@ -188,7 +191,9 @@ internal sealed class Applier
             var sequence = _pending.FirstSequence;
             var found = Proposers.TryGetResult(_pending.Proposer, sequence, out var at, out var result);
             Invariant.Holds(found, $"the result of proposal {sequence} of {_pending.Proposer}, not acknowledged yet, is not in the table of snapshot {mark.Index}");
-            if (at.IsRefusal)
+            if (result is null)
+                _pending.LoseFirst(sequence, NotKept);
+            else if (at.IsRefusal)
                 _pending.RefuseFirst(sequence, System.Text.Encoding.UTF8.GetString(result));
             else
                 _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid) { Levels = Levels.Current.AsOf(at.Index) }, result);
@@ -237,11 +242,23 @@ internal sealed class Applier
             return;
         }
         Dispatch(context, envelope);
-        Proposers.Record(
-            envelope.Proposer, envelope.Sequence, new ResultStamp(context.Index, context.Term, context.Stamp, context.Zxid), _result.WrittenSpan);
+        var stamp = new ResultStamp(context.Index, context.Term, context.Stamp, context.Zxid);
+        // A machine that says more than it may: to stop here would stop every member, at each start again.
+        if (_result.WrittenCount > ProposerTable.MaxResultBytes)
+        {
+            Proposers.RecordWithoutResult(envelope.Proposer, envelope.Sequence, stamp);
+            if (envelope.Proposer == _pending.Proposer)
+                _pending.LoseFirst(envelope.Sequence, TooLong(envelope, _result.WrittenCount));
+            return;
+        }
+        Proposers.Record(envelope.Proposer, envelope.Sequence, stamp, _result.WrittenSpan);
         if (envelope.Proposer == _pending.Proposer)
             _pending.CompleteFirst(envelope.Sequence, context, _result.WrittenMemory);
     }
+
+    private static string TooLong(in Envelope envelope, int length) =>
+        $"State machine '{System.Text.Encoding.UTF8.GetString(envelope.Machine.Span)}' has applied the command, and gave a result of {length} bytes; at most {ProposerTable.MaxResultBytes} are kept. Let it "
+        + "answer with less, and read what is more.";
 
     private void Dispatch(in CommandContext context, in Envelope envelope)
     {

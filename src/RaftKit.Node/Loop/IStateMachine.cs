@@ -20,7 +20,8 @@ public interface IStateMachine
     /// <summary>Applies a command and writes its result. Each command is applied exactly once, in the order of the log.</summary>
     /// <param name="context">Where the command stands in the log, and the leader's time.</param>
     /// <param name="command">The bytes that were proposed; valid during the call only.</param>
-    /// <param name="result">Takes the result for the proposer; at most 1 MiB. It is kept, replicated, until the proposer has seen it.</param>
+    /// <param name="result">Takes the result for the proposer; at most 1 MiB: a longer one is dropped, and the proposer gets an error
+    /// that says so, though the command is applied. It is kept, replicated, until the proposer has seen it; where more than 64 MiB of one proposer wait for that, later ones may be dropped as well.</param>
     void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result);
 
     /// <summary>

@@ -134,7 +134,7 @@ internal enum ProposalFailure
     /// <summary>Surely not applied, and never will be: the queue is full or the node is stopping and never sent it.</summary>
     NotApplied,
 
-    /// <summary>It may or may not be applied: this member cannot tell.</summary>
+    /// <summary>It may or may not be applied, or its result is not kept: this member cannot tell.</summary>
     Unknown,
 }
 

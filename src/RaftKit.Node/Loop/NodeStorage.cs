@@ -38,6 +38,8 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
         _lock = directory.Lock();
         Identity = IdentityFile.Open(directory, options.Self);
         PromisedBefore = Identity?.LongestPromise ?? default;
+        if (Identity is null)
+            FirstStart.Check(_readable);
         return Identity is not null;
     }
 
@@ -130,7 +132,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     private RestoredState Begin(LogBatch first)
     {
-        // The log comes before the identity: a crash between the two leaves a directory that still counts as empty.
+        // The log comes before the identity: a crash between the two leaves a directory that still counts as empty, and has nothing else (see FirstStart).
         foreach (var leftover in directory.List())
             directory.Delete(leftover);
         using (var log = SegmentedLog.Open(directory, options.Log, out _))

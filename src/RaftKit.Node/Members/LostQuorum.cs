@@ -33,6 +33,12 @@ internal sealed class LostQuorum : IDisposable
         _lock = taken;
         Identity = IdentityFile.Read(directory)
             ?? throw new DirectoryMismatchException($"{directory.Location} is empty: it belongs to no member yet. Name the directory of the survivor that is to go on.");
+        if (Identity.Member.IsObserver)
+        {
+            throw new DirectoryMismatchException(
+                $"{directory.Location} belongs to observer {Identity.Member}: it has no vote, and may lack what was acknowledged. Nothing was changed. Force a voter's directory; if none is left, keep a copy of this one, "
+                + "and start a new cluster from what the application can export of it.");
+        }
         // Not even an operator's word: it may have forgotten votes and entries that another copy holds.
         IdentityFile.Open(directory, Identity.Member);
         // As a start reads it: what the disk cannot read may be what nobody needs.
@@ -73,7 +79,7 @@ internal sealed class LostQuorum : IDisposable
     public Term Term => _recovered.Term;
 
     /// <exception cref="DirectoryInUseException">A member runs in it.</exception>
-    /// <exception cref="DirectoryMismatchException">It is empty.</exception>
+    /// <exception cref="DirectoryMismatchException">It is empty, or an observer's.</exception>
     /// <exception cref="LogCorruptException">It does not read back.</exception>
     public static LostQuorum Open(ILogDirectory directory, SegmentedLogOptions? options = null)
     {

@@ -104,6 +104,9 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
     /// <summary>The log says that the oldest one is never applied.</summary>
     public void RefuseFirst(long sequence, string reason) => EndFirst(sequence).Callback?.Failed(ProposalFailure.NotApplied, reason);
 
+    /// <summary>The oldest one was applied, and its result is not kept.</summary>
+    public void LoseFirst(long sequence, string reason) => EndFirst(sequence).Callback?.Failed(ProposalFailure.Unknown, reason);
+
     private Pending EndFirst(long sequence)
     {
         Invariant.Holds(

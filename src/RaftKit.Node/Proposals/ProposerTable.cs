@@ -28,6 +28,15 @@ internal enum ProposalVerdict
 /// </summary>
 internal sealed class ProposerTable
 {
+    /// <summary>The longest result: what <see cref="IStateMachine.Apply"/> tells users.</summary>
+    public const int MaxResultBytes = 1 << 20;
+
+    /// <summary>
+    /// How many bytes of unacknowledged results are kept for one proposer. Of those beyond only the stamps are: whoever applies them itself has them anyway, and who was sent a snapshot instead is told that
+    /// they are gone. Part of the replicated state: every member must come to the same.
+    /// </summary>
+    public const int MaxKeptBytes = 64 << 20;
+
     private readonly SortedDictionary<MemberId, Row> _rows = [];
 
     /// <summary>The last sequence of this proposer that was applied; 0 if none, or if the table knows only other starts of its member.</summary>
@@ -70,11 +79,14 @@ internal sealed class ProposerTable
     public void Record(ProposerId proposer, long sequence, in ResultStamp stamp, ReadOnlySpan<byte> result) =>
         _rows[proposer.Member].Record(sequence, stamp, result);
 
-    /// <summary>The kept result of a command; false when it was acknowledged, or not applied.</summary>
-    public bool TryGetResult(ProposerId proposer, long sequence, out ResultStamp stamp, out byte[] result)
+    /// <summary>The command was applied, and its result is not kept.</summary>
+    public void RecordWithoutResult(ProposerId proposer, long sequence, in ResultStamp stamp) => _rows[proposer.Member].RecordWithoutResult(sequence, stamp);
+
+    /// <summary>The kept result of a command, null if it was applied and its result is not kept; false when it was acknowledged, or not applied.</summary>
+    public bool TryGetResult(ProposerId proposer, long sequence, out ResultStamp stamp, out byte[]? result)
     {
         stamp = default;
-        result = [];
+        result = null;
         return _rows.TryGetValue(proposer.Member, out var row) && row.Proposer == proposer
             && row.TryGetResult(sequence, out stamp, out result);
     }
@@ -104,6 +116,7 @@ internal sealed class ProposerTable
     /// <summary>One member's newest start. The results lie one behind the other in a ring of bytes, so that keeping one allocates nothing.</summary>
     private sealed class Row(ProposerId proposer)
     {
+        // A negative length is of a result that is not kept.
         private readonly Queue<(ResultStamp Stamp, int Length)> _stamps = new();
         private byte[] _ring = new byte[256];
         private int _start;
@@ -117,7 +130,7 @@ internal sealed class ProposerTable
         {
             while (_stamps.Count > 0 && LastSequence - _stamps.Count < floor)
             {
-                var (_, length) = _stamps.Dequeue();
+                var length = Math.Max(_stamps.Dequeue().Length, 0);
                 _start = (_start + length) % _ring.Length;
                 _used -= length;
             }
@@ -125,22 +138,27 @@ internal sealed class ProposerTable
 
         public void Record(long sequence, in ResultStamp stamp, ReadOnlySpan<byte> result)
         {
-            Invariant.Holds(sequence == LastSequence + 1, $"result {sequence} of proposer {Proposer} follows {LastSequence}");
+            if (result.Length > MaxKeptBytes - _used)
+            {
+                RecordWithoutResult(sequence, stamp);
+                return;
+            }
             MakeRoom(result.Length);
             var end = (_start + _used) % _ring.Length;
             var first = Math.Min(result.Length, _ring.Length - end);
             result[..first].CopyTo(_ring.AsSpan(end));
             result[first..].CopyTo(_ring);
             _used += result.Length;
-            _stamps.Enqueue((stamp, result.Length));
-            LastSequence = sequence;
+            Add(sequence, stamp, result.Length);
         }
 
-        public bool TryGetResult(long sequence, out ResultStamp stamp, out byte[] result)
+        public void RecordWithoutResult(long sequence, in ResultStamp stamp) => Add(sequence, stamp, -1);
+
+        public bool TryGetResult(long sequence, out ResultStamp stamp, out byte[]? result)
         {
             var oldest = LastSequence - _stamps.Count + 1;
             stamp = default;
-            result = [];
+            result = null;
             if (sequence < oldest || sequence > LastSequence)
                 return false;
             var offset = 0;
@@ -149,10 +167,10 @@ internal sealed class ProposerTable
                 if (oldest++ == sequence)
                 {
                     stamp = kept;
-                    result = Copy(offset, length);
+                    result = length < 0 ? null : Copy(offset, length);
                     return true;
                 }
-                offset += length;
+                offset += Math.Max(length, 0);
             }
             return false;
         }
@@ -172,6 +190,11 @@ internal sealed class ProposerTable
                 writer.Write(stamp.Term.Value);
                 writer.Write(stamp.Stamp);
                 writer.Write(stamp.Zxid);
+                if (length < 0)
+                {
+                    writer.WriteNil();
+                    continue;
+                }
                 writer.Write(Copy(offset, length));
                 offset += length;
             }
@@ -188,9 +211,19 @@ internal sealed class ProposerTable
             {
                 var stamp = new ResultStamp(
                     new LogIndex(reader.ReadInt64()), new Term(reader.ReadInt64()), reader.ReadInt64(), reader.ReadInt64());
-                row.Record(row.LastSequence + 1, stamp, reader.ReadBytesMemory().Span);
+                if (reader.TryReadNil())
+                    row.RecordWithoutResult(row.LastSequence + 1, stamp);
+                else
+                    row.Record(row.LastSequence + 1, stamp, reader.ReadBytesMemory().Span);
             }
             return row;
+        }
+
+        private void Add(long sequence, in ResultStamp stamp, int length)
+        {
+            Invariant.Holds(sequence == LastSequence + 1, $"result {sequence} of proposer {Proposer} follows {LastSequence}");
+            _stamps.Enqueue((stamp, length));
+            LastSequence = sequence;
         }
 
         private byte[] Copy(int offset, int length)

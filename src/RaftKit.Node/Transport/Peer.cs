@@ -170,6 +170,9 @@ internal sealed class Peer(MemberId id, TransportContext context)
 
     private void HearOfNewStart(PeerHello before, PeerHello said)
     {
+        // It had no life yet, and has begun one: nobody died.
+        if (before.Incarnation == 0)
+            return;
         var proven = before.Process.IsSurelyGone(context.Hello.Process);
         // An older start that comes back proves nothing about the newer one; its process may live beside it.
         if (proven || IsOlder(before, said))

@@ -16,7 +16,7 @@ public sealed class LogVerifierTests
         var disk = new DiskLogDirectory(directory.Path);
         using (disk.Lock())
         {
-            IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(2), 1, 4, new Guid("01234567-89ab-cdef-0123-456789abcdef"), [new(1), new(2), new(3)]));
+            Name(disk);
             FillCompacted(disk);
         }
         var before = Fingerprint(directory.Path);
@@ -239,6 +239,7 @@ public sealed class LogVerifierTests
 
     internal static bool Agrees(MemoryDirectory disk, string what)
     {
+        Name(disk);
         var report = LogVerifier.Verify(disk, default);
         try
         {

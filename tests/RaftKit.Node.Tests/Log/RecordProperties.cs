@@ -44,6 +44,7 @@ public sealed class RecordProperties
                 if (!ReadAll(log).Zip(model.Entries).All(pair => LogModel.Same(pair.First, pair.Second)) || log.Next != model.Next)
                     throw new InvalidOperationException("the running log reads other entries");
             }
+            Name(disk);
             var report = LogVerifier.Verify(disk, default);
             if (!report.CanStart || report.LastIndex != model.Next.Previous || report.Term != model.Term || report.Vote != model.Vote)
                 throw new InvalidOperationException(report.ToString());

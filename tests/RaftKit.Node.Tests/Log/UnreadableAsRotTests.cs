@@ -68,6 +68,7 @@ public sealed class UnreadableAsRotTests
         var older = Segments().SkipLast(2).ToList();
         for (var i = 0; i < 40; i++)
             _disk.Spoil(older[i % older.Count], 1 + (i / older.Count));
+        Name(_disk);
 
         var report = LogVerifier.Verify(_disk, default);
         using var log = SegmentedLog.Open(new UnreadableAsRot(_disk), Tiny, out var found);

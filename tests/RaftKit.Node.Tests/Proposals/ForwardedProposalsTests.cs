@@ -34,7 +34,7 @@ public sealed class ForwardedProposalsTests : IDisposable
         var table = _harness.Loop.Applier.Proposers;
         Assert.True(table.TryGetResult(Proposer, 1, out var refused, out var reason), what);
         Assert.True(refused.IsRefusal);
-        Assert.StartsWith("Leader 1 ", System.Text.Encoding.UTF8.GetString(reason), StringComparison.Ordinal);
+        Assert.StartsWith("Leader 1 ", System.Text.Encoding.UTF8.GetString(reason!), StringComparison.Ordinal);
         Assert.True(table.TryGetResult(Proposer, 2, out var applied, out _) && !applied.IsRefusal, what);
         // A late copy is known.
         Forward(1, machine, command);

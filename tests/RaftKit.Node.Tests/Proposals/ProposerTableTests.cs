@@ -90,6 +90,32 @@ public sealed class ProposerTableTests
         }
     }
 
+    /// <summary>A gigabyte of them overflowed the ring's size, and every member's loop ran for ever, at each start again.</summary>
+    [Fact]
+    public void Results_that_a_proposer_does_not_acknowledge_are_kept_up_to_a_bound()
+    {
+        var result = new byte[ProposerTable.MaxResultBytes];
+        var fit = ProposerTable.MaxKeptBytes / result.Length;
+        for (var i = 1; i <= fit + 3; i++)
+        {
+            Assert.Equal(ProposalVerdict.Apply, _table.Judge(First, i, 0));
+            _table.Record(First, i, new ResultStamp(new LogIndex(i), new Term(1), 5, i), result);
+        }
+        var restored = new ProposerTable();
+        restored.ReadFrom(Bytes(_table));
+        foreach (var table in new[] { _table, restored })
+        {
+            Assert.True(table.TryGetResult(First, fit, out _, out var kept) && kept!.Length == result.Length);
+            Assert.True(table.TryGetResult(First, fit + 1, out var stamp, out kept) && kept is null);
+            Assert.Equal(fit + 1, stamp.Index.Value);
+            // What was acknowledged makes room.
+            Assert.Equal(ProposalVerdict.Apply, table.Judge(First, fit + 4, 2));
+            table.Record(First, fit + 4, new ResultStamp(new LogIndex(fit + 4), new Term(1), 5, fit + 4), result);
+            Assert.True(table.TryGetResult(First, fit + 4, out _, out kept) && kept is not null);
+            Assert.Equal(ProposalVerdict.Apply, table.Judge(First, fit + 5, fit + 4));
+        }
+    }
+
     [Fact]
     public void A_snapshot_brings_back_the_same_table()
     {

@@ -12,7 +12,8 @@ public sealed record LogProblem(LogProblemKind Kind, string File, long? Offset, 
     /// <summary>What to do about it.</summary>
     public string Advice => Kind switch
     {
-        LogProblemKind.MissingIdentity => "A start counts this directory as empty: it deletes what is here, and the member joins anew. Put the file back if you have it.",
+        LogProblemKind.MissingIdentity when !PreventsStart => "Nothing: a first start was cut short, and the next one begins again.",
+        LogProblemKind.MissingIdentity => "Put the file back if you have it. Otherwise, while a majority of the other members is healthy, empty this directory and let the member join anew.",
         LogProblemKind.Rot or LogProblemKind.Misdirected or LogProblemKind.LostWrite or LogProblemKind.MissingSegment or LogProblemKind.Contradiction when !PreventsStart =>
             "Start the member: what it needs of this it fetches from the leader, and it does not lead before. Look after the disk.",
         _ when !PreventsStart => "Nothing: the next start of the member goes on without it, and nothing that was acknowledged is lost.",
@@ -24,7 +25,7 @@ public sealed record LogProblem(LogProblemKind Kind, string File, long? Offset, 
     /// <inheritdoc/>
     public override string ToString() =>
         $"{Kind} in {File}{(Offset is { } offset ? $" at offset {offset}" : "")}{(Index is { } index ? $", entry {index} and on" : "")}: "
-        + $"{Description}. {Advice}";
+        + $"{Description.TrimEnd('.')}. {Advice}";
 }
 
 /// <summary>What a <see cref="LogProblem"/> is.</summary>

@@ -125,7 +125,20 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
             Add(LogProblemKind.Unreadable, IdentityFile.Name, null, null, unreadable.Message);
         }
         if (!directory.Exists(IdentityFile.Name) && directory.List().Any(name => Segment.TryParse(name, out _) || SnapshotStore.IsSnapshot(name)))
-            Add(LogProblemKind.MissingIdentity, IdentityFile.Name, null, null, "nobody can tell whose votes and entries these files hold", preventsStart: false);
+            Add(LogProblemKind.MissingIdentity, IdentityFile.Name, null, null, "nobody can tell whose votes and entries these files hold", LivedHere());
+    }
+
+    /// <summary>As a start sees it: what a first start left that was cut short, it clears away.</summary>
+    private bool LivedHere()
+    {
+        try
+        {
+            return FirstStart.WhatWasLost(directory) is not null;
+        }
+        catch (Exception refused) when (refused is LogCorruptException or UnknownFormatException or LogFailedException)
+        {
+            return true;
+        }
     }
 
     /// <summary>Whether a snapshot that is not whole keeps the member from starting, the log says: see <see cref="CheckCoverage"/>.</summary>
