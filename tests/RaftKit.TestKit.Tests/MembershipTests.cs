@@ -193,6 +193,74 @@ public sealed class MembershipTests
     }
 
     [Fact]
+    public void A_voter_that_is_to_learn_only_has_its_place_once_it_no_longer_counts()
+    {
+        var cluster = Formed(members: 3, founders: 3);
+
+        var demoted = cluster.Run(Id(1), host => host.Membership.AddAsync(3, "member-3:1", voter: false), Soon);
+
+        Assert.Equal([1, 2], Voters(demoted));
+        Assert.Equal([1, 2, 3], demoted.Members.Select(m => m.Id));
+        var promoted = cluster.Run(Id(1), host => host.Membership.AddAsync(3, "member-3:1"), Soon);
+        Assert.Equal([1, 2, 3], Voters(promoted));
+    }
+
+    [Fact]
+    public async Task A_demotion_that_a_later_promotion_overtakes_tells_whoever_waits_for_it()
+    {
+        var cluster = Formed(members: 2, founders: 2);
+        var leader = cluster.Leader;
+        var other = cluster.Members.Single(m => m != leader);
+
+        // Both are in the log before the first is carried out.
+        var demoted = cluster.Begin(leader, host => host.Membership.AddAsync(other.Value, $"member-{other}:1", voter: false));
+        var promoted = cluster.Begin(leader, host => host.Membership.AddAsync(other.Value, $"member-{other}:1"));
+
+        Assert.True(cluster.RunUntil(() => demoted.IsCompleted && promoted.IsCompleted, Soon));
+        Assert.Contains("no longer to be a learner", (await Assert.ThrowsAsync<MembershipChangeRefusedException>(() => demoted)).Message);
+        Assert.Equal([1, 2], Voters(await promoted));
+    }
+
+    [Fact]
+    public void Who_votes_already_or_replaces_another_replaces_nobody_for_the_quorum_would_shrink()
+    {
+        var cluster = Formed(members: 4, founders: 3);
+        var refusal = Assert.Throws<MembershipChangeRefusedException>(() => cluster.Run(Id(2), host => host.Membership.ReplaceAsync(1, 3, "member-3:1"), Soon));
+        Assert.Equal("Member 3 votes already, so nobody would come in the place of member 1, and the quorum would be smaller. Use RemoveAsync to let member 1 go.", refusal.Message);
+
+        var replaced = cluster.Begin(Id(2), host => host.Membership.ReplaceAsync(1, 4, "member-4:1"));
+        cluster.RunFor(TimeSpan.FromSeconds(1));
+        refusal = Assert.Throws<MembershipChangeRefusedException>(() => cluster.Run(Id(2), host => host.Membership.ReplaceAsync(3, 4, "member-4:1"), Soon));
+        Assert.StartsWith("Member 4 is to replace member 1 already", refusal.Message, StringComparison.Ordinal);
+        Assert.False(replaced.IsCompleted);
+        Assert.Equal([1, 2, 3], Voters(cluster.Run(Id(2), host => Task.FromResult(host.Membership.Current!))));
+    }
+
+    [Theory]
+    [InlineData("10.0.0.4:0", "port is 0")]
+    [InlineData("*:7420", "'*'")]
+    [InlineData("0.0.0.0:7420", "'0.0.0.0'")]
+    [InlineData("[::]:7420", "'::'")]
+    [InlineData("10.0.0.4", "host:port")]
+    public void An_endpoint_that_nobody_can_dial_is_refused_before_anybody_is_asked(string endpoint, string why)
+    {
+        var cluster = Formed(members: 1, founders: 1);
+        foreach (var change in (Func<IQuorumMembership, Task>[])
+        [
+            door => door.AddAsync(4, endpoint), door => door.ReplaceAsync(1, 4, endpoint), door => door.SetAsync(new Dictionary<int, string> { [4] = endpoint }),
+        ])
+        {
+            var refusal = Assert.Throws<ArgumentException>(() => cluster.Run(Id(1), async host =>
+            {
+                await change(host.Membership);
+                return 0;
+            }));
+            Assert.Contains(endpoint, refusal.Message, StringComparison.Ordinal);
+            Assert.Contains(why, refusal.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void An_addition_that_is_taken_back_tells_whoever_waits_for_it()
     {
         var cluster = Formed(members: 4, founders: 3);

@@ -14,12 +14,15 @@ public interface IQuorumMembership
     /// <summary>The members as this member knows them to be committed. Null before it has applied any membership.</summary>
     QuorumMembers? Current { get; }
 
-    /// <summary>Adds a member. Completes when it has its place: when it votes, or with <paramref name="voter"/> false, when it learns.</summary>
+    /// <summary>
+    /// Adds a member. Completes when it has its place: when it votes, or with <paramref name="voter"/> false, when it learns. One that is there already gets the other place: a learner
+    /// is promoted, a voter becomes a learner and no longer counts.
+    /// </summary>
     /// <param name="member">Its number, 1 to 255.</param>
-    /// <param name="endpoint">Where it listens, <c>host:port</c>, as the others reach it.</param>
+    /// <param name="endpoint">Where it listens, <c>host:port</c>, as the others reach it: no wildcard, no port 0.</param>
     /// <param name="voter">Whether it is to vote; a learner replicates everything and never counts.</param>
     /// <param name="cancellationToken">Ends the wait, not the change.</param>
-    /// <exception cref="ArgumentException">The number or the endpoint is none.</exception>
+    /// <exception cref="ArgumentException">The number is none, or the endpoint is none that can be dialled.</exception>
     /// <exception cref="MembershipChangeRefusedException">It contradicts the members there are, or a later change took it back. Nothing was changed by it.</exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell. Look at <see cref="Current"/>.</exception>
@@ -35,10 +38,13 @@ public interface IQuorumMembership
 
     /// <summary>Puts a new member in an old one's place: the old one counts until the new one has caught up, then both change at once. Completes then.</summary>
     /// <param name="old">Who goes.</param>
-    /// <param name="new">Who comes: another number.</param>
+    /// <param name="new">Who comes: another number, which does not vote yet.</param>
     /// <param name="endpoint">Where the new one listens.</param>
     /// <param name="cancellationToken">Ends the wait, not the change.</param>
-    /// <exception cref="MembershipChangeRefusedException">It contradicts the members there are, or a later change took it back.</exception>
+    /// <exception cref="ArgumentException">A number is none, or the endpoint is none that can be dialled.</exception>
+    /// <exception cref="MembershipChangeRefusedException">
+    /// It contradicts the members there are, or a later change took it back; or the new one votes already, or replaces another one: the quorum would be smaller (<see cref="RemoveAsync"/>).
+    /// </exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell.</exception>
     Task<QuorumMembers> ReplaceAsync(int old, int @new, string endpoint, CancellationToken cancellationToken = default);

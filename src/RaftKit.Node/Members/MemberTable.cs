@@ -50,7 +50,7 @@ internal sealed class MemberTable
             foreach (var id in applied.All)
                 wanted[id] = new WantedMember(change.Known.GetValueOrDefault(id, ""), applied.IsVoter(id));
         }
-        if (change.ApplyTo(wanted) is { } refusal)
+        if (change.ApplyTo(wanted, applied) is { } refusal)
             return refusal;
         if (!wanted.Values.Any(w => w is { IsVoter: true, Until: null }))
             return "Nobody would vote any more.";

@@ -16,7 +16,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
         public override bool IsSound => base.IsSound && IsMember(Id) && IsEndpoint(Endpoint);
 
-        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
         {
             if (wanted.TryGetValue(Id, out var known) && known.Endpoint != Endpoint)
                 return $"Member {Id} is at {known.Endpoint} already, not at {Endpoint}. Remove it first, or give the new one another id.";
@@ -43,7 +43,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
         public override bool IsSound => base.IsSound && IsMember(Id);
 
-        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
         {
             if (!wanted.Remove(Id))
                 return $"There is no member {Id}, only {string.Join(", ", wanted.Keys)}.";
@@ -61,7 +61,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
         public override bool IsSound => base.IsSound && Voters.All(v => IsMember(v.Key) && IsEndpoint(v.Value));
 
-        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
         {
             if (Voters.Count == 0)
                 return "Nobody would vote any more.";
@@ -95,13 +95,17 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
         public override bool IsSound => base.IsSound && IsMember(Old) && IsMember(New) && IsEndpoint(Endpoint);
 
-        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted)
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
         {
             if (!wanted.TryGetValue(Old, out var old))
                 return $"There is no member {Old}, only {string.Join(", ", wanted.Keys)}.";
             if (Old == New)
                 return $"Member {Old} cannot replace itself. A member that lost its disk is replaced without being asked: start it with an empty directory.";
-            if (new Add(Known, New, Endpoint, IsVoter: true).ApplyTo(wanted) is { } refusal)
+            if (applied.IsVoter(New) && wanted.TryGetValue(New, out var @new) && @new is { IsVoter: true, Until: null })
+                return $"Member {New} votes already, so nobody would come in the place of member {Old}, and the quorum would be smaller. Use RemoveAsync to let member {Old} go.";
+            if (wanted.FirstOrDefault(w => w.Key != Old && w.Value.Until?.Contains(New) == true) is { Value: not null } other)
+                return $"Member {New} is to replace member {other.Key} already, so nobody would come in the place of member {Old}. Give another member, or use RemoveAsync to let member {Old} go.";
+            if (new Add(Known, New, Endpoint, IsVoter: true).ApplyTo(wanted, applied) is { } refusal)
                 return refusal;
             wanted[Old] = old with { Until = [New] };
             return null;
@@ -118,11 +122,15 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     protected abstract int Code { get; }
 
     /// <summary>Whether it names members that there can be, at endpoints that can be dialled: once it is in the log, every member dials them.</summary>
-    public virtual bool IsSound => Known.All(k => IsMember(k.Key) && (k.Value.Length == 0 || IsEndpoint(k.Value)));
+    public virtual bool IsSound =>
+        // A quorum of one may be configured with port 0: what is known is not asked for.
+        Known.All(k => IsMember(k.Key) && (k.Value.Length == 0 || NetworkAddress.TryParse(k.Value, out _)));
 
     /// <summary>Changes what is wanted.</summary>
+    /// <param name="wanted">What was wanted before.</param>
+    /// <param name="applied">The membership as of this entry.</param>
     /// <returns>Why not; what is wanted may then have changed already, and is to be dropped. Null if it has.</returns>
-    public abstract string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted);
+    public abstract string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied);
 
     public ReadOnlyMemory<byte> Encode()
     {
@@ -161,7 +169,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
     private static bool IsMember(MemberId id) => id.Value is > 0 and <= MemberId.GreatestMember;
 
-    private static bool IsEndpoint(string endpoint) => NetworkAddress.TryParse(endpoint, out _);
+    private static bool IsEndpoint(string endpoint) => NetworkAddress.WhyNotDialled(endpoint) is null;
 
     // Nobody is to wait for one who no longer comes, or not as a voter.
     private static void AwaitNoLonger(SortedDictionary<MemberId, WantedMember> wanted, MemberId gone)

@@ -27,7 +27,11 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
         CheckEndpoint(endpoint);
         return AskAsync(
             known => new MembershipChange.Add(known, id, endpoint, voter),
-            new Goal($"Member {member} is no longer to be added", table => table.Wanted.ContainsKey(id), now => voter ? Votes(now, id) : now.IncarnationOf(id) is not null),
+            new Goal(
+                voter ? $"Member {member} is no longer to vote" : $"Member {member} is no longer to be a learner",
+                table => table.Wanted.TryGetValue(id, out var stays) && stays.IsVoter == voter,
+                // A voter that is to learn only counts until its demotion is committed.
+                now => voter ? Votes(now, id) : !now.IsJoint && !now.IsVoter(id) && now.IncarnationOf(id) is not null),
             cancellationToken);
     }
 
@@ -127,14 +131,8 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
     private static void CheckEndpoint(string endpoint)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(endpoint);
-        try
-        {
-            NetworkAddress.Parse(endpoint);
-        }
-        catch (FormatException e)
-        {
-            throw new ArgumentException($"'{endpoint}' is no endpoint such as 10.0.0.4:7420. {e.Message}", nameof(endpoint), e);
-        }
+        if (NetworkAddress.WhyNotDialled(endpoint) is { } reason)
+            throw new ArgumentException($"'{endpoint}' is no endpoint that the other members can dial: {reason}", nameof(endpoint));
     }
 
     private Task<QuorumMembers> AskAsync(

@@ -28,6 +28,18 @@ internal readonly record struct NetworkAddress(string Host, int Port)
         return true;
     }
 
+    /// <summary>Why no other member can dial this: a wildcard and port 0 are to listen on. Null if it can be tried.</summary>
+    public static string? WhyNotDialled(string text)
+    {
+        if (!TryParse(text, out var address))
+            return "write host:port, such as 10.0.0.4:7420, or [address]:port for IPv6.";
+        if (address.Port == 0)
+            return "its port is 0. Give the port that the member listens on.";
+        if (IPAddress.TryParse(address.Host, out var ip) ? ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any) : Uri.CheckHostName(address.Host) == UriHostNameType.Unknown)
+            return $"'{address.Host}' is not the address or the name of one machine. Give the one by which the others reach the member.";
+        return null;
+    }
+
     /// <summary>What to connect to; names are resolved at each dial, so that a moved host is found.</summary>
     public EndPoint ToEndPoint() => IPAddress.TryParse(Host, out var address) ? new IPEndPoint(address, Port) : new DnsEndPoint(Host, Port);
 

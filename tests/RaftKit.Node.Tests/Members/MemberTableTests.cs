@@ -56,6 +56,17 @@ public sealed class MemberTableTests
         Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
     }
 
+    // Logs of before such an endpoint was refused hold it.
+    [Fact]
+    public void What_is_in_the_log_already_is_applied_though_nobody_would_be_let_ask_for_it_now()
+    {
+        var change = new MembershipChange.Add(Known, new MemberId(4), "*:0", IsVoter: true);
+
+        Assert.False(change.IsSound);
+        Apply(change);
+        Assert.Equal("*:0", _table.Wanted[new MemberId(4)].Endpoint);
+    }
+
     [Fact]
     public void An_observers_lives_are_counted_in_snapshots_too_and_make_no_member_of_it()
     {
