@@ -8,7 +8,7 @@ internal sealed class NetworkWeather
 {
     private const int Types = 20;
     private const int LastType = 17;
-    private readonly double[] _byType = new double[Types];
+    private readonly double[] _byType = [.. Enumerable.Repeat(1.0, Types)];
     private readonly Dictionary<(MemberId, MemberId), double> _byLink = [];
 
     /// <summary>Nothing but ordinary latency.</summary>
