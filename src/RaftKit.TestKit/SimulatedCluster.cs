@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RaftKit.Consensus;
 using RaftKit.Node.Levels;
 using RaftKit.Node.Loop;
@@ -31,7 +32,7 @@ public sealed record SimulatedClusterOptions
     /// <summary>How long sessions survive silence when they do not ask for a time of their own.</summary>
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
-    /// <summary>A snapshot is taken after this many entries; small, so that tests see them.</summary>
+    /// <summary>A snapshot is taken after this many entries, at least 1; small, so that tests see them.</summary>
     public long SnapshotEveryEntries { get; init; } = 500;
 
     /// <summary>How often the nodes look at the time; all their timers are multiples of it.</summary>
@@ -49,23 +50,29 @@ public sealed record SimulatedClusterOptions
 /// </summary>
 public sealed class SimulatedCluster
 {
+    private const int MostObservers = MemberId.GreatestObserver - MemberId.GreatestMember;
+
     private readonly SimulatedWorld _world;
     private readonly SafetyChecker _checker;
     private readonly LevelChecker _levels;
+    private readonly MachineOracle _machines;
     private readonly Dictionary<MemberId, Exception> _failures = [];
     private readonly ulong _seed;
 
     /// <summary>Lays out a cluster; nobody is started.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">There are not 1 to 7 members, or more than 1000 observers.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are not 1 to 7 members, or more than 1000 observers, or another option is out of its range.</exception>
     public SimulatedCluster(SimulatedClusterOptions? options = null)
     {
         options ??= new SimulatedClusterOptions();
-        ArgumentOutOfRangeException.ThrowIfLessThan(options.Members, 1, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Members, 7, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfNegative(options.Observers, nameof(options));
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.Observers, MemberId.GreatestObserver - MemberId.GreatestMember, nameof(options));
+        Require(options.Members is >= 1 and <= 7, nameof(options.Members), options.Members, "1 to 7");
+        Require(options.Observers is >= 0 and <= MostObservers, nameof(options.Observers), options.Observers, $"0 to {MostObservers}");
+        Require(options.Founders >= 0 && options.Founders <= options.Members, nameof(options.Founders), options.Founders, $"0 (all) to {options.Members}, which is how many members there are");
+        Require(options.SnapshotEveryEntries >= 1, nameof(options.SnapshotEveryEntries), options.SnapshotEveryEntries, "at least 1");
+        Require(options.SessionTimeout > TimeSpan.Zero, nameof(options.SessionTimeout), options.SessionTimeout, "more than no time");
         _seed = options.Seed;
         TreeOracle oracle = null!;
+        // Those of the start that is under way.
+        IReadOnlyList<IStateMachine> machines = [];
         _world = new SimulatedWorld(new SimulatedWorldOptions
         {
             Seed = options.Seed,
@@ -80,9 +87,11 @@ public sealed class SimulatedCluster
             Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = 256 << 10, FirstSegmentBytes = 64 << 10, PrepareBytes = 16 << 10 },
         })
         {
-            Application = (run, member) => new SimulatedZnodes(_world!, run, member, oracle, (_, _) => { }, options.StateMachines?.Invoke(member.Id) ?? []),
+            Application = (run, member) => new SimulatedZnodes(_world!, run, member, oracle, (_, _) => { }, machines, _machines),
         };
         oracle = new TreeOracle(_world);
+        _machines = new MachineOracle(_world);
+        _world.Starting = member => machines = options.StateMachines is { } make ? Made(member.Id, make(member.Id)) : [];
         _checker = new SafetyChecker(_world);
         _levels = new LevelChecker(_world);
         if (options.Features is { } features)
@@ -122,18 +131,21 @@ public sealed class SimulatedCluster
         .FirstOrDefault()?.Self ?? MemberId.None;
 
     /// <summary>Why a member's node stopped by itself, last; null if it did not. A build that does not support a level that is finalised does.</summary>
-    public Exception? FailureOf(MemberId member) => _failures.GetValueOrDefault(member);
+    /// <exception cref="ArgumentException">There is no such member; every call that names one says so.</exception>
+    public Exception? FailureOf(MemberId member) => _failures.GetValueOrDefault(Known(member).Id);
 
     /// <summary>What a member knows of the quorum; null while it is down.</summary>
-    public NodeStatus? StatusOf(MemberId member) => _world[member].Loop?.Status;
+    public NodeStatus? StatusOf(MemberId member) => Known(member).Loop?.Status;
 
-    internal SimulatedMember MemberOf(MemberId member) => _world[member];
+    internal FaultCounters Faults => _world.Faults;
+
+    internal SimulatedMember MemberOf(MemberId member) => Known(member);
 
     /// <summary>A member's own copy of the state.</summary>
     internal IZnodeView ViewOf(MemberId member) => new SimulatedHost(UpOrThrow(member)).Sessions.View;
 
     /// <summary>Which life of its own a member knows of; 0 while it is down or has none.</summary>
-    internal int IncarnationOf(MemberId member) => _world[member].Loop?.Incarnation ?? 0;
+    internal int IncarnationOf(MemberId member) => Known(member).Loop?.Incarnation ?? 0;
 
     /// <summary>Starts everybody who is down: the founders, the observers, and whoever was started by name before.</summary>
     public void StartAll()
@@ -147,7 +159,7 @@ public sealed class SimulatedCluster
 
     /// <summary>Starts a member that is down, on the disk that it left.</summary>
     /// <exception cref="InvalidOperationException">It is up.</exception>
-    public void Start(MemberId member) => _world[member].Start();
+    public void Start(MemberId member) => Known(member).Start();
 
     /// <summary>Starts a member that is down with another configuration: it knows of itself and of these. For one that joins a cluster that runs.</summary>
     /// <param name="member">Who.</param>
@@ -155,25 +167,36 @@ public sealed class SimulatedCluster
     /// <exception cref="InvalidOperationException">It is up.</exception>
     public void Start(MemberId member, params IReadOnlyList<MemberId> seeds)
     {
-        _world[member].Seeds = seeds;
-        _world[member].Start();
+        ArgumentNullException.ThrowIfNull(seeds);
+        var started = Known(member);
+        foreach (var seed in seeds)
+            Known(seed, nameof(seeds));
+        started.Seeds = seeds;
+        started.Start();
     }
 
     /// <summary>Ends a member's process without warning (SIGKILL). What it wrote stays.</summary>
     public void Kill(MemberId member)
     {
+        var killed = Known(member);
         _world.Faults.Kill++;
-        _world[member].Kill();
+        killed.Kill();
     }
 
     /// <summary>Makes everything that a member asks of its disk take longer, by half of this time to all of it, each time; <see cref="TimeSpan.Zero"/> ends it.</summary>
-    public void SlowDisk(MemberId member, TimeSpan atMost) => _world[member].Slowness = atMost;
+    /// <exception cref="ArgumentOutOfRangeException">The time is negative.</exception>
+    public void SlowDisk(MemberId member, TimeSpan atMost)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(atMost, TimeSpan.Zero);
+        Known(member).Slowness = atMost;
+    }
 
     /// <summary>Cuts a member's power: what was not synced is kept, dropped or torn, sector by sector, and files that were not synced with their directory may be gone.</summary>
     public void PowerCut(MemberId member)
     {
+        var cut = Known(member);
         _world.Faults.PowerCut++;
-        _world[member].PowerCut();
+        cut.PowerCut();
     }
 
     /// <summary>
@@ -186,18 +209,18 @@ public sealed class SimulatedCluster
     public void FailIo(MemberId member, int call = 1)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(call);
-        _world[member].Injected = "i/o";
-        _world[member].Disk.FailIn(call);
+        Known(member).Injected = "i/o";
+        Known(member).Disk.FailIn(call);
     }
 
     /// <summary>Whether a call that <see cref="FailIo"/> named has not been made yet.</summary>
-    public bool IoFailsSoon(MemberId member) => _world[member].Disk.FailsSoon;
+    public bool IoFailsSoon(MemberId member) => Known(member).Disk.FailsSoon;
 
     /// <summary>Empties the disk of a member that is down: it forgets everything, and joins under a new incarnation when it is started.</summary>
     /// <exception cref="InvalidOperationException">It is up.</exception>
     public void Wipe(MemberId member)
     {
-        var wiped = _world[member];
+        var wiped = Known(member);
         if (wiped.IsUp)
             throw new InvalidOperationException($"Member {member} is up. Kill it first.");
         _world.Faults.Wipe++;
@@ -213,9 +236,9 @@ public sealed class SimulatedCluster
     internal void PutBack(MemberId member, SimulatedDisk copy, int incarnation = 1)
     {
         _world.Faults.OldCopy++;
-        _world[member].Disk.Restore(copy);
-        _world[member].Damage = DiskDamage.OldCopy;
-        _checker.RolledBack(_world[member], incarnation);
+        Known(member).Disk.Restore(copy);
+        Known(member).Damage = DiskDamage.OldCopy;
+        _checker.RolledBack(Known(member), incarnation);
     }
 
     /// <summary>
@@ -226,11 +249,13 @@ public sealed class SimulatedCluster
     /// <exception cref="InvalidOperationException">Somebody is up.</exception>
     public long ForceNewQuorum(MemberId member)
     {
+        var survivor = Known(member);
         if (_world.Everybody.FirstOrDefault(m => m.IsUp) is { } running)
             throw new InvalidOperationException($"Member {running.Id} is up. Kill it first.");
-        using var directory = LostQuorum.Open(_world[member].Disk, _world.Options.Log);
+        using var directory = LostQuorum.Open(survivor.Disk, _world.Options.Log);
         _checker.QuorumForced(directory.LastIndex);
         _levels.QuorumForced(directory.LastIndex);
+        _machines.QuorumForced();
         foreach (var other in _world.Everybody.Where(m => m.Id != member && m.WasStarted))
             other.Damage = DiskDamage.OldCopy;
         return directory.Force();
@@ -245,6 +270,9 @@ public sealed class SimulatedCluster
     /// <summary>Lets members hear only those of their own group; who is in no group hears nobody.</summary>
     public void Partition(params IReadOnlyList<MemberId>[] groups)
     {
+        ArgumentNullException.ThrowIfNull(groups);
+        foreach (var member in groups.SelectMany(group => group))
+            Known(member, nameof(groups));
         _world.Network.Block(
             from a in _world.Everybody.Select(m => m.Id)
             from b in _world.Everybody.Select(m => m.Id)
@@ -263,23 +291,34 @@ public sealed class SimulatedCluster
     public void Heal() => _world.Network.Block([]);
 
     /// <summary>Makes the network drop, delay, duplicate and reorder messages, each as likely as given (at most a half), until it is called again.</summary>
-    public void Disturb(double drop = 0, double delay = 0, double duplicate = 0, double reorder = 0) =>
+    /// <exception cref="ArgumentOutOfRangeException">One is not 0 to 0.5.</exception>
+    public void Disturb(double drop = 0, double delay = 0, double duplicate = 0, double reorder = 0)
+    {
+        RequireChance(drop, nameof(drop));
+        RequireChance(delay, nameof(delay));
+        RequireChance(duplicate, nameof(duplicate));
+        RequireChance(reorder, nameof(reorder));
         _world.Network.Weather = new NetworkWeather { Drop = drop, Delay = delay, Duplicate = duplicate, Reorder = reorder };
+    }
 
     /// <summary>Lets simulated time pass.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The time is negative: it only goes forward.</exception>
     /// <exception cref="SimulationFailedException">An invariant was broken.</exception>
     public void RunFor(TimeSpan time)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         _world.RunUntil(Now + time);
         ThrowIfViolated();
     }
 
     /// <summary>Lets simulated time pass until the condition holds.</summary>
     /// <returns>Whether it came to hold within the time.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The time is negative: it only goes forward.</exception>
     /// <exception cref="SimulationFailedException">An invariant was broken.</exception>
     public bool RunUntil(Func<bool> condition, TimeSpan within)
     {
         ArgumentNullException.ThrowIfNull(condition);
+        ArgumentOutOfRangeException.ThrowIfLessThan(within, TimeSpan.Zero);
         var held = _world.RunUntil(Now + within, condition);
         ThrowIfViolated();
         return held;
@@ -293,7 +332,7 @@ public sealed class SimulatedCluster
         var run = UpOrThrow(member);
         Task<T> task = null!;
         run.Process.Context.Run(() => task = client(new SimulatedHost(run)));
-        return task;
+        return task ?? throw new InvalidOperationException($"The client code in member {member} returned null instead of a task. Return one: its end is what is waited for.");
     }
 
     /// <summary>Runs client code in a member's process until it is done.</summary>
@@ -331,7 +370,36 @@ public sealed class SimulatedCluster
     }
 
     private SimulatedRun UpOrThrow(MemberId member) =>
-        _world[member].Run ?? throw new InvalidOperationException($"Member {member} is down. Start it first.");
+        Known(member).Run ?? throw new InvalidOperationException($"Member {member} is down. Start it first.");
+
+    private SimulatedMember Known(MemberId member, [CallerArgumentExpression(nameof(member))] string? name = null) =>
+        _world.Has(member) ? _world[member] : throw new ArgumentException(
+            $"There is no member {member}. This cluster has the members {string.Join(", ", Members)}" +
+            (_world.Observers is [var first, ..] ? $" and the observers {first.Id} to {_world.Observers[^1].Id}." : "."),
+            name);
+
+    private static IReadOnlyList<IStateMachine> Made(MemberId member, IReadOnlyList<IStateMachine>? machines)
+    {
+        if (machines is null || machines.Contains(null!))
+        {
+            throw new InvalidOperationException(
+                $"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.StateMachines)} gave null for member {member}{(machines is null ? "" : ", among others")}. Give its machines, or [] for none.");
+        }
+        return machines;
+    }
+
+    private static void Require(bool fits, string option, object value, string range)
+    {
+        if (!fits)
+            throw new ArgumentOutOfRangeException("options", value, $"{nameof(SimulatedClusterOptions)}.{option} is {value}. Give {range}.");
+    }
+
+    private static void RequireChance(double chance, string name)
+    {
+        // NaN is neither.
+        if (!(chance >= 0 && chance <= 0.5))
+            throw new ArgumentOutOfRangeException(name, chance, "Give a chance from 0 to 0.5.");
+    }
 
     private void ThrowIfViolated()
     {
@@ -361,15 +429,30 @@ public sealed class SimulatedHost
 
     /// <summary>The door to one of your own state machines, as the one from DI is.</summary>
     /// <typeparam name="TMachine">Its type; this member must have one such machine.</typeparam>
+    /// <exception cref="InvalidOperationException">It has none, or several.</exception>
     public IReplicated<TMachine> Replicated<TMachine>()
-        where TMachine : class, IStateMachine =>
-        new Replicated<TMachine>(_run.Application.Machines.OfType<TMachine>().Single(), _run, TaskCreationOptions.None);
+        where TMachine : class, IStateMachine
+    {
+        var all = ((SimulatedZnodes)_run.Application).Others;
+        if (all.OfType<TMachine>().ToList() is [var machine])
+            return new Replicated<TMachine>(machine, _run, TaskCreationOptions.None);
+        var there = all.Count == 0 ? "It has none of yours" : $"It has {string.Join(", ", all.Select(m => $"{m.GetType().Name} '{m.Name}'"))}";
+        throw new InvalidOperationException(
+            $"This member does not have one state machine of type {typeof(TMachine).Name}. {there}. Let {nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.StateMachines)} make one for it.");
+    }
 
     /// <summary>Proposes a command to a state machine, exactly once, and returns its result when it is applied on this member.</summary>
+    /// <param name="machine">Its name.</param>
+    /// <param name="command">The command, at most 1 MiB.</param>
+    /// <exception cref="ArgumentException">The command is larger, or the name null.</exception>
     /// <exception cref="NotAppliedException">It was surely not applied.</exception>
     /// <exception cref="OutcomeUnknownException">Nobody here can tell.</exception>
     public Task<ReadOnlyMemory<byte>> ProposeAsync(string machine, ReadOnlyMemory<byte> command)
     {
+        ArgumentNullException.ThrowIfNull(machine);
+        var limit = IReplicated<IStateMachine>.MaxCommandBytes;
+        if (command.Length > limit)
+            throw new ArgumentException($"The command for '{machine}' has {command.Length} bytes; at most {limit} are allowed, as by IReplicated. Split it, or keep what is large elsewhere.", nameof(command));
         var result = new ProposalResult();
         _run.Post(new NodeInput.Propose(machine, command, result));
         return result.Task;

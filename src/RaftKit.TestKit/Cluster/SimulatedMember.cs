@@ -105,6 +105,7 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
         if (_run is not null)
             throw new InvalidOperationException($"Member {id} is up already.");
         // First, for what is declared may be refused.
+        world.Starting?.Invoke(this);
         Build = world.BuildOf?.Invoke(id) ?? Build;
         Injected = disk.FailsSoon ? "i/o" : null;
         IsStopping = false;

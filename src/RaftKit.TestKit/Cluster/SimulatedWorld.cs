@@ -49,6 +49,9 @@ internal sealed class SimulatedWorld
     /// <summary>Makes what lives in a process beside the loop.</summary>
     public required Func<SimulatedRun, SimulatedMember, SimulatedApplication> Application { get; init; }
 
+    /// <summary>Hears of a start before anything of it is there: it may be refused by throwing.</summary>
+    public Action<SimulatedMember>? Starting { get; set; }
+
     public Action<SimulatedMember, SimulatedRun>? MemberUp { get; set; }
 
     public Action<SimulatedMember, SimulatedRun>? MemberDown { get; set; }
@@ -67,6 +70,8 @@ internal sealed class SimulatedWorld
     public string? Violation { get; private set; }
 
     public SimulatedMember this[MemberId id] => id.IsObserver ? Observers[id.Value - MemberId.GreatestMember - 1] : Members[id.Value - 1];
+
+    public bool Has(MemberId id) => id.IsObserver ? id.Value - MemberId.GreatestMember <= Observers.Count : id.Value >= 1 && id.Value <= Members.Count;
 
     public int NextProcess() => ++_processes;
 

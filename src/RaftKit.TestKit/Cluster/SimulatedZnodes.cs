@@ -16,7 +16,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
     private readonly ZnodeService _service;
 
     public SimulatedZnodes(SimulatedWorld world, SimulatedRun run, SimulatedMember member, TreeOracle oracle, Action<long, long> jumped,
-        IReadOnlyList<IStateMachine>? others = null)
+        IReadOnlyList<IStateMachine>? others = null, MachineOracle? machines = null)
     {
         _service = new ZnodeService(
             new ZnodeOptions { SessionTimeout = world.Options.SessionTimeout }, new ClientScheduler(run.Process, world.Scheduler),
@@ -24,13 +24,17 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         _service.Connect(run);
         var listener = new Listener(member.Id, _service, oracle, jumped, world.Faults.Coverage);
         _service.Machine.Observe(listener);
-        Machines = [listener, .. others ?? []];
+        Others = others ?? [];
+        Machines = [listener, .. machines?.Watch(member.Id, Others) ?? Others];
         Membership = new QuorumMembership(run, TaskCreationOptions.None);
         Levels = new FeatureLevels(run, run.Build, TaskCreationOptions.None);
         Participants = [_service.Keeper, Membership, Levels];
     }
 
     public override IReadOnlyList<IStateMachine> Machines { get; }
+
+    /// <summary>The user's own machines, as they were given.</summary>
+    public IReadOnlyList<IStateMachine> Others { get; }
 
     public override IReadOnlyList<ILoopParticipant> Participants { get; }
 
