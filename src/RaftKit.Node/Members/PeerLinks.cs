@@ -292,6 +292,9 @@ internal sealed class PeerLinks
                     ? $"and so did another process of it (pid {hello.Process.Pid})"
                     : null;
             }
+            // An observer counts its starts by the clock, which may have been set back; but never below one that its directory knows of (simulator seed 541).
+            if (later.Boot < hello.Boot)
+                return $"but boot {hello.Boot} of it was seen";
             if (later.RunEnds.Of(hello.Boot) is { } end && end < Told)
                 return $"and its boot {hello.Boot} ended with batch {end} of its log, but batch {Told} was on its disk when it last spoke to this member";
             foreach (var known in hello.RunEnds.Ends)

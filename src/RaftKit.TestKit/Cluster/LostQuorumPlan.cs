@@ -126,7 +126,7 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
         world.Faults.Coverage.Struck(MenuItem.QuorumForced);
         world.QuorumsForced++;
         workload.CheckHistory();
-        using var copy = SegmentedLog.Open(survivor.Disk.DurableCopy(), world.Options.Log, out var held);
+        using var copy = SegmentedLog.Open(new UnreadableAsRot(survivor.Disk.DurableCopy()), world.Options.Log, out var held);
         var common = checker.QuorumForced(held.Snapshot?.Index ?? LogIndex.Zero, held.Entries);
         levels.QuorumForced(common);
         // Its zxid is of the epoch that the last break before it began.

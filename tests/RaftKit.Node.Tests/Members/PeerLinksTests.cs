@@ -122,6 +122,18 @@ public sealed class PeerLinksTests
     }
 
     [Fact]
+    public void An_observers_start_below_one_that_was_seen_is_of_an_old_copy()
+    {
+        Up(1, Hello(256, 2, 500));
+        _links.Down(1);
+
+        var refusal = _links.Up(2, Hello(256, 2, 499), Cluster, Members);
+
+        Assert.True(refusal!.IsRolledBack);
+        Assert.Contains("but boot 500 of it was seen", refusal.Reason, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void An_old_copy_is_known_however_often_it_was_started_since()
     {
         Up(1, Hello(2, 2, 5));
