@@ -11,6 +11,9 @@ internal sealed class ChaosRun(ChaosOptions options)
 {
     public const int CannotRun = 2;
 
+    // As a shell tells of Ctrl-C: neither that all is well, nor that anything was lost.
+    private const int Interrupted = 130;
+
     // How much longer than asked for a run may go on until every kind of fault has struck: on a busy machine members take their time to come back.
     private static readonly TimeSpan Overtime = TimeSpan.FromMinutes(3);
 
@@ -34,6 +37,12 @@ internal sealed class ChaosRun(ChaosOptions options)
         try
         {
             return await RunAsync(history, interrupted.Token);
+        }
+        catch (Exception failure) when (interrupted.IsCancellationRequested)
+        {
+            // Ctrl-C in a terminal reaches every process of the run: what they made of it proves nothing.
+            await Console.Error.WriteLineAsync($"Interrupted. {failure.Message}");
+            return Interrupted;
         }
         catch (CommandFailedException failure)
         {
@@ -67,23 +76,23 @@ internal sealed class ChaosRun(ChaosOptions options)
             try
             {
                 var code = await RunAsync(subject, room, history, interrupted);
-                passed = code == 0;
+                passed = code is 0 or Interrupted;
                 return code;
             }
-            catch (FindingException finding)
+            catch (FindingException finding) when (!interrupted.IsCancellationRequested)
             {
                 await Console.Error.WriteLineAsync(finding.Message);
                 return 1;
             }
-            catch (OperationCanceledException)
+            catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
             {
-                await Console.Error.WriteLineAsync("The run was ended before its faults had begun.");
-                return 1;
+                await Console.Error.WriteLineAsync("Interrupted before its faults had begun.");
+                return Interrupted;
             }
             finally
             {
                 // Whatever ended it, they are gone with the room.
-                if (!passed)
+                if (!passed && !interrupted.IsCancellationRequested)
                     await Console.Error.WriteLineAsync($"The members' logs are kept in {room.KeepLogs(history)}.");
             }
         }
@@ -100,15 +109,15 @@ internal sealed class ChaosRun(ChaosOptions options)
         var victims = new Victims(subject, options.Members);
         // As many at a time as the quorum bears.
         var hands = Enumerable.Range(0, (options.Members - 1) / 2)
-            .Select(_ => StrikeAsync(subject, room, victims, first, new Random(random.Next()), end)).ToArray();
+            .Select(_ => StrikeAsync(subject, room, victims, first, new Random(random.Next()), end, interrupted)).ToArray();
         await Task.WhenAll(hands);
         subject.End();
         var (code, errors) = await subject.EndAsync();
-        return Judge(subject, room, code, errors, history);
+        return Judge(subject, room, code, errors, history, interrupted.IsCancellationRequested);
     }
 
     private async Task StrikeAsync(
-        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationTokenSource end)
+        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationTokenSource end, CancellationToken interrupted)
     {
         var began = Stopwatch.GetTimestamp();
         Fault? fault = null;
@@ -136,7 +145,10 @@ internal sealed class ChaosRun(ChaosOptions options)
                 catch (Exception failure)
                 {
                     // The other hands are not to go on for a run that has failed.
+                    var isInterrupted = interrupted.IsCancellationRequested;
                     await end.CancelAsync();
+                    if (isInterrupted)
+                        return;
                     if (failure is CommandFailedException)
                         throw;
                     _problems.Enqueue($"{fault.Name} of {string.Join(", ", taken.Select(victim => victim.Id))}: {(failure is FindingException ? failure.Message : failure)}");
@@ -173,12 +185,18 @@ internal sealed class ChaosRun(ChaosOptions options)
             : fault.Wide ? $"members {what}" : $"member {victim.Id}{(victim.Leads ? ", the leader" : "")}: {what}{(ended ? "; the process ended" : "")}");
     }
 
-    private int Judge(Subject subject, MachineRoom room, int code, string errors, string history)
+    private int Judge(Subject subject, MachineRoom room, int code, string errors, string history, bool isInterrupted)
     {
+        if (isInterrupted && code != 0)
+        {
+            Console.Error.WriteLine("Interrupted: the sample was ended too, so its history is not whole and is not judged.");
+            return Interrupted;
+        }
         var judgement = Judgement.Of(history);
         List<string> problems = [.. _problems, .. judgement.Problems];
         if (code != 0)
             problems.Add($"the sample ended with exit code {code}: {errors.Trim()} {subject.Summary?.GetRawText()}");
+        var lost = problems.Count;
         problems.AddRange(_struck.Where(s => s.Value == 0).Select(s => $"no {s.Key} was struck: run for longer"));
         if (room.Links.Dropped == 0 && options.Faults.Any(fault => fault is Isolate or OneWay or Split or Bridge or Loss))
             problems.Add("no packet was dropped: links were cut in words only");
@@ -188,6 +206,9 @@ internal sealed class ChaosRun(ChaosOptions options)
             problems.Add("no client at an observer was ever answered");
         if (subject.Summary?.GetProperty("watches_checked").GetInt32() == 0)
             problems.Add("no session lasted until its watches could be checked");
+        // What it had no time for is no finding.
+        if (isInterrupted)
+            problems.RemoveRange(lost, problems.Count - lost);
         foreach (var problem in problems)
             Console.Error.WriteLine(problem);
 
@@ -196,13 +217,13 @@ internal sealed class ChaosRun(ChaosOptions options)
         {
             @event = "summary", members = options.Members, observers = options.Observers, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
             packets_dropped = room.Links.Dropped, connections_delayed = room.Detours.Connections,
-            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count,
+            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count, interrupted = isInterrupted,
             subject = subject.Summary,
         };
         Console.WriteLine(options.Json
             ? JsonSerializer.Serialize(summary)
             : $"{judgement.Operations} operations ({judgement.Ok} ok, {judgement.Fail} refused, {judgement.Info} unknown), "
-                + $"{string.Join(", ", struck.Select(s => $"{s.Value} {s.Key}"))}: {(problems.Count == 0 ? "nothing was lost, and the history is linearizable" : "FAILED")}");
-        return problems.Count == 0 ? 0 : 1;
+                + $"{string.Join(", ", struck.Select(s => $"{s.Value} {s.Key}"))}: {(problems.Count == 0 ? "nothing was lost, and the history is linearizable" : "FAILED")}{(isInterrupted ? "; interrupted" : "")}");
+        return problems.Count > 0 ? 1 : isInterrupted ? Interrupted : 0;
     }
 }

@@ -30,6 +30,11 @@ runFor.Validators.Add(flag =>
     if (flag.GetValueOrDefault<double>() is not (>= 10 and <= 86_400))
         flag.AddError("--run-for must be 10 to 86400 seconds.");
 });
+history.Validators.Add(flag =>
+{
+    if (flag.GetValueOrDefault<string?>() is { } file && WhyNotKept(file) is { } reason)
+        flag.AddError(reason);
+});
 faults.Validators.Add(flag =>
 {
     if (Chosen(flag.GetValueOrDefault<string?>()).Count == 0)
@@ -38,7 +43,7 @@ faults.Validators.Add(flag =>
 
 var command = new RootCommand(
     "Real member processes under real faults, with clients whose history is checked. Exits with 0 if nothing was lost and the history is linearizable, "
-    + "1 if not, 2 for bad flags or where something that it needs is missing.") { members, observers, runFor, seed, faults, history, json };
+    + "1 if not, 2 for bad flags or where something that it needs is missing, 130 if it was interrupted before it could tell.") { members, observers, runFor, seed, faults, history, json };
 command.SetAction((flags, _) => new ChaosRun(new ChaosOptions
 {
     Members = flags.GetValue(members),
@@ -55,6 +60,15 @@ if (parsed.Errors.Count == 0)
 foreach (var error in parsed.Errors)
     await Console.Error.WriteLineAsync(error.Message);
 return ChaosRun.CannotRun;
+
+// Said before five processes are started for it.
+static string? WhyNotKept(string file)
+{
+    if (file.Length == 0 || Directory.Exists(file))
+        return $"--history must name a file, not '{file}'.";
+    var folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
+    return Directory.Exists(folder) ? null : $"--history is '{file}', and there is no folder {folder}. Make it, or name another file.";
+}
 
 // None where one of them does not exist.
 static IReadOnlyList<Fault> Chosen(string? list)

@@ -1,4 +1,5 @@
 using RaftKit.Exhaustive;
+using RaftKit.Simulation;
 
 namespace RaftKit.Consensus.Tests;
 
@@ -27,6 +28,35 @@ public sealed class ExhaustiveTests
 
         Assert.Contains(found, broken.Violation, StringComparison.Ordinal);
         Assert.NotEmpty(broken.Path);
+    }
+
+    [Theory]
+    [InlineData("--scope", "nope")]
+    [InlineData("--with", "zzz")]
+    [InlineData("--states", "-1")]
+    [InlineData("--bogus")]
+    public void Bad_flags_are_no_finding(params string[] flags) => Assert.Equal(2, typeof(Bounds).Assembly.EntryPoint!.Invoke(null, [flags]));
+
+    [Fact]
+    public void Copies_of_the_code_whose_process_is_gone_are_swept_and_others_are_not()
+    {
+        var folder = Directory.CreateTempSubdirectory("raftkit-sweep-").FullName;
+        try
+        {
+            string left = Copy("left"), held = Copy("held"), beingMade = Copy("being-made");
+            ScratchCopy.Own(left).Dispose();
+            using (ScratchCopy.Own(held))
+                ScratchCopy.Sweep(folder);
+
+            Assert.False(Directory.Exists(left));
+            Assert.True(Directory.Exists(held) && Directory.Exists(beingMade));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        string Copy(string name) => Directory.CreateDirectory(Path.Combine(folder, "raftkit-mutant-" + name, "src")).Parent!.FullName;
     }
 
     /// <summary>What the search rests on: a copy of a core knows all that the core does, and one that ran before gives what it would give again.</summary>

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using RaftKit.Exhaustive;
 
+const int BadFlags = 2;
+
 var scope = new Option<string>("--scope") { Description = $"A set of bounds: {string.Join(", ", Bounds.Scopes.Keys)}.", DefaultValueFactory = _ => "all" };
 scope.AcceptOnlyFromAmong([.. Bounds.Scopes.Keys]);
 var states = new Option<int>("--states") { Description = "Ends the search at so many different states.", DefaultValueFactory = _ => 40_000_000 };
@@ -18,7 +20,7 @@ with.Validators.Add(flag =>
 var mutant = new Option<string?>("--mutant") { Description = "Puts a known bug back first, in a copy: a patch of tests/RaftKit.Simulation/Mutants, or of Mutants here.", HelpName = "NAME" };
 var json = new Option<bool>("--json") { Description = "The result as one JSON object." };
 var command = new RootCommand(
-    "Three real cores, and every order in which messages, timeouts, writes, crashes and clients can reach them within bounds. Exits with 0 if nothing was broken in any state, 1 if something was.")
+    "Three real cores, and every order in which messages, timeouts, writes, crashes and clients can reach them within bounds. Exits with 0 if nothing was broken in any state, 1 if something was, 2 for bad flags.")
     { scope, with, states, mutant, json };
 command.SetAction(flags =>
 {
@@ -28,4 +30,9 @@ command.SetAction(flags =>
         ? Mutants.Run(bug, [.. args.Where(a => a != "--json" && a != "--mutant" && a != bug)], flags.GetValue(json))
         : Report.Run(string.Join(' ', [name, .. changes]), Bounds.Scopes[name].With(changes)!, flags.GetValue(states), flags.GetValue(json));
 });
-return command.Parse(args).Invoke();
+var parsed = command.Parse(args);
+if (parsed.Errors.Count == 0)
+    return parsed.Invoke(new InvocationConfiguration { ProcessTerminationTimeout = null });
+foreach (var error in parsed.Errors)
+    Console.Error.WriteLine(error.Message);
+return BadFlags;

@@ -28,6 +28,8 @@ var command = new RootCommand("Whole clusters, simulated, each wholly drawn from
 command.Validators.Add(all =>
 {
     var modes = new Option[] { seeds, seed, listMutants }.Count(mode => all.GetResult(mode) is { Implicit: false });
+    var hunts = new Option[] { mutant, mutants, listMutants, seed }.Count(mode => all.GetResult(mode) is { Implicit: false });
+    Check(all, hunts <= 1, "Only one of --mutant, --mutants, --list-mutants and --seed can be asked for.");
     Check(all, modes <= 1, "Only one of --seeds, --seed and --list-mutants can be asked for.");
     Check(all, all.GetResult(seed) is { Implicit: false } || !new Option[] { trace, history }.Any(flag => all.GetResult(flag) is { Implicit: false }),
         "--trace and --history look at one run: say which with --seed N.");

@@ -1,15 +1,29 @@
 using System.Diagnostics;
+using System.Runtime.InteropServices;
 
 namespace RaftKit.Simulation;
 
-/// <summary>A copy of the code that mutants are made in, one after the other, so that each builds only what its patch touches.</summary>
+/// <summary>
+/// A copy of the code that mutants are made in, one after the other, so that each builds only what its patch touches. Nothing of it stays: not when Ctrl-C or SIGTERM ends the hunt, and what a
+/// SIGKILL left behind goes with the next hunt.
+/// </summary>
 internal sealed class ScratchCopy : IDisposable
 {
+    private const string Prefix = "raftkit-mutant-";
+
+    // Locked for as long as its process lives, whatever ends that.
+    private const string OwnerFile = ".owner";
+
     private static readonly string[] Order = ["RaftKit.Consensus", "RaftKit.Node", "RaftKit.Znodes", "RaftKit.Recipes", "RaftKit.TestKit"];
 
     private readonly string _root;
     private readonly string _project;
     private readonly List<string> _changed = [];
+    private readonly FileStream _owned;
+    private readonly PosixSignalRegistration[] _signals;
+    // Whoever ends the process takes it and keeps it: nobody then begins anything more, nor tidies up a second time.
+    private readonly Lock _going = new();
+    private Process? _running;
     private bool _isBuilt;
 
     /// <param name="root">The repository.</param>
@@ -18,7 +32,11 @@ internal sealed class ScratchCopy : IDisposable
     public ScratchCopy(string root, string project, params IReadOnlyList<string> beside)
     {
         _root = root;
-        Folder = Directory.CreateTempSubdirectory("raftkit-mutant-").FullName;
+        Sweep(Path.GetTempPath());
+        Folder = Directory.CreateTempSubdirectory(Prefix).FullName;
+        _owned = Own(Folder);
+        _signals = [PosixSignalRegistration.Create(PosixSignal.SIGINT, End), PosixSignalRegistration.Create(PosixSignal.SIGTERM, End)];
+        using var making = _going.EnterScope();
         foreach (var file in Directory.GetFiles(root).Where(f => Path.GetExtension(f) is ".props" or ".json" or ".txt" || Path.GetFileName(f) == ".editorconfig"))
             File.Copy(file, Path.Combine(Folder, Path.GetFileName(file)));
         Copy("src");
@@ -37,14 +55,24 @@ internal sealed class ScratchCopy : IDisposable
 
     public (int Code, string Output) Command(string program, string[] arguments)
     {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments)
+        Process process;
+        lock (_going)
         {
-            WorkingDirectory = Folder, RedirectStandardOutput = true, RedirectStandardError = true,
-        })!;
+            _running = process = Process.Start(new ProcessStartInfo(program, arguments)
+            {
+                WorkingDirectory = Folder, RedirectStandardOutput = true, RedirectStandardError = true,
+            })!;
+        }
         var errors = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return (process.ExitCode, errors.Result + output);
+        var code = process.ExitCode;
+        lock (_going)
+        {
+            _running = null;
+            process.Dispose();
+        }
+        return (code, errors.Result + output);
     }
 
     /// <summary>
@@ -74,7 +102,70 @@ internal sealed class ScratchCopy : IDisposable
         return null;
     }
 
-    public void Dispose() => Directory.Delete(Folder, recursive: true);
+    public void Dispose()
+    {
+        lock (_going)
+        {
+            Directory.Delete(Folder, recursive: true);
+            _owned.Dispose();
+        }
+        foreach (var signal in _signals)
+            signal.Dispose();
+    }
+
+    /// <summary>Deletes the copies whose processes are gone.</summary>
+    public static void Sweep(string folder)
+    {
+        foreach (var copy in Directory.GetDirectories(folder, Prefix + "*"))
+        {
+            try
+            {
+                // Held by its process, it cannot be opened; a folder without it is being made, or what is left of one that could not be deleted whole.
+                var owner = Path.Combine(copy, OwnerFile);
+                if (!File.Exists(owner) && TimeProvider.System.GetUtcNow() - Directory.GetCreationTimeUtc(copy) < TimeSpan.FromDays(1))
+                    continue;
+                using var left = new FileStream(owner, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+                Directory.Delete(copy, recursive: true);
+            }
+            catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+            {
+                // Somebody's, and still at work.
+            }
+        }
+    }
+
+    /// <summary>Marks a copy as one that a living process works in.</summary>
+    public static FileStream Own(string copy) => new(Path.Combine(copy, OwnerFile), FileMode.Create, FileAccess.ReadWrite, FileShare.None);
+
+    private void End(PosixSignalContext context)
+    {
+        context.Cancel = true;
+        _going.Enter();
+        try
+        {
+            if (_running is { } child)
+            {
+                // It must not write any more when the folder goes.
+                child.Kill(entireProcessTree: true);
+                child.WaitForExit();
+            }
+        }
+        catch (Exception failure) when (failure is InvalidOperationException or System.ComponentModel.Win32Exception)
+        {
+            // It has ended by itself.
+        }
+        try
+        {
+            if (Directory.Exists(Folder))
+                Directory.Delete(Folder, recursive: true);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // A compiler server wrote to it still: a later hunt sweeps it.
+            using var left = new FileStream(Path.Combine(Folder, OwnerFile), FileMode.OpenOrCreate);
+        }
+        Environment.Exit(context.Signal == PosixSignal.SIGINT ? 130 : 143);
+    }
 
     private static string Bin(string project) => Path.Combine(project, "bin", "Release", "net10.0");
 
