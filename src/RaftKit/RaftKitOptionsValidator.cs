@@ -8,7 +8,7 @@ namespace RaftKit;
 internal sealed class RaftKitOptionsValidator(string cluster, string section) : IValidateOptions<RaftKitOptions>
 {
     public const int GreatestMember = MemberId.GreatestMember;
-    private const int LongestTimer = int.MaxValue;
+    private static readonly TimeSpan LongestElection = TimeSpan.FromMinutes(5);
 
     public ValidateOptionsResult Validate(string? name, RaftKitOptions options)
     {
@@ -93,15 +93,20 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
     private void CheckTimes(RaftKitOptions options, List<string> errors)
     {
         var shortest = TimeSpan.FromMilliseconds(5);
-        if (options.HeartbeatInterval < shortest || options.HeartbeatInterval.TotalMilliseconds > LongestTimer)
+        var isBeatSound = options.HeartbeatInterval >= shortest && options.HeartbeatInterval <= LongestElection / 3;
+        if (options.HeartbeatInterval < shortest)
             errors.Add($"{section}:HeartbeatInterval is {Text(options.HeartbeatInterval)}. Give at least {Text(shortest)}.");
-        else if (options.ElectionTimeout < 3 * options.HeartbeatInterval)
+        else if (!isBeatSound)
+            errors.Add($"{section}:HeartbeatInterval is {Text(options.HeartbeatInterval)}. Give at most {Text(LongestElection / 3)}, a third of the longest {section}:ElectionTimeout.");
+        if (!isBeatSound && options.ElectionTimeout < 3 * shortest)
+            errors.Add($"{section}:ElectionTimeout is {Text(options.ElectionTimeout)}. Give at least {Text(3 * shortest)}, and 3 times {section}:HeartbeatInterval.");
+        else if (isBeatSound && options.ElectionTimeout < 3 * options.HeartbeatInterval)
         {
             errors.Add($"{section}:ElectionTimeout is {Text(options.ElectionTimeout)}, less than 3 times {section}:HeartbeatInterval " +
                 $"({Text(options.HeartbeatInterval)}): a lost heartbeat would depose the leader. Give at least {Text(3 * options.HeartbeatInterval)}.");
         }
 
-        if (options.ElectionTimeout > TimeSpan.FromMinutes(5))
+        if (options.ElectionTimeout > LongestElection)
             errors.Add($"{section}:ElectionTimeout is {Text(options.ElectionTimeout)}. Give at most 5 minutes.");
         else if (options.SessionTimeout < 4 * options.ElectionTimeout)
         {
@@ -109,7 +114,7 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
                 $"({Text(options.ElectionTimeout)}): a failover would expire sessions. Give at least {Text(4 * options.ElectionTimeout)}.");
         }
 
-        if (options.LeaderLease != TimeSpan.Zero && (options.LeaderLease < 2 * options.HeartbeatInterval || options.LeaderLease > options.ElectionTimeout))
+        if (isBeatSound && options.LeaderLease != TimeSpan.Zero && (options.LeaderLease < 2 * options.HeartbeatInterval || options.LeaderLease > options.ElectionTimeout))
         {
             errors.Add($"{section}:LeaderLease is {Text(options.LeaderLease)}. Give 0 for none, or at least 2 times {section}:HeartbeatInterval, " +
                 $"{Text(2 * options.HeartbeatInterval)}, so that it does not run out between two heartbeats, and at most {section}:ElectionTimeout, {Text(options.ElectionTimeout)}.");

@@ -79,6 +79,41 @@ public sealed class OptionsTests
     }
 
     [Fact]
+    public void A_heartbeat_that_is_too_long_hides_no_other_mistake()
+    {
+        var errors = Errors(o => (o.HeartbeatInterval, o.ElectionTimeout, o.LeaderLease) = (TimeSpan.MaxValue, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(90)));
+
+        Assert.Contains(errors, e => e.StartsWith("RaftKit:HeartbeatInterval is") && e.EndsWith("Give at most 100 s, a third of the longest RaftKit:ElectionTimeout."));
+        Assert.Contains(errors, e => e.StartsWith("RaftKit:ElectionTimeout is 1 ms. Give at least 15 ms"));
+    }
+
+    [Fact]
+    public async Task A_data_directory_that_cannot_be_one_is_named_with_the_mend()
+    {
+        var folder = Directory.CreateTempSubdirectory("raftkit-data-");
+        try
+        {
+            var file = Path.Combine(folder.FullName, "file");
+            await File.WriteAllTextAsync(file, "");
+            // What stands in the way of the first file that the node opens, for root too.
+            Directory.CreateDirectory(Path.Combine(folder.FullName, "taken", "lock"));
+
+            Assert.Equal($"DataDirectory is '{file}', which is a file. Name a folder on a local disk that this process may write to.", await Refusal(file));
+            Assert.StartsWith($"DataDirectory is '{Path.Combine(folder.FullName, "taken")}', and this process cannot write to it: ", await Refusal(Path.Combine(folder.FullName, "taken")));
+        }
+        finally
+        {
+            folder.Delete(recursive: true);
+        }
+
+        static async Task<string> Refusal(string directory)
+        {
+            var member = new ClusterMember(new RaftKitOptions(), directory, [], TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+            return (await Assert.ThrowsAsync<IOException>(() => member.StartAsync(CancellationToken.None))).Message;
+        }
+    }
+
+    [Fact]
     public void Everything_that_is_wrong_is_told_at_once() => Assert.Equal(3, Errors(o =>
     {
         o.Member = 0;

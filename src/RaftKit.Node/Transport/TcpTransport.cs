@@ -66,10 +66,16 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
             listener.Bind(endpoint);
             listener.Listen(128);
         }
-        catch
+        catch (SocketException failure)
         {
             listener.Dispose();
-            throw;
+            var mend = failure.SocketErrorCode switch
+            {
+                SocketError.AddressAlreadyInUse => "Another process listens there: stop it, or give this member another port.",
+                SocketError.AddressNotAvailable => "This machine does not have that address: give one that it has, or '*' for all, as Listen, and in Members the one by which the others reach it.",
+                _ => "Give another address or port as Listen, or in Members.",
+            };
+            throw new SocketException((int)failure.SocketErrorCode, $"Members are to be heard on {options.Listen} (Listen, or else this member's endpoint in Members), and the system refuses: {failure.Message}. {mend}");
         }
         _listener = listener;
         var local = (IPEndPoint)listener.LocalEndPoint!;

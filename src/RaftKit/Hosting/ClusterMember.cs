@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
 using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
@@ -69,6 +70,7 @@ internal sealed class ClusterMember : IClusterMember
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        RequireUsableDirectory();
         var node = new RaftNode(
             LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper, _membership, _levels], _time, _loggers);
         try
@@ -89,6 +91,25 @@ internal sealed class ClusterMember : IClusterMember
         // Alone there is nobody to fail over to.
         if (_options.RehearseFailover && _options.Members.Count > 1 && _options.Role == QuorumRole.Member)
             _rehearsing = Task.Run(RehearseAsync, CancellationToken.None);
+    }
+
+    // What the log would say of it is about durability, and here nothing was ever written.
+    private void RequireUsableDirectory()
+    {
+        const string Mend = "Name a folder on a local disk that this process may write to.";
+        if (File.Exists(_dataDirectory))
+            throw new IOException($"DataDirectory is '{_dataDirectory}', which is a file. {Mend}");
+        if (!Directory.Exists(_dataDirectory))
+            return;
+        try
+        {
+            // The first thing that the node itself opens there, and locks.
+            using var first = new FileStream(Path.Combine(_dataDirectory, DiskLogDirectory.LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new IOException($"DataDirectory is '{_dataDirectory}', and this process cannot write to it: {failure.Message} {Mend}", failure);
+        }
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)

@@ -261,7 +261,9 @@ public sealed class HandshakeTests
     {
         await using var one = new TestMember(1);
         await using var second = Transport(TestMember.Options(LinkTests.Port(one)));
-        Assert.Equal(SocketError.AddressAlreadyInUse, Assert.Throws<SocketException>(second.Start).SocketErrorCode);
+        var refusal = Assert.Throws<SocketException>(second.Start);
+        Assert.Equal(SocketError.AddressAlreadyInUse, refusal.SocketErrorCode);
+        Assert.Matches(@"127\.0\.0\.1:[0-9]+ \(Listen, or else .* Members\), .* give this member another port\.", refusal.Message);
     }
 
     [Theory]
