@@ -75,4 +75,9 @@ public static class QuorumRecovery
 /// <param name="LastTerm">The term of its last entry.</param>
 /// <param name="LastIndex">The index of its last entry, committed or not.</param>
 /// <param name="RecoveryEpoch">How often a new quorum was forced.</param>
-public sealed record SurvivorReport(int Member, Guid ClusterId, IReadOnlyList<int> Members, long LastTerm, long LastIndex, int RecoveryEpoch);
+public sealed record SurvivorReport(int Member, Guid ClusterId, IReadOnlyList<int> Members, long LastTerm, long LastIndex, int RecoveryEpoch)
+{
+    /// <summary>All of it, for people; the members as they are to be passed to <see cref="QuorumRecovery.ForceNewQuorum"/>.</summary>
+    public override string ToString() =>
+        $"member {Member} of cluster {ClusterId}, members [{string.Join(", ", Members)}], last entry {LastIndex} of term {LastTerm}, recovery epoch {RecoveryEpoch}";
+}

@@ -123,6 +123,7 @@ public sealed class SimulatedClusterTests
     [Theory]
     [InlineData(508, "a voter was removed while another one had no disk: the change could never be committed, and nobody could lead")]
     [InlineData(948, "the same, in another shape")]
+    [InlineData(357, "a learner that had nothing yet was promoted, since the log was short, by a leader whose disk stood still: without it there was no quorum any more")]
     [InlineData(73, "an observer that was emptied twice was given the life that its first process had asked for, and could propose nothing under it")]
     [InlineData(946, "a start after rot said that the run before had left the log earlier than it had told others: an old copy, as they saw it")]
     public void Seeds_of_longer_lives_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
