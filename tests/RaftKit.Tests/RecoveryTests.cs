@@ -35,6 +35,7 @@ public sealed class RecoveryTests : IDisposable
         var report = QuorumRecovery.Inspect(DirectoryOf(1));
         Assert.Equal((1, 0), (report.Member, report.RecoveryEpoch));
         Assert.Equal([1, 2, 3], report.Members);
+        Assert.Contains("members [1, 2, 3]", report.ToString(), StringComparison.Ordinal);
         Assert.True(report.LastIndex >= before);
         Refuses(() => QuorumRecovery.ForceNewQuorum(DirectoryOf(1), Guid.NewGuid(), report.Members), $"belongs to cluster {report.ClusterId}, not to");
         Refuses(() => QuorumRecovery.ForceNewQuorum(DirectoryOf(1), report.ClusterId, [1, 2]), "has the members 1, 2, 3, not 1, 2. Nothing was changed.");
