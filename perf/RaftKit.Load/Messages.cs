@@ -65,7 +65,8 @@ internal abstract record MemberReport
 
     /// <summary>Answers <see cref="MemberOrder.Tell"/>.</summary>
     public sealed record State(
-        int Member, int Znodes, ulong Digest, long Zxid, double LongestTurnMs, double LongestTurnWorkMs, long SnapshotsTaken, long SnapshotsInstalled,
+        int Member, int Znodes, ulong Digest, long Zxid, double LongestTurnMs, double LongestTurnWorkMs, long SnapshotsTaken,
+        long SnapshotsInstalled,
         long MostMemoryMb) : MemberReport;
 
     /// <summary>The load could not go on.</summary>
@@ -90,7 +91,8 @@ internal enum LoadKind
 
 /// <summary>What a load came to in the member that issued it.</summary>
 internal sealed record LoadFigures(
-    long Operations, double Seconds, double P50Ms, double P99Ms, double P999Ms, double MaxMs, long AllocatedBytes, long Fsyncs, int Gen2Collections);
+    long Operations, double Seconds, double P50Ms, double P99Ms, double P999Ms, double MaxMs, long AllocatedBytes, long Fsyncs,
+    int Gen2Collections);
 
 [JsonSourceGenerationOptions(UseStringEnumConverter = true)]
 [JsonSerializable(typeof(MemberSettings))]

@@ -91,7 +91,8 @@ public sealed class StoreTests
         var cluster = Formed(seed: 3);
         var member = cluster.Members[0];
 
-        Assert.Throws<FormatException>(() => cluster.Run(member, host => host.Replicated<Store>().ReadAsync(store => int.Parse(store.Name))));
+        Assert.Throws<FormatException>(() =>
+            cluster.Run(member, host => host.Replicated<Store>().ReadAsync(store => int.Parse(store.Name))));
 
         Assert.Equal("", cluster.Run(member, host => Client(host).SetAsync("still", "here")));
     }

@@ -5,7 +5,9 @@ using RaftKit.Node.Loop;
 
 namespace KeyValueStore;
 
-/// <summary>Keys and values, the same on every member. A command is "key=value", or "key" to remove it; its result is the value before.</summary>
+/// <summary>
+/// Keys and values, the same on every member. A command is "key=value", or "key" to remove it; its result is the value before.
+/// </summary>
 public sealed class Store : IStateMachine
 {
     private ImmutableSortedDictionary<string, string> _values = ImmutableSortedDictionary.Create<string, string>(StringComparer.Ordinal);

@@ -55,5 +55,7 @@ internal static class Paths
 
     /// <summary>The broker that a path of <see cref="Broker"/> names; null if it is another path.</summary>
     public static int? BrokerOf(string path) =>
-        path.StartsWith(Brokers + "/", StringComparison.Ordinal) && int.TryParse(path.AsSpan(Brokers.Length + 1), out var broker) ? broker : null;
+        path.StartsWith(Brokers + "/", StringComparison.Ordinal) && int.TryParse(path.AsSpan(Brokers.Length + 1), out var broker)
+            ? broker
+            : null;
 }

@@ -4,8 +4,9 @@ using System.Text;
 namespace PartitionLeaders;
 
 /// <summary>
-/// A partition's log as the quorum keeps it: not the records themselves but what proves that none is missing. The chain is a hash over every record
-/// (its number and the fencing token of the leader that wrote it), so it can only be right if each was applied exactly once and in order.
+/// A partition's log as the quorum keeps it: not the records themselves but what proves that none is missing. The chain is a hash over
+/// every record (its number and the fencing token of the leader that wrote it), so it can only be right if each was applied exactly once
+/// and in order.
 /// </summary>
 /// <param name="Token">The fencing token of the leader that wrote last.</param>
 /// <param name="Number">The last record's number; they start at 1 and have no gaps.</param>
@@ -47,7 +48,8 @@ internal sealed record LeaderHistory(IReadOnlyList<LeaderEpoch> Epochs)
 
     public byte[] ToBytes() => Encoding.UTF8.GetBytes(ToString());
 
-    public override string ToString() => string.Join(',', Epochs.Select(e => string.Create(CultureInfo.InvariantCulture, $"{e.Token}:{e.First}")));
+    public override string ToString() =>
+        string.Join(',', Epochs.Select(e => string.Create(CultureInfo.InvariantCulture, $"{e.Token}:{e.First}")));
 
     public static LeaderHistory Parse(ReadOnlySpan<byte> data) => Parse(Encoding.UTF8.GetString(data));
 

@@ -124,7 +124,8 @@ internal sealed class CandidateRole(RaftCore core) : Role(core)
             Core.BecomeFollower(Core.Term, MemberId.None);
     }
 
-    // A leader that died by evidence votes for nobody. If it counted as merely silent, two of three that split the vote would wait a whole election timeout.
+    // A leader that died by evidence votes for nobody. If it counted as merely silent, two of three that split the vote would wait a whole
+    // election timeout.
     private static VoteTally WithoutTheDead(RaftCore core)
     {
         var votes = new VoteTally();

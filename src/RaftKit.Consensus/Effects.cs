@@ -7,7 +7,9 @@ namespace RaftKit.Consensus;
 /// </summary>
 internal sealed class Effects
 {
-    /// <summary>Set when the term or vote changed, or entries were cut or appended: the durable part of this turn. Null: nothing to persist.</summary>
+    /// <summary>
+    /// Set when the term or vote changed, or entries were cut or appended: the durable part of this turn. Null: nothing to persist.
+    /// </summary>
     public PersistRequest? Persist { get; set; }
 
     /// <summary>Entries from this index on were overwritten: cut them before appending. Null: none.</summary>
@@ -66,12 +68,16 @@ internal sealed class Effects
 /// <param name="LastTerm">The term of the entry there.</param>
 internal sealed record PersistRequest(Term Term, MemberId Vote, LogIndex LastIndex, Term LastTerm);
 
-/// <summary>Read up to <paramref name="MaxBytes"/> of the snapshot at the offset, and send them to the member as a <see cref="SnapshotChunk"/>.</summary>
+/// <summary>
+/// Read up to <paramref name="MaxBytes"/> of the snapshot at the offset, and send them to the member as a <see cref="SnapshotChunk"/>.
+/// </summary>
 internal sealed record SnapshotSend(MemberId To, Term Term, SnapshotMark Snapshot, long Offset, int MaxBytes);
 
 /// <summary>The end of a read round.</summary>
 /// <param name="Token">The token given to <see cref="RaftCore.ReadIndex"/>.</param>
 /// <param name="Index">A read is linearizable once this is applied. Zero when refused.</param>
 /// <param name="Refused">Nothing can be told (no leader, the leader changed, or it has not committed in its term): ask again.</param>
-/// <param name="ByLease">The leader's lease proves it. If this member leads, it must check, after it took its answer, that the lease still holds.</param>
+/// <param name="ByLease">
+/// The leader's lease proves it. If this member leads, it must check, after it took its answer, that the lease still holds.
+/// </param>
 internal readonly record struct ReadGrant(ulong Token, LogIndex Index, bool Refused, bool ByLease = false);

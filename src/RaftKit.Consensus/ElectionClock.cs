@@ -58,8 +58,9 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     public void ForgetLeader() => _sinceContact = int.MaxValue;
 
     /// <summary>
-    /// A full election timeout from now: chosen from one to two times the configured one, so that members rarely collide (Raft 5.2). A vote costs two fsyncs, one after the other,
-    /// the candidate's and the voter's: where those take longer, candidates would give up, or be overtaken, for ever. So it grows with terms that elected nobody.
+    /// A full election timeout from now: chosen from one to two times the configured one, so that members rarely collide (Raft 5.2). A vote
+    /// costs two fsyncs, one after the other, the candidate's and the voter's: where those take longer, candidates would give up, or be
+    /// overtaken, for ever. So it grows with terms that elected nobody.
     /// </summary>
     public void Restart()
     {
@@ -68,8 +69,9 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     }
 
     /// <summary>
-    /// The leader's process died: a campaign within the jitter, and quick repeats for an election timeout, because others may not know yet. Survivors
-    /// notice within a millisecond of each other, so the jitter is drawn from a share of its own for each: a draw from the whole would collide often.
+    /// The leader's process died: a campaign within the jitter, and quick repeats for an election timeout, because others may not know yet.
+    /// Survivors notice within a millisecond of each other, so the jitter is drawn from a share of its own for each: a draw from the whole
+    /// would collide often.
     /// </summary>
     /// <param name="rank">This member's place among the surviving voters, from 0.</param>
     /// <param name="survivors">How many voters survive.</param>
@@ -85,13 +87,14 @@ internal sealed class ElectionClock(RaftCoreOptions options, SeededRandom random
     }
 
     /// <summary>
-    /// Whether this member may still let another try first. Once for each death: one that asks and cannot win must not hold up those who can.
+    /// Whether this member may still let another try first. Once for each death: one that asks and cannot win must not hold up those who
+    /// can.
     /// </summary>
     public bool MayGiveWay => !_gaveWay;
 
     /// <summary>
-    /// Another one campaigns because of the same death, with this member's consent: it gets a jitter's time. That is no contact with a leader: nothing else of
-    /// this clock changes (hashicorp/raft 606).
+    /// Another one campaigns because of the same death, with this member's consent: it gets a jitter's time. That is no contact with a
+    /// leader: nothing else of this clock changes (hashicorp/raft 606).
     /// </summary>
     public void GiveWay()
     {

@@ -68,7 +68,9 @@ internal sealed class EntryRing
     /// <summary>The weights of the entries after the first index, up to and including the second.</summary>
     public long BytesBetween(LogIndex after, LogIndex upTo) => upTo <= after ? 0 : TotalUpTo(upTo) - TotalUpTo(after);
 
-    /// <summary>The last entry such that all from <paramref name="from"/> to it fit in the bytes; <paramref name="from"/> itself always fits.</summary>
+    /// <summary>
+    /// The last entry such that all from <paramref name="from"/> to it fit in the bytes; <paramref name="from"/> itself always fits.
+    /// </summary>
     public LogIndex LastThatFits(LogIndex from, long maxBytes)
     {
         long limit = TotalUpTo(from.Previous) + maxBytes;

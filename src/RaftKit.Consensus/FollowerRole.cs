@@ -98,7 +98,8 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
 
     private void Answer(Heartbeat heartbeat)
     {
-        // The leader never names more than this member acknowledged. Less in the log means that the disk was lost: then nothing commits here.
+        // The leader never names more than this member acknowledged. Less in the log means that the disk was lost: then nothing commits
+        // here.
         if (heartbeat.Commit <= Core.Log.Last)
             Core.CommitTo(heartbeat.Commit);
         // Without a round it is only a notice of commits: no answer is wanted.
@@ -106,7 +107,8 @@ internal sealed class FollowerRole(RaftCore core) : Role(core)
         {
             Core.Effects.Messages.Add(new HeartbeatReply
             {
-                From = Core.Self, To = heartbeat.From, Term = Core.Term, ReadToken = heartbeat.ReadToken, Promised = Core.Promise.Give(heartbeat.Promise),
+                From = Core.Self, To = heartbeat.From, Term = Core.Term, ReadToken = heartbeat.ReadToken,
+                Promised = Core.Promise.Give(heartbeat.Promise),
             });
         }
     }

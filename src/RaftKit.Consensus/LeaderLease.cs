@@ -1,8 +1,9 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// How long this leader may still count on nobody else leading (thesis 6.4.1). Each voter that answers a heartbeat gives nobody else its vote for
-/// <see cref="RaftCoreOptions.VoterPromise"/> from then on; the lease runs from when the heartbeat was <em>sent</em>, and is shorter by what two clocks may part.
+/// How long this leader may still count on nobody else leading (thesis 6.4.1). Each voter that answers a heartbeat gives nobody else its
+/// vote for <see cref="RaftCoreOptions.VoterPromise"/> from then on; the lease runs from when the heartbeat was <em>sent</em>, and is
+/// shorter by what two clocks may part.
 /// </summary>
 internal sealed class LeaderLease(RaftCore core)
 {
@@ -30,8 +31,8 @@ internal sealed class LeaderLease(RaftCore core)
     }
 
     /// <summary>
-    /// Leadership was offered to another, whose election the voters' promises do not hold up. For the rest of the term: the word to campaign may be under way for
-    /// long, and still be obeyed after this leader gave the transfer up (etcd 12704).
+    /// Leadership was offered to another, whose election the voters' promises do not hold up. For the rest of the term: the word to
+    /// campaign may be under way for long, and still be obeyed after this leader gave the transfer up (etcd 12704).
     /// </summary>
     public void End() => _hasEnded = true;
 
@@ -59,8 +60,8 @@ internal sealed class LeaderLease(RaftCore core)
 }
 
 /// <summary>
-/// A voter's side of it: while its promise lasts it neither votes nor campaigns, whatever it hears of its leader, evidence of its death included. Only a transfer, whose leader
-/// gave its lease up first, goes before it.
+/// A voter's side of it: while its promise lasts it neither votes nor campaigns, whatever it hears of its leader, evidence of its death
+/// included. Only a transfer, whose leader gave its lease up first, goes before it.
 /// </summary>
 internal sealed class VoterPromise(RaftCore core)
 {
@@ -69,7 +70,9 @@ internal sealed class VoterPromise(RaftCore core)
 
     public bool Holds => core.Time < _until;
 
-    /// <returns>Whether it is given: a member that was not configured for it gives none, nor one for longer than its next start would remember.</returns>
+    /// <returns>
+    /// Whether it is given: a member that was not configured for it gives none, nor one for longer than its next start would remember.
+    /// </returns>
     public bool Give(TimeSpan promise)
     {
         if (promise <= TimeSpan.Zero || promise > core.Options.VoterPromise)

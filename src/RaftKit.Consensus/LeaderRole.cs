@@ -206,7 +206,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
 
     private void Read(ReadIndexRequest request)
     {
-        // The clock was read after the request arrived: whatever was acknowledged before it was made is committed here, if the lease held then.
+        // The clock was read after the request arrived: whatever was acknowledged before it was made is committed here, if the lease held
+        // then.
         if (request.ByLease && Core.Time < LeaseEnd)
             Send(ReplyTo(request.From, request.Token, Core.Commit, refused: false, byLease: true));
         else if (HasCommittedInTerm)

@@ -35,8 +35,8 @@ internal sealed class LogView
     }
 
     /// <summary>
-    /// Where the log ended before some of it rotted; null once this log is at least as up to date again. Until then everything that must not be forgotten goes by it, and everything
-    /// that is to be read, acknowledged or applied goes by <see cref="Last"/>.
+    /// Where the log ended before some of it rotted; null once this log is at least as up to date again. Until then everything that must
+    /// not be forgotten goes by it, and everything that is to be read, acknowledged or applied goes by <see cref="Last"/>.
     /// </summary>
     public LogEnd? RottenEnd { get; private set; }
 
@@ -65,7 +65,8 @@ internal sealed class LogView
     public LogIndex LastAtMost(LogIndex index, Term term) => _terms.LastAtMost(index, term);
 
     /// <summary>Whether a log that ends there is at least as up to date as this one (Raft 5.4.1), rotten entries included.</summary>
-    public bool IsUpToDate(LogIndex lastIndex, Term lastTerm) => new LogEnd(lastIndex, lastTerm).Reaches(RottenEnd ?? new LogEnd(Last, LastTerm));
+    public bool IsUpToDate(LogIndex lastIndex, Term lastTerm) =>
+        new LogEnd(lastIndex, lastTerm).Reaches(RottenEnd ?? new LogEnd(Last, LastTerm));
 
     /// <summary>The weights of the entries after the index; all of them must be in memory.</summary>
     public long BytesAfter(LogIndex index) => _recent.BytesBetween(index, Last);
@@ -118,14 +119,18 @@ internal sealed class LogView
         _recent.DropUpTo(index);
     }
 
-    /// <summary>Lets go of the oldest entries in memory, while those up to <paramref name="upTo"/> weigh more than <paramref name="keepBytes"/>.</summary>
+    /// <summary>
+    /// Lets go of the oldest entries in memory, while those up to <paramref name="upTo"/> weigh more than <paramref name="keepBytes"/>.
+    /// </summary>
     public void TrimMemory(LogIndex upTo, long keepBytes)
     {
         while (_recent.First <= upTo && _recent.BytesBetween(_recent.First.Previous, upTo) > keepBytes)
             _recent.DropUpTo(_recent.First);
     }
 
-    /// <summary>Entries from there on: at least one when there is one, then as many as fit. Never changed afterwards, and shared between peers.</summary>
+    /// <summary>
+    /// Entries from there on: at least one when there is one, then as many as fit. Never changed afterwards, and shared between peers.
+    /// </summary>
     public IReadOnlyList<Entry> Slice(LogIndex from, int maxBytes)
     {
         if (from > Last)
@@ -158,7 +163,8 @@ internal sealed class LogView
             for (int i = start; i < into.Count; i++)
             {
                 left -= into[i].Weight;
-                Invariant.Holds(into[i].Index == from && Holds(from, into[i].Term), $"the log's reader gave {into[i].Index} for entry {from}");
+                Invariant.Holds(
+                    into[i].Index == from && Holds(from, into[i].Term), $"the log's reader gave {into[i].Index} for entry {from}");
                 from = from.Next;
             }
         }
@@ -202,7 +208,8 @@ internal sealed class LogView
     // Apart from its caller, whose every call would allocate what the lambda captures.
     private static void TakeBack(List<Entry> appended, LogIndex cut) => appended.RemoveAll(entry => entry.Index >= cut);
 
-    // What is here came from a leader that has all that was committed, and ends no earlier: nothing that this member acknowledged, and that counts, is missing any more.
+    // What is here came from a leader that has all that was committed, and ends no earlier: nothing that this member acknowledged, and that
+    // counts, is missing any more.
     private void NoteRepair()
     {
         if (RottenEnd is { } rotten && new LogEnd(Last, LastTerm).Reaches(rotten))
@@ -213,9 +220,12 @@ internal sealed class LogView
     {
         if (restored.Snapshot is not { } snapshot)
             return (LogIndex.Zero, Term.Zero);
-        // Entries kept from before the snapshot, up to it at least. Nothing tells the term before the first, so it becomes the boundary itself.
+        // Entries kept from before the snapshot, up to it at least. Nothing tells the term before the first, so it becomes the boundary
+        // itself.
         if (restored.Entries.Count > 0 && restored.Entries[0].Index <= snapshot.Index && restored.Entries[^1].Index >= snapshot.Index)
-            return restored.Entries[0].Index.Value == 1 ? (LogIndex.Zero, Term.Zero) : (restored.Entries[0].Index, restored.Entries[0].Term);
+            return restored.Entries[0].Index.Value == 1
+                ? (LogIndex.Zero, Term.Zero)
+                : (restored.Entries[0].Index, restored.Entries[0].Term);
         return (snapshot.Index, snapshot.Term);
     }
 

@@ -1,7 +1,8 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Names a process of the cluster, unique in it, configured by the operator: 1 to 255 a member of the quorum, 256 to 1255 an observer. Zero is "nobody".
+/// Names a process of the cluster, unique in it, configured by the operator: 1 to 255 a member of the quorum, 256 to 1255 an observer. Zero
+/// is "nobody".
 /// </summary>
 /// <param name="Value">The number.</param>
 public readonly record struct MemberId(int Value) : IComparable<MemberId>

@@ -48,7 +48,8 @@ internal sealed class Membership : IEquatable<Membership>
     public bool IsVoter(MemberIncarnation life) => Voters.Contains(life) || Outgoing.Contains(life);
 
     /// <summary>Whether the member is named under another incarnation than this.</summary>
-    public bool NamesAnotherLifeOf(MemberIncarnation life) => NamesAnother(Voters, life) || NamesAnother(Learners, life) || NamesAnother(Outgoing, life);
+    public bool NamesAnotherLifeOf(MemberIncarnation life) =>
+        NamesAnother(Voters, life) || NamesAnother(Learners, life) || NamesAnother(Outgoing, life);
 
     /// <summary>Whether the member only learns.</summary>
     public bool IsLearner(MemberId id) => !IsVoter(id) && Find(Learners, id) is not null;
@@ -71,7 +72,8 @@ internal sealed class Membership : IEquatable<Membership>
     public override string ToString() =>
         $"voters [{string.Join(' ', Voters)}] learners [{string.Join(' ', Learners)}] outgoing [{string.Join(' ', Outgoing)}]";
 
-    private static bool NamesAnother(IReadOnlyList<MemberIncarnation> list, MemberIncarnation life) => Find(list, life.Id) is { } named && named != life;
+    private static bool NamesAnother(IReadOnlyList<MemberIncarnation> list, MemberIncarnation life) =>
+        Find(list, life.Id) is { } named && named != life;
 
     private static MemberIncarnation? Find(IReadOnlyList<MemberIncarnation> list, MemberId id)
     {

@@ -24,7 +24,8 @@ internal static class MembershipCodec
     /// <exception cref="FormatException">The bytes are not a membership.</exception>
     public static Membership Decode(ReadOnlySpan<byte> bytes) =>
         TryDecode(bytes, out var membership) ? membership
-            : throw new FormatException($"These {bytes.Length} bytes are not a membership: {Convert.ToHexString(bytes[..Math.Min(bytes.Length, 32)])}.");
+            : throw new FormatException(
+                $"These {bytes.Length} bytes are not a membership: {Convert.ToHexString(bytes[..Math.Min(bytes.Length, 32)])}.");
 
     public static bool TryDecode(ReadOnlySpan<byte> bytes, [NotNullWhen(true)] out Membership? membership)
     {

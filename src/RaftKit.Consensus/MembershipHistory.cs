@@ -29,13 +29,16 @@ internal sealed class MembershipHistory
 
     public LogIndex Index => _all[^1].Index;
 
-    /// <summary>The one before <see cref="Current"/>, which is committed: a leader lets no change start before. Null when it is not known.</summary>
+    /// <summary>
+    /// The one before <see cref="Current"/>, which is committed: a leader lets no change start before. Null when it is not known.
+    /// </summary>
     public Membership? Previous => _all.Count > 1 ? _all[^2].Membership : null;
 
     public void Append(in Entry entry)
     {
         Invariant.Holds(
-            MembershipCodec.TryDecode(entry.Payload.Span, out var membership), $"entry {entry.Index} holds a membership that cannot be read");
+            MembershipCodec.TryDecode(entry.Payload.Span, out var membership),
+            $"entry {entry.Index} holds a membership that cannot be read");
         Invariant.Holds(entry.Index > Index, $"membership at {entry.Index} appended after the one at {Index}");
         _all.Add((entry.Index, membership!));
     }

@@ -1,6 +1,8 @@
 namespace RaftKit.Consensus;
 
-/// <summary>Which membership may follow which, so that every majority of one meets every majority of the other (Raft 6, thesis 4.1).</summary>
+/// <summary>
+/// Which membership may follow which, so that every majority of one meets every majority of the other (Raft 6, thesis 4.1).
+/// </summary>
 internal static class MembershipRules
 {
     /// <summary>Why <paramref name="next"/> may not follow <paramref name="now"/>; null when it may.</summary>

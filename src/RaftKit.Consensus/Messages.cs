@@ -77,7 +77,10 @@ internal sealed class AppendReply : Message
 
     public Term HintTerm { get; init; }
 
-    /// <summary>Refused: what the sender acknowledged beyond <see cref="HintIndex"/> it cannot read any more. It has not forgotten it, and wants it again.</summary>
+    /// <summary>
+    /// Refused: what the sender acknowledged beyond <see cref="HintIndex"/> it cannot read any more. It has not forgotten it, and wants it
+    /// again.
+    /// </summary>
     public bool HasRot { get; init; }
 }
 
@@ -115,7 +118,9 @@ internal sealed class ReadIndexRequest : Message
     public bool ByLease { get; init; }
 }
 
-/// <summary>Answers a <see cref="ReadIndexRequest"/>; refused when the sender cannot tell (it does not lead, or has not committed in its term).</summary>
+/// <summary>
+/// Answers a <see cref="ReadIndexRequest"/>; refused when the sender cannot tell (it does not lead, or has not committed in its term).
+/// </summary>
 internal sealed class ReadIndexReply : Message
 {
     public required ulong Token { get; init; }
@@ -156,7 +161,8 @@ internal sealed class SnapshotReply : Message
 }
 
 /// <summary>
-/// An observer asks a member to feed it with what is committed, and says how far its log goes. Sent again with every heartbeat's time: who does not ask is not fed.
+/// An observer asks a member to feed it with what is committed, and says how far its log goes. Sent again with every heartbeat's time: who
+/// does not ask is not fed.
 /// </summary>
 internal sealed class ObserveRequest : Message
 {

@@ -1,13 +1,14 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Whom this member feeds beside its role: observers that asked it to. They get committed entries and nothing else, so any member may feed them, whatever its role: what is
-/// committed here is in the log of every later leader (Raft 5.4.3), is never cut, and is the same wherever an observer goes on with another source. Their answers free the
-/// window and count for nothing.
+/// Whom this member feeds beside its role: observers that asked it to. They get committed entries and nothing else, so any member may feed
+/// them, whatever its role: what is committed here is in the log of every later leader (Raft 5.4.3), is never cut, and is the same wherever
+/// an observer goes on with another source. Their answers free the window and count for nothing.
 /// </summary>
 internal sealed class ObserverFeed(RaftCore core)
 {
-    // What is far behind is read from the disk in the turn: a hundred observers at once must not hold up a heartbeat. The rest waits for the next turn, a tick away at most.
+    // What is far behind is read from the disk in the turn: a hundred observers at once must not hold up a heartbeat. The rest waits for
+    // the next turn, a tick away at most.
     private const long MaxBytesPerTurn = 8 << 20;
 
     private readonly SortedDictionary<MemberId, Fed> _fed = [];
@@ -112,7 +113,8 @@ internal sealed class ObserverFeed(RaftCore core)
     {
         if (fed.Transfer is not { IsWaiting: false, IsComplete: false } transfer)
             return;
-        core.Effects.SnapshotSends.Add(new SnapshotSend(fed.Id, core.Term, transfer.Snapshot, transfer.Offset, core.Options.SnapshotChunkBytes));
+        core.Effects.SnapshotSends.Add(
+            new SnapshotSend(fed.Id, core.Term, transfer.Snapshot, transfer.Offset, core.Options.SnapshotChunkBytes));
         transfer.Sent();
     }
 
@@ -152,7 +154,8 @@ internal sealed class ObserverFeed(RaftCore core)
         core.Effects.Messages.Add(new AppendRequest
         {
             From = core.Self, To = fed.Id, Term = core.Term,
-            PreviousIndex = fed.Next.Previous, PreviousTerm = core.Log.TermAt(fed.Next.Previous)!.Value, Commit = core.Commit, Entries = entries,
+            PreviousIndex = fed.Next.Previous, PreviousTerm = core.Log.TermAt(fed.Next.Previous)!.Value, Commit = core.Commit,
+            Entries = entries,
         });
         fed.Sent(entries[^1].Index, bytes);
         return bytes;
@@ -201,7 +204,8 @@ internal sealed class ObserverFeed(RaftCore core)
                     transfer.StartOver();
                 return;
             }
-            // Less than was sent, and no more than when it asked before: what is on its way is lost. Also when it forgot what it had, in a crash.
+            // Less than was sent, and no more than when it asked before: what is on its way is lost. Also when it forgot what it had, in a
+            // crash.
             if (request.LastIndex.Next < Next && (request.Again || request.LastIndex <= _has))
                 GoOnFrom(request.LastIndex);
             _has = request.LastIndex;

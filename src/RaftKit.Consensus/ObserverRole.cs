@@ -1,8 +1,9 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Holds what is committed, and has no say in it: asks one member at a time, its source, to be fed, and goes on with another when that one is silent, behind, or knows of no leader.
-/// Its log holds committed entries only (see <see cref="ObserverFeed"/>), so nothing in it is ever cut, and the next source goes on where the last one stopped.
+/// Holds what is committed, and has no say in it: asks one member at a time, its source, to be fed, and goes on with another when that one
+/// is silent, behind, or knows of no leader. Its log holds committed entries only (see <see cref="ObserverFeed"/>), so nothing in it is
+/// ever cut, and the next source goes on where the last one stopped.
 /// </summary>
 internal sealed class ObserverRole(RaftCore core) : Role(core)
 {
@@ -25,7 +26,8 @@ internal sealed class ObserverRole(RaftCore core) : Role(core)
         switch (message)
         {
             case ObserveReply { Diverged: true } reply:
-                Core.Effects.Diverged = $"its last entry, {Core.LastIndex}, is of term {Core.LastTerm}, where member {reply.From} has another one committed";
+                Core.Effects.Diverged =
+                    $"its last entry, {Core.LastIndex}, is of term {Core.LastTerm}, where member {reply.From} has another one committed";
                 break;
             case ObserveReply { IsProbe: true } reply:
                 RaiseTerm(reply.Term);
@@ -177,7 +179,8 @@ internal sealed class ObserverRole(RaftCore core) : Role(core)
         }
         if (Core.Log.TermAt(append.PreviousIndex) is { } held && held != append.PreviousTerm)
         {
-            Core.Effects.Diverged = $"entry {append.PreviousIndex} is of term {held} in its log, where member {append.From} has one of term {append.PreviousTerm} committed";
+            Core.Effects.Diverged =
+                $"entry {append.PreviousIndex} is of term {held} in its log, where member {append.From} has one of term {append.PreviousTerm} committed";
             return;
         }
         foreach (var entry in append.Entries)

@@ -40,7 +40,9 @@ internal sealed class PeerProgress(MemberIncarnation who, LogIndex next, RaftCor
     /// <summary>The newest heartbeat round that it answered.</summary>
     public ulong ConfirmedRound { get; set; }
 
-    /// <summary>When the newest round began, on the owner's clock in ticks, upon which it promised to let nobody else lead; 0 if it never did.</summary>
+    /// <summary>
+    /// When the newest round began, on the owner's clock in ticks, upon which it promised to let nobody else lead; 0 if it never did.
+    /// </summary>
     public long PromisedSince { get; set; }
 
     /// <summary>The round of the newest regular heartbeat; 0 once it is answered.</summary>
@@ -84,7 +86,8 @@ internal sealed class PeerProgress(MemberIncarnation who, LogIndex next, RaftCor
     /// <param name="agreesAt">Where the logs may still agree, by the peer's hint and this leader's log.</param>
     public void Refused(LogIndex previous, LogIndex agreesAt)
     {
-        // In a pipeline, answers to what was sent before a refusal was noticed keep coming: only one about what is still open says anything.
+        // In a pipeline, answers to what was sent before a refusal was noticed keep coming: only one about what is still open says
+        // anything.
         bool stale = State switch
         {
             ReplicationState.Probe => previous != Next.Previous,
@@ -98,7 +101,8 @@ internal sealed class PeerProgress(MemberIncarnation who, LogIndex next, RaftCor
     }
 
     /// <summary>
-    /// What the peer acknowledged from there on rotted: it is sent again. It still votes as one that has it, so whatever was committed because of that stays.
+    /// What the peer acknowledged from there on rotted: it is sent again. It still votes as one that has it, so whatever was committed
+    /// because of that stays.
     /// </summary>
     public void LostFrom(LogIndex from)
     {

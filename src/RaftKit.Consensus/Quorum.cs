@@ -1,6 +1,8 @@
 namespace RaftKit.Consensus;
 
-/// <summary>What each member has reached: an index, a read round, or 1 for yes and 0 for no. A struct, so that counting allocates nothing.</summary>
+/// <summary>
+/// What each member has reached: an index, a read round, or 1 for yes and 0 for no. A struct, so that counting allocates nothing.
+/// </summary>
 internal interface IMemberValues
 {
     /// <summary>What the member reached; 0 when nothing is known of it.</summary>

@@ -74,7 +74,9 @@ internal sealed partial class RaftCore
     internal void BecomeLeader()
     {
         Invariant.Holds(_role is CandidateRole, $"member {Self} leads term {Term} without an election");
-        Invariant.Holds(Ledger.Term == Term && Ledger.Vote == Self, $"elected in term {Term}, but the disk holds term {Ledger.Term}, vote {Ledger.Vote}");
+        Invariant.Holds(
+            Ledger.Term == Term && Ledger.Vote == Self,
+            $"elected in term {Term}, but the disk holds term {Ledger.Term}, vote {Ledger.Vote}");
         var role = new LeaderRole(this);
         Enter(role);
         SetLeader(Self);
@@ -140,9 +142,10 @@ internal sealed partial class RaftCore
     internal bool Covers(SnapshotMark snapshot) => snapshot.Index <= Commit || Log.Holds(snapshot.Index, snapshot.Term);
 
     /// <summary>
-    /// Who votes may campaign. So may who is removed by a membership that is not committed: its log may be the only one that is long
-    /// enough to win, and only by winning can that removal be committed (thesis 4.2.2). It then counts without itself. A former life's vote is not its own: who was
-    /// wiped, and reads the early log again, meets memberships that name what it was. And who cannot read what it acknowledged may not lead without it.
+    /// Who votes may campaign. So may who is removed by a membership that is not committed: its log may be the only one that is long enough
+    /// to win, and only by winning can that removal be committed (thesis 4.2.2). It then counts without itself. A former life's vote is not
+    /// its own: who was wiped, and reads the early log again, meets memberships that name what it was. And who cannot read what it
+    /// acknowledged may not lead without it.
     /// </summary>
     internal bool MayCampaign => RottenEnd is null
         && (Membership.IsVoter(Life) || (MembershipIndex > Commit && _memberships.Previous?.IsVoter(Life) == true));
@@ -176,7 +179,8 @@ internal sealed partial class RaftCore
     }
 
     /// <summary>
-    /// Between a member and an observer nothing is said that changes a term, a vote or a role: an observer's word counts for nothing, and it has no role to give up.
+    /// Between a member and an observer nothing is said that changes a term, a vote or a role: an observer's word counts for nothing, and
+    /// it has no role to give up.
     /// </summary>
     private void StepOverBorder(Message message)
     {
@@ -245,7 +249,8 @@ internal sealed partial class RaftCore
         Reply(request, granted: true, request.Term, Effects.Messages);
         if (!Clock.HasEvidence || _role is not (FollowerRole or PreCandidateRole))
             return;
-        // All survivors of a death ask at once, and each would grant the other's wish and then campaign against it. Where the logs are equal the lower id goes on.
+        // All survivors of a death ask at once, and each would grant the other's wish and then campaign against it. Where the logs are
+        // equal the lower id goes on.
         bool isFurther = request.LastTerm > LastTerm || request.LastIndex > LastIndex;
         bool givesWay = _role is FollowerRole || isFurther || request.From.Value < Self.Value;
         if (!givesWay || !Clock.MayGiveWay)
@@ -279,11 +284,13 @@ internal sealed partial class RaftCore
             case AppendRequest or Heartbeat or SnapshotChunk:
                 Effects.Messages.Add(new AppendReply
                 {
-                    From = Self, To = message.From, Term = Term, Accepted = false, Index = (message as AppendRequest)?.PreviousIndex ?? LogIndex.Zero,
+                    From = Self, To = message.From, Term = Term, Accepted = false,
+                    Index = (message as AppendRequest)?.PreviousIndex ?? LogIndex.Zero,
                 });
                 break;
             case ReadIndexRequest request:
-                Effects.Messages.Add(new ReadIndexReply { From = Self, To = request.From, Term = Term, Token = request.Token, Refused = true });
+                Effects.Messages.Add(
+                    new ReadIndexReply { From = Self, To = request.From, Term = Term, Token = request.Token, Refused = true });
                 break;
             case VoteReply:
                 // A voter that stays loyal to its leader keeps its older term; its refusal still counts.

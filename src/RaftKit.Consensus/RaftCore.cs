@@ -17,7 +17,9 @@ internal sealed partial class RaftCore
         (Term, Vote, Snapshot) = (restored.Term, restored.Vote, restored.Snapshot);
         Invariant.Holds(Log.LastTerm <= Term, $"restored with term {Term}, but the log ends in term {Log.LastTerm}");
         Invariant.Holds(!(RottenEnd?.Term > Term), $"restored with term {Term}, but the log ended at {RottenEnd}");
-        Invariant.Holds(Snapshot is null || Log.Holds(Snapshot.Index, Snapshot.Term), $"restored with a snapshot of {SnapshotIndex} that the log contradicts");
+        Invariant.Holds(
+            Snapshot is null || Log.Holds(Snapshot.Index, Snapshot.Term),
+            $"restored with a snapshot of {SnapshotIndex} that the log contradicts");
         Applied = SnapshotIndex;
         // An observer's log holds nothing but what is committed, so that its readers need not wait for a source.
         Commit = Self.IsObserver ? LastIndex : SnapshotIndex;
@@ -55,7 +57,10 @@ internal sealed partial class RaftCore
 
     public Term LastTerm => Log.LastTerm;
 
-    /// <summary>Where the log ended before some of it rotted, while the leader has not given that back; null: nothing is missing. See <see cref="RestoredState.RottenEnd"/>.</summary>
+    /// <summary>
+    /// Where the log ended before some of it rotted, while the leader has not given that back; null: nothing is missing. See <see
+    /// cref="RestoredState.RottenEnd"/>.
+    /// </summary>
     public LogEnd? RottenEnd => Log.RottenEnd;
 
     /// <summary>The first entry that can still be read; what lies before it is in the snapshot only.</summary>
@@ -75,7 +80,9 @@ internal sealed partial class RaftCore
 
     public LogIndex MembershipIndex => _memberships.Index;
 
-    /// <summary>Leads, and an entry of its own term is committed: only now may it answer reads, keepalives and membership changes.</summary>
+    /// <summary>
+    /// Leads, and an entry of its own term is committed: only now may it answer reads, keepalives and membership changes.
+    /// </summary>
     public bool HasCommittedInTerm => _role is LeaderRole { HasCommittedInTerm: true };
 
     /// <summary>The stamp of the last entry in the log; new entries never go below it.</summary>
@@ -91,14 +98,15 @@ internal sealed partial class RaftCore
     public bool Holds(LogIndex index, Term term) => Log.Holds(index, term);
 
     /// <summary>
-    /// Until when, on the owner's clock, nobody else can lead or commit anything; <see cref="TimeSpan.MinValue"/> while that is not known. To be held against a reading of that
-    /// clock that was taken <em>after</em> whatever rests on it: then a pause in between shows.
+    /// Until when, on the owner's clock, nobody else can lead or commit anything; <see cref="TimeSpan.MinValue"/> while that is not known.
+    /// To be held against a reading of that clock that was taken <em>after</em> whatever rests on it: then a pause in between shows.
     /// </summary>
     public TimeSpan LeaseEnd => _role is LeaderRole leader ? leader.LeaseEnd : TimeSpan.MinValue;
 
     /// <summary>
-    /// What the owner's clock shows: one that never stops, not even while the machine sleeps, and runs true within <see cref="RaftCoreOptions.ClockDrift"/>. Only leases look at
-    /// it. Read after the inputs that follow were taken, so that nothing happens before it was received.
+    /// What the owner's clock shows: one that never stops, not even while the machine sleeps, and runs true within <see
+    /// cref="RaftCoreOptions.ClockDrift"/>. Only leases look at it. Read after the inputs that follow were taken, so that nothing happens
+    /// before it was received.
     /// </summary>
     public void TimeIs(TimeSpan now)
     {
@@ -202,7 +210,9 @@ internal sealed partial class RaftCore
     /// <param name="byLease">The leader's lease is proof enough, where it holds.</param>
     public void ReadIndex(ulong token, bool byLease = false) => _role.ReadIndex(token, byLease);
 
-    /// <summary>There is evidence that the member's process died: clears this member's contact with it, if it led (DESIGN promise 6).</summary>
+    /// <summary>
+    /// There is evidence that the member's process died: clears this member's contact with it, if it led (DESIGN promise 6).
+    /// </summary>
     public void PeerDied(MemberId member) => _role.PeerDied(member);
 
     /// <summary>The link to a peer broke or came back: an optimistic pipeline to it starts over with a probe.</summary>
@@ -223,16 +233,23 @@ internal sealed partial class RaftCore
     /// <summary>Who feeds this member: its leader, or an observer's source; nobody if none.</summary>
     public MemberId Source => _role is ObserverRole observer ? observer.Source : Leader;
 
-    /// <summary>Hands leadership to the member, or to the most caught-up voter when nobody is named. False: not leading, or nobody fits.</summary>
+    /// <summary>
+    /// Hands leadership to the member, or to the most caught-up voter when nobody is named. False: not leading, or nobody fits.
+    /// </summary>
     public bool TransferLeadership(MemberId to) => _role is LeaderRole leader && leader.TransferLeadership(to);
 
-    /// <summary>A snapshot of this member's own state is durable: the log before it may go. Keeps <paramref name="keep"/> entries before it for slow peers.</summary>
+    /// <summary>
+    /// A snapshot of this member's own state is durable: the log before it may go. Keeps <paramref name="keep"/> entries before it for slow
+    /// peers.
+    /// </summary>
     public void SnapshotTaken(SnapshotMark snapshot, long keep)
     {
         if (snapshot.Index <= SnapshotIndex)
             return;
         Invariant.Holds(snapshot.Index <= Applied, $"a snapshot of {snapshot.Index}, but only {Applied} is applied");
-        Invariant.Holds(Log.TermAt(snapshot.Index) == snapshot.Term, $"a snapshot of {snapshot.Index} in term {snapshot.Term}, but the log has {Log.TermAt(snapshot.Index)} there");
+        Invariant.Holds(
+            Log.TermAt(snapshot.Index) == snapshot.Term,
+            $"a snapshot of {snapshot.Index} in term {snapshot.Term}, but the log has {Log.TermAt(snapshot.Index)} there");
         Snapshot = snapshot;
         // What the disk does not hold yet stays in memory: it is still to be handed over.
         Log.CompactTo(LogIndex.Min(snapshot.Index - keep, Durable));
@@ -269,7 +286,9 @@ internal sealed partial class RaftCore
         Snapshots.Installed(snapshot.Index, from);
     }
 
-    /// <summary>Entries in memory are kept up to this many bytes before the commit; older ones are read back through <see cref="IEntryReader"/>.</summary>
+    /// <summary>
+    /// Entries in memory are kept up to this many bytes before the commit; older ones are read back through <see cref="IEntryReader"/>.
+    /// </summary>
     public void TrimMemory(long keepBytes) => Log.TrimMemory(LogIndex.Min(Commit, Durable), keepBytes);
 
     /// <summary>Reads entries to apply, from memory or through the reader: at least one, then as many as fit.</summary>

@@ -11,7 +11,9 @@ internal sealed record RaftCoreOptions
     /// <summary>Which life of this member this is: a membership that names another one gives it no vote.</summary>
     public int Incarnation { get; init; } = 1;
 
-    /// <summary>Which start of this member this is: the persisted boot number. Keeps the numbers that a former life sent from meaning anything now.</summary>
+    /// <summary>
+    /// Which start of this member this is: the persisted boot number. Keeps the numbers that a former life sent from meaning anything now.
+    /// </summary>
     public uint Boot { get; init; }
 
     /// <summary>An observer asks these members first, whatever membership it has heard of.</summary>
@@ -20,7 +22,9 @@ internal sealed record RaftCoreOptions
     /// <summary>The leader tells that it lives this often.</summary>
     public int HeartbeatTicks { get; init; } = 6;
 
-    /// <summary>A follower campaigns after this to twice this many ticks without its leader; check-quorum uses it too (thesis 6.2).</summary>
+    /// <summary>
+    /// A follower campaigns after this to twice this many ticks without its leader; check-quorum uses it too (thesis 6.2).
+    /// </summary>
     public int ElectionTicks { get; init; } = 40;
 
     /// <summary>With evidence that the leader died, a pre-vote follows within 0 to this many ticks.</summary>
@@ -42,8 +46,8 @@ internal sealed record RaftCoreOptions
     public int SnapshotChunkBytes { get; init; } = 1 << 20;
 
     /// <summary>
-    /// For how long, by its own clock, a voter that answered the leader's heartbeat lets nobody else lead. As a leader it asks for this much, as a voter it gives at most this
-    /// much. Zero: leases are off.
+    /// For how long, by its own clock, a voter that answered the leader's heartbeat lets nobody else lead. As a leader it asks for this
+    /// much, as a voter it gives at most this much. Zero: leases are off.
     /// </summary>
     public TimeSpan VoterPromise { get; init; }
 
@@ -53,7 +57,10 @@ internal sealed record RaftCoreOptions
     /// <summary>Until when, on the owner's clock, what earlier starts of this member promised may still hold.</summary>
     public TimeSpan PromisedUntil { get; init; } = TimeSpan.MinValue;
 
-    /// <summary>How long a lease lasts by the leader's clock: even if that is the slowest there may be, and the voters' the fastest, it ends before their promises.</summary>
+    /// <summary>
+    /// How long a lease lasts by the leader's clock: even if that is the slowest there may be, and the voters' the fastest, it ends before
+    /// their promises.
+    /// </summary>
     public TimeSpan LeaseLength => VoterPromise * ((1 - ClockDrift) / (1 + ClockDrift));
 }
 
@@ -67,12 +74,15 @@ internal sealed record RaftCoreOptions
 internal sealed record RestoredState(
     Term Term, MemberId Vote, Membership Membership, LogIndex MembershipIndex, SnapshotMark? Snapshot, IReadOnlyList<Entry> Entries)
 {
-    /// <summary>The membership that the cluster was formed with, where the log does not hold it: what holds again if every later one is cut.</summary>
+    /// <summary>
+    /// The membership that the cluster was formed with, where the log does not hold it: what holds again if every later one is cut.
+    /// </summary>
     public Membership Initial { get; init; } = Membership.Empty;
 
     /// <summary>
-    /// Where the log ended, at the least, before some of it rotted; null: all of it can be read. <see cref="Entries"/> then end before what cannot be. It was acknowledged, perhaps, so
-    /// this member counts as one whose log ends there until the leader has given it back (Alagappan et al., FAST'18).
+    /// Where the log ended, at the least, before some of it rotted; null: all of it can be read. <see cref="Entries"/> then end before what
+    /// cannot be. It was acknowledged, perhaps, so this member counts as one whose log ends there until the leader has given it back
+    /// (Alagappan et al., FAST'18).
     /// </summary>
     public LogEnd? RottenEnd { get; init; }
 }
@@ -88,10 +98,15 @@ internal readonly record struct LogEnd(LogIndex Index, Term Term)
     public override string ToString() => $"{Index}/{Term}";
 }
 
-/// <summary>Reads entries that the core no longer holds in memory. Called on the loop; the entries are durable and still in the log.</summary>
+/// <summary>
+/// Reads entries that the core no longer holds in memory. Called on the loop; the entries are durable and still in the log.
+/// </summary>
 internal interface IEntryReader
 {
-    /// <summary>Adds entries from <paramref name="from"/> up to <paramref name="last"/> to <paramref name="into"/>: at least one, then as many as fit in the bytes.</summary>
+    /// <summary>
+    /// Adds entries from <paramref name="from"/> up to <paramref name="last"/> to <paramref name="into"/>: at least one, then as many as
+    /// fit in the bytes.
+    /// </summary>
     void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into);
 }
 
@@ -126,9 +141,14 @@ internal enum ProposeOutcome
     /// <summary>Too many bytes are uncommitted, or a leadership transfer is under way. Surely not appended.</summary>
     Busy,
 
-    /// <summary>A membership change that may not start now: another is uncommitted, or this leader has not committed in its own term (raft-dev 2015). Surely not appended.</summary>
+    /// <summary>
+    /// A membership change that may not start now: another is uncommitted, or this leader has not committed in its own term (raft-dev
+    /// 2015). Surely not appended.
+    /// </summary>
     MembershipChangePending,
 
-    /// <summary>A membership that may not follow the one in effect: see <see cref="MembershipRules.Refusal"/>. Surely not appended.</summary>
+    /// <summary>
+    /// A membership that may not follow the one in effect: see <see cref="MembershipRules.Refusal"/>. Surely not appended.
+    /// </summary>
     MembershipNotAdjacent,
 }

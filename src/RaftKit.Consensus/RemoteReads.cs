@@ -1,8 +1,9 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Read indexes that this member asked of the leader. All reads of one turn share one request (one for those that a lease may answer, one for those it may not). The number on the wire carries the boot
-/// number: an answer that a former life of this member asked for must not answer this one's read.
+/// Read indexes that this member asked of the leader. All reads of one turn share one request (one for those that a lease may answer, one
+/// for those it may not). The number on the wire carries the boot number: an answer that a former life of this member asked for must not
+/// answer this one's read.
 /// </summary>
 internal sealed class RemoteReads(RaftCore core)
 {
@@ -26,7 +27,8 @@ internal sealed class RemoteReads(RaftCore core)
         ulong token = ((ulong)core.Options.Boot << 32) | ++_count;
         _asked.Add(new Batch(token, [.. fresh]));
         fresh.Clear();
-        core.Effects.Messages.Add(new ReadIndexRequest { From = core.Self, To = core.Leader, Term = core.Term, Token = token, ByLease = byLease });
+        core.Effects.Messages.Add(
+            new ReadIndexRequest { From = core.Self, To = core.Leader, Term = core.Term, Token = token, ByLease = byLease });
     }
 
     public void Answer(ReadIndexReply reply)

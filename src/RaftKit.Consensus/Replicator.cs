@@ -81,7 +81,9 @@ internal sealed class Replicator(RaftCore core)
         peer.Refused(reply.Index, reply.HintIndex < core.Log.Base ? reply.HintIndex : core.Log.LastAtMost(reply.HintIndex, reply.HintTerm));
     }
 
-    /// <summary>The peer installed what it was sent, or caught up in another way: appends again, if the log still reaches that far.</summary>
+    /// <summary>
+    /// The peer installed what it was sent, or caught up in another way: appends again, if the log still reaches that far.
+    /// </summary>
     public void MaybeLeaveSnapshot(PeerProgress peer)
     {
         if (peer.State == ReplicationState.Snapshot && peer.Match >= core.Log.Base)
@@ -166,7 +168,8 @@ internal sealed class Replicator(RaftCore core)
         var snapshot = transfer.Snapshot;
         if (transfer.IsComplete)
         {
-            // It has every byte, yet its word that it installed them did not come. An append after the snapshot tells: accepted, or refused.
+            // It has every byte, yet its word that it installed them did not come. An append after the snapshot tells: accepted, or
+            // refused.
             core.Effects.Messages.Add(new AppendRequest
             {
                 From = core.Self, To = peer.Id, Term = core.Term,
@@ -188,7 +191,8 @@ internal sealed class Replicator(RaftCore core)
         peer.ToldCommit = LogIndex.Max(peer.ToldCommit, commit);
         core.Effects.Messages.Add(new Heartbeat
         {
-            From = core.Self, To = peer.Id, Term = core.Term, Commit = commit, ReadToken = round, Promise = round == 0 ? TimeSpan.Zero : core.Options.VoterPromise,
+            From = core.Self, To = peer.Id, Term = core.Term, Commit = commit, ReadToken = round,
+            Promise = round == 0 ? TimeSpan.Zero : core.Options.VoterPromise,
         });
     }
 

@@ -46,7 +46,9 @@ internal sealed class SnapshotReceiver(RaftCore core)
         core.Effects.SnapshotWrites.Add(chunk);
     }
 
-    /// <summary>The owner wrote up to there; or asks for another offset, because it has more already, or because a chunk was damaged.</summary>
+    /// <summary>
+    /// The owner wrote up to there; or asks for another offset, because it has more already, or because a chunk was damaged.
+    /// </summary>
     public void Written(MemberId from, LogIndex index, long nextOffset)
     {
         if (_snapshot is null || _from != from || _snapshot.Index != index)

@@ -1,8 +1,9 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Which member an observer lets itself be fed by. Members that follow come before the one that leads, so that a hundred observers do not cost the leader a hundred streams; which
-/// of them is chance, so that they spread. From time to time it asks another member how far that is: a source that is behind is told from a quorum that is idle only so.
+/// Which member an observer lets itself be fed by. Members that follow come before the one that leads, so that a hundred observers do not
+/// cost the leader a hundred streams; which of them is chance, so that they spread. From time to time it asks another member how far that
+/// is: a source that is behind is told from a quorum that is idle only so.
 /// </summary>
 internal sealed class SourceChoice(RaftCore core)
 {
@@ -74,7 +75,10 @@ internal sealed class SourceChoice(RaftCore core)
             _whoIsAhead = reply.From;
     }
 
-    /// <summary>Somebody who is to feed instead of the source, because that is behind, knows of no leader, or leads while another could feed; nobody if it may stay.</summary>
+    /// <summary>
+    /// Somebody who is to feed instead of the source, because that is behind, knows of no leader, or leads while another could feed; nobody
+    /// if it may stay.
+    /// </summary>
     public MemberId Better(MemberId source)
     {
         if (_sourceIsBehind || _withoutLeader >= 2 * core.Options.ElectionTicks)
@@ -86,7 +90,9 @@ internal sealed class SourceChoice(RaftCore core)
         return source == core.Leader && !_relief.IsNone && !_failedTicks.ContainsKey(_relief) ? _relief : MemberId.None;
     }
 
-    /// <summary>Who feeds next: one that did not fail lately, and does not lead, if there is such a one; then whoever's failure is longest ago.</summary>
+    /// <summary>
+    /// Who feeds next: one that did not fail lately, and does not lead, if there is such a one; then whoever's failure is longest ago.
+    /// </summary>
     public MemberId Next(MemberId after)
     {
         var candidates = Candidates().ToList();

@@ -1,8 +1,9 @@
 namespace RaftKit.Consensus;
 
 /// <summary>
-/// Whether this leader's own disk stands still while those of a quorum go on (DESIGN, promise 6). What is committed beyond what its own disk holds is their word: they acknowledge what
-/// they have fsynced. Where theirs stand still as well nothing is committed, and leading elsewhere would be no better.
+/// Whether this leader's own disk stands still while those of a quorum go on (DESIGN, promise 6). What is committed beyond what its own
+/// disk holds is their word: they acknowledge what they have fsynced. Where theirs stand still as well nothing is committed, and leading
+/// elsewhere would be no better.
 /// </summary>
 internal sealed class StallWatch(RaftCore core)
 {

@@ -29,7 +29,9 @@ internal sealed class TermRuns
     /// <summary>The term of the entry; null when the log does not reach there, at either end.</summary>
     public Term? TermAt(LogIndex index) => index < Base || index > Last ? null : _runs[RunOf(index)].Term;
 
-    /// <summary>The last position, not after <paramref name="index"/>, whose term is at most <paramref name="term"/>; the base at the least.</summary>
+    /// <summary>
+    /// The last position, not after <paramref name="index"/>, whose term is at most <paramref name="term"/>; the base at the least.
+    /// </summary>
     public LogIndex LastAtMost(LogIndex index, Term term)
     {
         if (index < Base)

@@ -39,7 +39,8 @@ public sealed class LeaderElection : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(path);
         if (path.Length < 2 || path[0] != '/' || path[^1] == '/')
-            throw new ArgumentException($"'{path}' is not the path of a znode below the root, such as '/elections/scheduler'.", nameof(path));
+            throw new ArgumentException(
+                $"'{path}' is not the path of a znode below the root, such as '/elections/scheduler'.", nameof(path));
         _session = session;
         _renews = renews;
         _options = options ?? new LeaderElectionOptions();
@@ -50,8 +51,9 @@ public sealed class LeaderElection : IAsyncDisposable
     public string Path { get; }
 
     /// <summary>
-    /// Contends until this process leads. Refusals (a busy node), unknown outcomes and a quorum without a leader are waited out, for as long as the token
-    /// is not cancelled and the session lives. The wait survives the end of this process's node only if it has a source of sessions; cancel it then.
+    /// Contends until this process leads. Refusals (a busy node), unknown outcomes and a quorum without a leader are waited out, for as
+    /// long as the token is not cancelled and the session lives. The wait survives the end of this process's node only if it has a source
+    /// of sessions; cancel it then.
     /// </summary>
     /// <param name="cancellationToken">Stops contending: the entry in the queue is deleted, without waiting for that.</param>
     /// <exception cref="SessionExpiredException">The session ended, and this election has no other.</exception>
@@ -80,12 +82,17 @@ public sealed class LeaderElection : IAsyncDisposable
         }
     }
 
-    /// <summary>Who leads by this member's copy of the tree; null if nobody contends. Call <see cref="IZnodeSession.SyncAsync"/> before for the newest.</summary>
-    public Task<ElectedLeader?> GetLeaderAsync(CancellationToken cancellationToken = default) => ReadLeaderAsync(_session(), cancellationToken);
+    /// <summary>
+    /// Who leads by this member's copy of the tree; null if nobody contends. Call <see cref="IZnodeSession.SyncAsync"/> before for the
+    /// newest.
+    /// </summary>
+    public Task<ElectedLeader?> GetLeaderAsync(CancellationToken cancellationToken = default) =>
+        ReadLeaderAsync(_session(), cancellationToken);
 
     /// <summary>
-    /// Who leads now, then whoever comes to lead, null where nobody does; the latest only, where the reader is slower than the changes. Ends with
-    /// <see cref="SessionExpiredException"/> when the session does, unless the election has a source of sessions: then it goes on with the next one.
+    /// Who leads now, then whoever comes to lead, null where nobody does; the latest only, where the reader is slower than the changes.
+    /// Ends with <see cref="SessionExpiredException"/> when the session does, unless the election has a source of sessions: then it goes on
+    /// with the next one.
     /// </summary>
     public async IAsyncEnumerable<ElectedLeader?> LeaderChangesAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -187,7 +194,8 @@ public sealed class LeaderElection : IAsyncDisposable
     }
 
     private SessionExpiredException Ended(IZnodeSession session) =>
-        new(session.Id, $"Session 0x{session.Id:x}, which was used for the election at '{Path}', has ended. Open a new one and start over.");
+        new(session.Id,
+            $"Session 0x{session.Id:x}, which was used for the election at '{Path}', has ended. Open a new one and start over.");
 
     private void Keep(Task withdrawal)
     {

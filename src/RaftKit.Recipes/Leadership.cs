@@ -4,9 +4,9 @@ using RaftKit.Znodes;
 namespace RaftKit.Recipes;
 
 /// <summary>
-/// Leadership that was granted: it lasts until it is disposed or lost. Any thread may use it.
-/// <para>No code can be stopped before a paused process resumes, so: check <see cref="IsHeld"/> right before a side effect, pass <see cref="Lost"/> to what takes
-/// time, and send <see cref="FencingToken"/> with every side effect so that the receiver can refuse an old leader.</para>
+/// Leadership that was granted: it lasts until it is disposed or lost. Any thread may use it. <para>No code can be stopped before a paused
+/// process resumes, so: check <see cref="IsHeld"/> right before a side effect, pass <see cref="Lost"/> to what takes time, and send <see
+/// cref="FencingToken"/> with every side effect so that the receiver can refuse an old leader.</para>
 /// </summary>
 public sealed class Leadership : IAsyncDisposable
 {
@@ -35,20 +35,20 @@ public sealed class Leadership : IAsyncDisposable
     public string Path { get; }
 
     /// <summary>
-    /// Cancelled when leadership ended or may have ended: disposed, the session expired or was out of touch with the quorum for so long that it may have,
-    /// or somebody deleted the entry. It is cancelled once and for all: contend again.
+    /// Cancelled when leadership ended or may have ended: disposed, the session expired or was out of touch with the quorum for so long
+    /// that it may have, or somebody deleted the entry. It is cancelled once and for all: contend again.
     /// </summary>
     public CancellationToken Lost { get; }
 
     /// <summary>
-    /// Whether leadership is held at this moment. False from when the session's lease ran out by this machine's clock (suspended time counts), which is
-    /// before the quorum may let anybody else lead. Cheap: no call to the quorum.
+    /// Whether leadership is held at this moment. False from when the session's lease ran out by this machine's clock (suspended time
+    /// counts), which is before the quorum may let anybody else lead. Cheap: no call to the quorum.
     /// </summary>
     public bool IsHeld => !Lost.IsCancellationRequested && SessionLease.IsValid(_contender.Session);
 
     /// <summary>
-    /// Resigns: <see cref="Lost"/> is cancelled at once, then the entry is deleted and the next in the queue leads. Waits for the deletion as long as
-    /// the session's timeout at most; where the quorum does not answer by then, it goes on being tried until the session ends.
+    /// Resigns: <see cref="Lost"/> is cancelled at once, then the entry is deleted and the next in the queue leads. Waits for the deletion
+    /// as long as the session's timeout at most; where the quorum does not answer by then, it goes on being tried until the session ends.
     /// </summary>
     public async ValueTask DisposeAsync()
     {
@@ -84,7 +84,8 @@ public sealed class Leadership : IAsyncDisposable
     }
 
     // Both at once, since a session keeps its calls in order: the read comes after the watch was set.
-    private async Task<(IAsyncDisposable Watch, ZnodeStat? Entry)> WatchThenReadAsync(IZnodeSession session, CancellationToken cancellationToken)
+    private async Task<(IAsyncDisposable Watch, ZnodeStat? Entry)> WatchThenReadAsync(
+        IZnodeSession session, CancellationToken cancellationToken)
     {
         var watching = session.WatchAsync(Path, WatchMode.Persistent, OnEntryEvent, cancellationToken);
         var reading = session.ExistsAsync(Path, null, cancellationToken);

@@ -3,8 +3,9 @@ using RaftKit.Znodes;
 namespace RaftKit.Recipes;
 
 /// <summary>
-/// Hands out one session that all users in a process share, and a new one when it ended. A session that ended is never replaced behind its user's back:
-/// whoever holds it sees <see cref="IZnodeSession.Expired"/>, and asks for the <see cref="Current"/> one. Any thread may use it.
+/// Hands out one session that all users in a process share, and a new one when it ended. A session that ended is never replaced behind its
+/// user's back: whoever holds it sees <see cref="IZnodeSession.Expired"/>, and asks for the <see cref="Current"/> one. Any thread may use
+/// it.
 /// </summary>
 public sealed class ZnodeSessionSource : IAsyncDisposable
 {

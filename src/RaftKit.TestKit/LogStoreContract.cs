@@ -4,20 +4,22 @@ using RaftKit.Node.Log;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What every log directory and every log store must do, as checks that any test framework can run by their names. The simulated directory and the one on
-/// a real disk pass the same checks: that is what makes what the simulator finds true of the real one.
+/// What every log directory and every log store must do, as checks that any test framework can run by their names. The simulated directory
+/// and the one on a real disk pass the same checks: that is what makes what the simulator finds true of the real one.
 /// </summary>
 internal static class LogStoreContract
 {
     /// <summary>Checks of a directory; each gets an empty one.</summary>
-    public static IReadOnlyDictionary<string, Action<ILogDirectory>> OfDirectories { get; } = new SortedDictionary<string, Action<ILogDirectory>>
+    public static IReadOnlyDictionary<string, Action<ILogDirectory>> OfDirectories { get; } =
+        new SortedDictionary<string, Action<ILogDirectory>>
     {
         ["A_created_file_has_its_length_and_is_filled_with_zeros"] = directory =>
         {
             using var file = directory.Create("a", 5000);
             var bytes = new byte[6000];
             bytes.AsSpan().Fill(1);
-            Holds(file.Length == 5000 && file.Read(0, bytes) == 5000 && !bytes.AsSpan(0, 5000).ContainsAnyExcept((byte)0), "5000 zeros are read");
+            Holds(file.Length == 5000 && file.Read(0, bytes) == 5000 && !bytes.AsSpan(0, 5000).ContainsAnyExcept((byte)0),
+                "5000 zeros are read");
         },
         ["A_file_reads_back_what_was_written_and_grows_when_written_beyond_its_end"] = directory =>
         {
@@ -61,7 +63,8 @@ internal static class LogStoreContract
     };
 
     /// <summary>Checks of a store; each gets an empty directory, and opens the store in it as often as it needs.</summary>
-    public static IReadOnlyDictionary<string, Action<ILogDirectory, OpenStore>> OfStores { get; } = new SortedDictionary<string, Action<ILogDirectory, OpenStore>>
+    public static IReadOnlyDictionary<string, Action<ILogDirectory, OpenStore>> OfStores { get; } =
+        new SortedDictionary<string, Action<ILogDirectory, OpenStore>>
     {
         ["An_empty_directory_opens_as_an_empty_log"] = (directory, open) =>
         {
@@ -88,7 +91,8 @@ internal static class LogStoreContract
             {
                 log.Write(new LogBatch { Term = new Term(1), Vote = MemberId.None, Entries = Entries(1, 1, 9) });
                 log.Sync();
-                log.Write(new LogBatch { Term = new Term(2), Vote = MemberId.None, TruncateFrom = new LogIndex(4), Entries = Entries(2, 4, 5) });
+                log.Write(new LogBatch { Term = new Term(2), Vote = MemberId.None, TruncateFrom = new LogIndex(4),
+                    Entries = Entries(2, 4, 5) });
                 log.Sync();
             }
             using var again = open(directory, out var found);
@@ -161,7 +165,8 @@ internal static class LogStoreContract
         for (var i = 0; i < expected.Count; i++)
         {
             Holds(
-                found[i] with { Payload = default } == expected[i] with { Payload = default } && found[i].Payload.Span.SequenceEqual(expected[i].Payload.Span),
+                found[i] with { Payload = default } == expected[i] with { Payload = default }
+                    && found[i].Payload.Span.SequenceEqual(expected[i].Payload.Span),
                 $"entry {expected[i].Index} of term {expected[i].Term}, not entry {found[i].Index} of term {found[i].Term} with other bytes");
         }
     }

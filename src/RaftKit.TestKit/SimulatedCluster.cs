@@ -20,13 +20,19 @@ public sealed record SimulatedClusterOptions
     /// <summary>How many observers there are beside them, 0 to 1000: numbers from 256 on.</summary>
     public int Observers { get; init; }
 
-    /// <summary>How many of them, from the first, form the cluster; the others are only started by name, and join once <see cref="IQuorumMembership"/> added them. 0: all.</summary>
+    /// <summary>
+    /// How many of them, from the first, form the cluster; the others are only started by name, and join once <see
+    /// cref="IQuorumMembership"/> added them. 0: all.
+    /// </summary>
     public int Founders { get; init; }
 
     /// <summary>Makes your own state machines for one start of a member; called again whenever it starts. Null: none.</summary>
     public Func<MemberId, IReadOnlyList<IStateMachine>>? StateMachines { get; init; }
 
-    /// <summary>Which levels of which features one start of a member supports, as its build; called again whenever it starts. Null: none but RaftKit's own. What no process could declare is refused at that start.</summary>
+    /// <summary>
+    /// Which levels of which features one start of a member supports, as its build; called again whenever it starts. Null: none but
+    /// RaftKit's own. What no process could declare is refused at that start.
+    /// </summary>
     public Func<MemberId, IReadOnlyDictionary<string, FeatureRange>>? Features { get; init; }
 
     /// <summary>How long sessions survive silence when they do not ask for a time of their own.</summary>
@@ -43,10 +49,10 @@ public sealed record SimulatedClusterOptions
 }
 
 /// <summary>
-/// A whole cluster in one thread, running RaftKit's shipped code (consensus, log, codec, sessions, recipes) and yours over a simulated disk, network and clock, in
-/// simulated time: days pass in seconds, and a failure happens again with its seed. Raft's invariants and the equality of all trees are checked after every event;
-/// a broken one is thrown as <see cref="SimulationFailedException"/> from whatever runs the simulation. Not thread-safe; nothing happens outside
-/// <see cref="RunFor"/>, <see cref="RunUntil"/> and <see cref="Run{T}"/>.
+/// A whole cluster in one thread, running RaftKit's shipped code (consensus, log, codec, sessions, recipes) and yours over a simulated
+/// disk, network and clock, in simulated time: days pass in seconds, and a failure happens again with its seed. Raft's invariants and the
+/// equality of all trees are checked after every event; a broken one is thrown as <see cref="SimulationFailedException"/> from whatever
+/// runs the simulation. Not thread-safe; nothing happens outside <see cref="RunFor"/>, <see cref="RunUntil"/> and <see cref="Run{T}"/>.
 /// </summary>
 public sealed class SimulatedCluster
 {
@@ -60,13 +66,16 @@ public sealed class SimulatedCluster
     private readonly ulong _seed;
 
     /// <summary>Lays out a cluster; nobody is started.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">There are not 1 to 7 members, or more than 1000 observers, or another option is out of its range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// There are not 1 to 7 members, or more than 1000 observers, or another option is out of its range.
+    /// </exception>
     public SimulatedCluster(SimulatedClusterOptions? options = null)
     {
         options ??= new SimulatedClusterOptions();
         Require(options.Members is >= 1 and <= 7, nameof(options.Members), options.Members, "1 to 7");
         Require(options.Observers is >= 0 and <= MostObservers, nameof(options.Observers), options.Observers, $"0 to {MostObservers}");
-        Require(options.Founders >= 0 && options.Founders <= options.Members, nameof(options.Founders), options.Founders, $"0 (all) to {options.Members}, which is how many members there are");
+        Require(options.Founders >= 0 && options.Founders <= options.Members, nameof(options.Founders), options.Founders,
+            $"0 (all) to {options.Members}, which is how many members there are");
         Require(options.SnapshotEveryEntries >= 1, nameof(options.SnapshotEveryEntries), options.SnapshotEveryEntries, "at least 1");
         Require(options.SessionTimeout > TimeSpan.Zero, nameof(options.SessionTimeout), options.SessionTimeout, "more than no time");
         _seed = options.Seed;
@@ -84,7 +93,8 @@ public sealed class SimulatedCluster
             SessionTimeout = options.SessionTimeout,
             SnapshotEveryEntries = options.SnapshotEveryEntries,
             KeepEntries = options.SnapshotEveryEntries / 10,
-            Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = 256 << 10, FirstSegmentBytes = 64 << 10, PrepareBytes = 16 << 10 },
+            Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = 256 << 10, FirstSegmentBytes = 64 << 10,
+                PrepareBytes = 16 << 10 },
         })
         {
             Application = (run, member) => new SimulatedZnodes(_world!, run, member, oracle, (_, _) => { }, machines, _machines),
@@ -130,7 +140,9 @@ public sealed class SimulatedCluster
         .OrderByDescending(s => s!.Term)
         .FirstOrDefault()?.Self ?? MemberId.None;
 
-    /// <summary>Why a member's node stopped by itself, last; null if it did not. A build that does not support a level that is finalised does.</summary>
+    /// <summary>
+    /// Why a member's node stopped by itself, last; null if it did not. A build that does not support a level that is finalised does.
+    /// </summary>
     /// <exception cref="ArgumentException">There is no such member; every call that names one says so.</exception>
     public Exception? FailureOf(MemberId member) => _failures.GetValueOrDefault(Known(member).Id);
 
@@ -161,7 +173,9 @@ public sealed class SimulatedCluster
     /// <exception cref="InvalidOperationException">It is up.</exception>
     public void Start(MemberId member) => Known(member).Start();
 
-    /// <summary>Starts a member that is down with another configuration: it knows of itself and of these. For one that joins a cluster that runs.</summary>
+    /// <summary>
+    /// Starts a member that is down with another configuration: it knows of itself and of these. For one that joins a cluster that runs.
+    /// </summary>
     /// <param name="member">Who.</param>
     /// <param name="seeds">Members to ask.</param>
     /// <exception cref="InvalidOperationException">It is up.</exception>
@@ -183,7 +197,10 @@ public sealed class SimulatedCluster
         killed.Kill();
     }
 
-    /// <summary>Makes everything that a member asks of its disk take longer, by half of this time to all of it, each time; <see cref="TimeSpan.Zero"/> ends it.</summary>
+    /// <summary>
+    /// Makes everything that a member asks of its disk take longer, by half of this time to all of it, each time; <see
+    /// cref="TimeSpan.Zero"/> ends it.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The time is negative.</exception>
     public void SlowDisk(MemberId member, TimeSpan atMost)
     {
@@ -191,7 +208,10 @@ public sealed class SimulatedCluster
         Known(member).Slowness = atMost;
     }
 
-    /// <summary>Cuts a member's power: what was not synced is kept, dropped or torn, sector by sector, and files that were not synced with their directory may be gone.</summary>
+    /// <summary>
+    /// Cuts a member's power: what was not synced is kept, dropped or torn, sector by sector, and files that were not synced with their
+    /// directory may be gone.
+    /// </summary>
     public void PowerCut(MemberId member)
     {
         var cut = Known(member);
@@ -200,8 +220,8 @@ public sealed class SimulatedCluster
     }
 
     /// <summary>
-    /// Lets one call to a member's disk fail with an I/O error and have no effect, whatever it asks: the member stops itself if that call mattered, and may be
-    /// started again. It may be down: the calls of its next start count.
+    /// Lets one call to a member's disk fail with an I/O error and have no effect, whatever it asks: the member stops itself if that call
+    /// mattered, and may be started again. It may be down: the calls of its next start count.
     /// </summary>
     /// <param name="member">Whose disk.</param>
     /// <param name="call">Which call, counted from the next one, which is 1.</param>
@@ -216,7 +236,9 @@ public sealed class SimulatedCluster
     /// <summary>Whether a call that <see cref="FailIo"/> named has not been made yet.</summary>
     public bool IoFailsSoon(MemberId member) => Known(member).Disk.FailsSoon;
 
-    /// <summary>Empties the disk of a member that is down: it forgets everything, and joins under a new incarnation when it is started.</summary>
+    /// <summary>
+    /// Empties the disk of a member that is down: it forgets everything, and joins under a new incarnation when it is started.
+    /// </summary>
     /// <exception cref="InvalidOperationException">It is up.</exception>
     public void Wipe(MemberId member)
     {
@@ -242,7 +264,8 @@ public sealed class SimulatedCluster
     }
 
     /// <summary>
-    /// Makes one member the whole quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does with a real directory, while everybody is down. All other members must be wiped before they can join again; an observer only if it holds more than the survivor did.
+    /// Makes one member the whole quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does with a real directory, while everybody is down. All
+    /// other members must be wiped before they can join again; an observer only if it holds more than the survivor did.
     /// </summary>
     /// <param name="member">The survivor.</param>
     /// <returns>The zxid of the epoch break.</returns>
@@ -290,7 +313,9 @@ public sealed class SimulatedCluster
     /// <summary>Ends every partition.</summary>
     public void Heal() => _world.Network.Block([]);
 
-    /// <summary>Makes the network drop, delay, duplicate and reorder messages, each as likely as given (at most a half), until it is called again.</summary>
+    /// <summary>
+    /// Makes the network drop, delay, duplicate and reorder messages, each as likely as given (at most a half), until it is called again.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">One is not 0 to 0.5.</exception>
     public void Disturb(double drop = 0, double delay = 0, double duplicate = 0, double reorder = 0)
     {
@@ -324,7 +349,10 @@ public sealed class SimulatedCluster
         return held;
     }
 
-    /// <summary>Starts client code in a member's process; it runs while time passes, and ends with that process. Await only what belongs to the simulation in it.</summary>
+    /// <summary>
+    /// Starts client code in a member's process; it runs while time passes, and ends with that process. Await only what belongs to the
+    /// simulation in it.
+    /// </summary>
     /// <exception cref="InvalidOperationException">The member is down.</exception>
     public Task<T> Begin<T>(MemberId member, Func<SimulatedHost, Task<T>> client)
     {
@@ -332,7 +360,9 @@ public sealed class SimulatedCluster
         var run = UpOrThrow(member);
         Task<T> task = null!;
         run.Process.Context.Run(() => task = client(new SimulatedHost(run)));
-        return task ?? throw new InvalidOperationException($"The client code in member {member} returned null instead of a task. Return one: its end is what is waited for.");
+        return task
+            ?? throw new InvalidOperationException(
+                $"The client code in member {member} returned null instead of a task. Return one: its end is what is waited for.");
     }
 
     /// <summary>Runs client code in a member's process until it is done.</summary>
@@ -362,10 +392,12 @@ public sealed class SimulatedCluster
             if (wrong is null && (range.Min < 1 || range.Max < range.Min || range.Max > FeatureRanges.GreatestLevel))
                 wrong = $"Levels {range} of '{feature}' cannot be: they are from 1 to {FeatureRanges.GreatestLevel}, the lowest first.";
             if (wrong is not null)
-                throw new ArgumentException($"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.Features)} for member {member}: {wrong}");
+                throw new ArgumentException(
+                    $"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.Features)} for member {member}: {wrong}");
         }
         if (features.Count >= FeatureRanges.Most)
-            throw new ArgumentException($"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.Features)} for member {member}: {features.Count} features are more than {FeatureRanges.Most - 1}.");
+            throw new ArgumentException(
+                $"{nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.Features)} for member {member}: {features.Count} features are more than {FeatureRanges.Most - 1}.");
         return new FeatureRanges(features);
     }
 
@@ -391,7 +423,8 @@ public sealed class SimulatedCluster
     private static void Require(bool fits, string option, object value, string range)
     {
         if (!fits)
-            throw new ArgumentOutOfRangeException("options", value, $"{nameof(SimulatedClusterOptions)}.{option} is {value}. Give {range}.");
+            throw new ArgumentOutOfRangeException(
+                "options", value, $"{nameof(SimulatedClusterOptions)}.{option} is {value}. Give {range}.");
     }
 
     private static void RequireChance(double chance, string name)
@@ -404,7 +437,8 @@ public sealed class SimulatedCluster
     private void ThrowIfViolated()
     {
         if (_world.Violation is { } violation)
-            throw new SimulationFailedException($"Seed {_seed}, at {Now.TotalMilliseconds:F3} ms: {violation}\n{string.Join('\n', _world.Trace.Last)}");
+            throw new SimulationFailedException(
+                $"Seed {_seed}, at {Now.TotalMilliseconds:F3} ms: {violation}\n{string.Join('\n', _world.Trace.Last)}");
     }
 }
 
@@ -436,7 +470,9 @@ public sealed class SimulatedHost
         var all = ((SimulatedZnodes)_run.Application).Others;
         if (all.OfType<TMachine>().ToList() is [var machine])
             return new Replicated<TMachine>(machine, _run, TaskCreationOptions.None);
-        var there = all.Count == 0 ? "It has none of yours" : $"It has {string.Join(", ", all.Select(m => $"{m.GetType().Name} '{m.Name}'"))}";
+        var there = all.Count == 0
+            ? "It has none of yours"
+            : $"It has {string.Join(", ", all.Select(m => $"{m.GetType().Name} '{m.Name}'"))}";
         throw new InvalidOperationException(
             $"This member does not have one state machine of type {typeof(TMachine).Name}. {there}. Let {nameof(SimulatedClusterOptions)}.{nameof(SimulatedClusterOptions.StateMachines)} make one for it.");
     }
@@ -452,13 +488,17 @@ public sealed class SimulatedHost
         ArgumentNullException.ThrowIfNull(machine);
         var limit = IReplicated<IStateMachine>.MaxCommandBytes;
         if (command.Length > limit)
-            throw new ArgumentException($"The command for '{machine}' has {command.Length} bytes; at most {limit} are allowed, as by IReplicated. Split it, or keep what is large elsewhere.", nameof(command));
+            throw new ArgumentException(
+                $"The command for '{machine}' has {command.Length} bytes; at most {limit} are allowed, as by IReplicated. Split it, or keep what is large elsewhere.", nameof(command));
         var result = new ProposalResult();
         _run.Post(new NodeInput.Propose(machine, command, result));
         return result.Task;
     }
 
-    /// <summary>Completes when everything acknowledged to anybody before is applied on this member: a read of it is then linearizable. False: ask again.</summary>
+    /// <summary>
+    /// Completes when everything acknowledged to anybody before is applied on this member: a read of it is then linearizable. False: ask
+    /// again.
+    /// </summary>
     public Task<bool> ReadBarrierAsync()
     {
         var result = new BarrierResult();

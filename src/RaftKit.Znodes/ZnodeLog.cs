@@ -33,7 +33,8 @@ internal static partial class ZnodeLog
         Message = "Session {Session:x} was closed: {Capacity} events wait for its watch callbacks. A callback must return soon; use EventsAsync for slow work")]
     public static partial void Overflowed(ILogger logger, long session, int capacity);
 
-    [LoggerMessage(EventId = 308, Level = LogLevel.Warning, Message = "A session message from member {Member} was not understood: {Reason}")]
+    [LoggerMessage(
+        EventId = 308, Level = LogLevel.Warning, Message = "A session message from member {Member} was not understood: {Reason}")]
     public static partial void Garbled(ILogger logger, int member, string reason);
 
     [LoggerMessage(EventId = 309, Level = LogLevel.Information,

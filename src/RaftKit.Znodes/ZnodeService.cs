@@ -6,7 +6,8 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes;
 
 /// <summary>
-/// The znodes' room of one member, put together: give <see cref="Machine"/> and <see cref="Keeper"/> to the node, then say where its inbox is.
+/// The znodes' room of one member, put together: give <see cref="Machine"/> and <see cref="Keeper"/> to the node, then say where its inbox
+/// is.
 /// </summary>
 internal sealed class ZnodeService
 {
@@ -37,5 +38,6 @@ internal sealed class ZnodeService
     /// <summary>Where calls go in; before the first session is opened.</summary>
     public void Connect(INodeInbox inbox) => _inbox = inbox;
 
-    private INodeInbox Inbox() => _inbox ?? throw new InvalidOperationException("Sessions can be opened once the member has been put together.");
+    private INodeInbox Inbox() =>
+        _inbox ?? throw new InvalidOperationException("Sessions can be opened once the member has been put together.");
 }

@@ -10,7 +10,9 @@ internal readonly record struct Endpoint(string Host, int Port)
     public const string Loopback = "127.0.0.1:0";
 
     public bool IsLoopback =>
-        IPAddress.TryParse(Host, out var address) ? IPAddress.IsLoopback(address) : Host.Equals("localhost", StringComparison.OrdinalIgnoreCase);
+        IPAddress.TryParse(Host, out var address)
+            ? IPAddress.IsLoopback(address)
+            : Host.Equals("localhost", StringComparison.OrdinalIgnoreCase);
 
     /// <param name="text">What was configured.</param>
     /// <param name="endpoint">What it says.</param>
@@ -19,7 +21,8 @@ internal readonly record struct Endpoint(string Host, int Port)
     {
         endpoint = default;
         var colon = text?.LastIndexOf(':') ?? -1;
-        if (colon <= 0 || !int.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var port) || port > 65535)
+        if (colon <= 0 || !int.TryParse(text.AsSpan(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var port)
+            || port > 65535)
             return false;
         var host = text![..colon];
         if (host is ['[', .., ']'])

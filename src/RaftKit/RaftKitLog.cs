@@ -27,9 +27,11 @@ internal static partial class RaftKitLog
     [LoggerMessage(EventId = 6, Level = LogLevel.Error, Message = "Member {Member} of cluster '{Cluster}' did not stop in order")]
     public static partial void StopFailed(ILogger logger, int member, string cluster, Exception cause);
 
-    [LoggerMessage(EventId = 7, Level = LogLevel.Debug, Message = "Member {Member} rehearsed a failover in {Milliseconds} ms; it succeeded: {Succeeded}")]
+    [LoggerMessage(EventId = 7, Level = LogLevel.Debug,
+        Message = "Member {Member} rehearsed a failover in {Milliseconds} ms; it succeeded: {Succeeded}")]
     public static partial void Rehearsed(ILogger logger, int member, bool succeeded, long milliseconds);
 
-    [LoggerMessage(EventId = 8, Level = LogLevel.Warning, Message = "Member {Member} could not rehearse a failover: the first real one may be some tens of milliseconds slower")]
+    [LoggerMessage(EventId = 8, Level = LogLevel.Warning,
+        Message = "Member {Member} could not rehearse a failover: the first real one may be some tens of milliseconds slower")]
     public static partial void RehearsalFailed(ILogger logger, int member, Exception cause);
 }

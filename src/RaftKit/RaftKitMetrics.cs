@@ -7,8 +7,8 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit;
 
 /// <summary>
-/// The instruments of the meter "RaftKit". Every measurement has the tags <c>raftkit.member</c> and, for a cluster with a key, <c>raftkit.cluster</c>.
-/// The names are documented in the project's README and do not change.
+/// The instruments of the meter "RaftKit". Every measurement has the tags <c>raftkit.member</c> and, for a cluster with a key,
+/// <c>raftkit.cluster</c>. The names are documented in the project's README and do not change.
 /// </summary>
 internal sealed class RaftKitMetrics
 {
@@ -16,7 +16,8 @@ internal sealed class RaftKitMetrics
 
     // Seconds. Finer at the lower end than OpenTelemetry's recommendation for requests: a proposal takes a fraction of a millisecond.
     private static readonly double[] Boundaries =
-        [0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+        [0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5,
+            10];
 
     private readonly Lock _lock = new();
     private readonly Meter _meter;
@@ -44,14 +45,17 @@ internal sealed class RaftKitMetrics
         Counter("raftkit.snapshots.taken", "{snapshot}", "Snapshots of the member's own state", c => c.SnapshotsTaken);
         Counter("raftkit.snapshots.installed", "{snapshot}", "Snapshots received from a leader and installed", c => c.SnapshotsInstalled);
         Counter("raftkit.loop.turns", "{turn}", "Turns of the node's loop", c => c.Turns);
-        Counter("raftkit.inbox.refused", "{call}", "Calls of this process refused because too many waited for the node's loop", c => c.CallsRefused);
-        Counter("raftkit.inbox.dropped", "{message}", "Messages of other members dropped because too many waited for the node's loop", c => c.MessagesDropped);
+        Counter("raftkit.inbox.refused", "{call}", "Calls of this process refused because too many waited for the node's loop", c =>
+            c.CallsRefused);
+        Counter("raftkit.inbox.dropped", "{message}", "Messages of other members dropped because too many waited for the node's loop", c =>
+            c.MessagesDropped);
         SessionCounter("raftkit.sessions.opened", "Sessions opened, of all members, as applied here", c => c.Opened);
         SessionCounter("raftkit.sessions.closed", "Sessions closed by their owners, of all members, as applied here", c => c.Closed);
         SessionCounter("raftkit.sessions.expired", "Sessions expired, of all members, as applied here", c => c.Expired);
         SessionCounter("raftkit.sessions.given_up", "Sessions of this process that it gave up for want of an answer", c => c.GivenUp);
         _meter.CreateObservableGauge(
-            "raftkit.node.failed", () => Observe<long>(host => host.Failure is null ? 0 : 1), "{bool}", "1 when the node stopped by itself, else 0");
+            "raftkit.node.failed", () =>
+                Observe<long>(host => host.Failure is null ? 0 : 1), "{bool}", "1 when the node stopped by itself, else 0");
     }
 
     /// <summary>Measures one cluster's proposals.</summary>
@@ -64,10 +68,12 @@ internal sealed class RaftKitMetrics
     }
 
     private void Gauge(string name, string unit, string description, Func<NodeStatus, long> read) =>
-        _meter.CreateObservableGauge(name, () => Observe<long>(host => host.Member.Status is { } status ? read(status) : null), unit, description);
+        _meter.CreateObservableGauge(
+            name, () => Observe<long>(host => host.Member.Status is { } status ? read(status) : null), unit, description);
 
     private void Counter(string name, string unit, string description, Func<NodeCounters, long> read) =>
-        _meter.CreateObservableCounter(name, () => Observe<long>(host => host.Member.Counters is { } counters ? read(counters) : null), unit, description);
+        _meter.CreateObservableCounter(
+            name, () => Observe<long>(host => host.Member.Counters is { } counters ? read(counters) : null), unit, description);
 
     private void SessionCounter(string name, string description, Func<SessionCounters, long> read) =>
         _meter.CreateObservableCounter(name, () => Observe<long>(host => read(host.Member.SessionCounters)), "{session}", description);

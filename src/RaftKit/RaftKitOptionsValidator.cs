@@ -53,7 +53,8 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
                 errors.Add($"{section}:Members:{key} is '{endpoint}', and so is {section}:Members:{endpoints[endpoint]}. Give each member an endpoint of its own.");
         }
 
-        if (options.Role == QuorumRole.Member && options.Members.Count > 0 && options.Member is >= 1 and <= GreatestMember && !listed.ContainsKey(options.Member))
+        if (options.Role == QuorumRole.Member && options.Members.Count > 0 && options.Member is >= 1 and <= GreatestMember
+            && !listed.ContainsKey(options.Member))
         {
             errors.Add($"{section}:Members does not have member {options.Member}, which {section}:Member says this is (it has " +
                 $"{string.Join(", ", options.Members.Keys)}). Add it, or correct {section}:Member.");
@@ -114,7 +115,8 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
                 $"({Text(options.ElectionTimeout)}): a failover would expire sessions. Give at least {Text(4 * options.ElectionTimeout)}.");
         }
 
-        if (isBeatSound && options.LeaderLease != TimeSpan.Zero && (options.LeaderLease < 2 * options.HeartbeatInterval || options.LeaderLease > options.ElectionTimeout))
+        if (isBeatSound && options.LeaderLease != TimeSpan.Zero
+            && (options.LeaderLease < 2 * options.HeartbeatInterval || options.LeaderLease > options.ElectionTimeout))
         {
             errors.Add($"{section}:LeaderLease is {Text(options.LeaderLease)}. Give 0 for none, or at least 2 times {section}:HeartbeatInterval, " +
                 $"{Text(2 * options.HeartbeatInterval)}, so that it does not run out between two heartbeats, and at most {section}:ElectionTimeout, {Text(options.ElectionTimeout)}.");

@@ -17,17 +17,20 @@ public static class RaftKitServiceCollectionExtensions
     private const string Section = "RaftKit";
 
     /// <summary>
-    /// Embeds a member. Registers, as singletons: <see cref="IZnodeSession"/> (the host's own session), <see cref="IZnodeView"/> (immediate local reads),
-    /// <see cref="IZnodeSessions"/> (to open more), <see cref="ZnodeSessionSource"/> (the host's session, and the next when it expired) <see cref="ILeaderElections"/> and
-    /// <see cref="IQuorumMember"/>; and starts the member before the application's hosted services and stops it after them. Options come from the
-    /// configuration section <c>RaftKit</c>, then from <paramref name="configure"/>, and are validated when the host starts.
+    /// Embeds a member. Registers, as singletons: <see cref="IZnodeSession"/> (the host's own session), <see cref="IZnodeView"/> (immediate
+    /// local reads), <see cref="IZnodeSessions"/> (to open more), <see cref="ZnodeSessionSource"/> (the host's session, and the next when
+    /// it expired) <see cref="ILeaderElections"/> and <see cref="IQuorumMember"/>; and starts the member before the application's hosted
+    /// services and stops it after them. Options come from the configuration section <c>RaftKit</c>, then from <paramref
+    /// name="configure"/>, and are validated when the host starts.
     /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="configure">Sets options; null: a durable quorum of one, or what the configuration says.</param>
     public static RaftKitBuilder AddRaftKit(this IServiceCollection services, Action<RaftKitOptions>? configure = null) =>
         Add(services, null, (_, options) => configure?.Invoke(options));
 
-    /// <summary>As <see cref="AddRaftKit(IServiceCollection, Action{RaftKitOptions})"/>, with options that depend on other services.</summary>
+    /// <summary>
+    /// As <see cref="AddRaftKit(IServiceCollection, Action{RaftKitOptions})"/>, with options that depend on other services.
+    /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="configure">Sets options.</param>
     public static RaftKitBuilder AddRaftKit(this IServiceCollection services, Action<IServiceProvider, RaftKitOptions> configure)
@@ -36,7 +39,9 @@ public static class RaftKitServiceCollectionExtensions
         return Add(services, null, configure);
     }
 
-    /// <summary>As <see cref="AddRaftKit(IServiceCollection, Action{RaftKitOptions})"/>, with options from another section of the configuration.</summary>
+    /// <summary>
+    /// As <see cref="AddRaftKit(IServiceCollection, Action{RaftKitOptions})"/>, with options from another section of the configuration.
+    /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="configuration">The section that has the options.</param>
     public static RaftKitBuilder AddRaftKit(this IServiceCollection services, IConfiguration configuration)
@@ -46,8 +51,8 @@ public static class RaftKitServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Embeds a member of one more cluster, told apart by a key: its services are registered under the key, its options come from the section
-    /// <c>RaftKit:{key}</c>, and its data lives in <c>raftkit-data-{key}</c> unless the options say otherwise.
+    /// Embeds a member of one more cluster, told apart by a key: its services are registered under the key, its options come from the
+    /// section <c>RaftKit:{key}</c>, and its data lives in <c>raftkit-data-{key}</c> unless the options say otherwise.
     /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="key">The cluster's key.</param>
@@ -58,11 +63,14 @@ public static class RaftKitServiceCollectionExtensions
         return Add(services, key, (_, options) => configure?.Invoke(options));
     }
 
-    /// <summary>As <see cref="AddKeyedRaftKit(IServiceCollection, string, Action{RaftKitOptions})"/>, with options that depend on other services.</summary>
+    /// <summary>
+    /// As <see cref="AddKeyedRaftKit(IServiceCollection, string, Action{RaftKitOptions})"/>, with options that depend on other services.
+    /// </summary>
     /// <param name="services">The application's services.</param>
     /// <param name="key">The cluster's key.</param>
     /// <param name="configure">Sets options.</param>
-    public static RaftKitBuilder AddKeyedRaftKit(this IServiceCollection services, string key, Action<IServiceProvider, RaftKitOptions> configure)
+    public static RaftKitBuilder AddKeyedRaftKit(
+        this IServiceCollection services, string key, Action<IServiceProvider, RaftKitOptions> configure)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(key);
         ArgumentNullException.ThrowIfNull(configure);

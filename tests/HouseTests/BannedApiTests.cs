@@ -73,7 +73,8 @@ public sealed class BannedApiTests
 
     private static void CopyRoot(TemporaryFolder copy)
     {
-        foreach (var name in new[] { "Directory.Build.props", "Directory.Packages.props", "BannedSymbols.txt", "global.json", ".editorconfig" })
+        foreach (var name in new[] { "Directory.Build.props", "Directory.Packages.props", "BannedSymbols.txt", "global.json",
+            ".editorconfig" })
             File.Copy(Path.Combine(Repository.Root, name), Path.Combine(copy.Path, name));
     }
 

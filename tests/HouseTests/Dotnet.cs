@@ -8,7 +8,8 @@ internal static class Dotnet
 {
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(8);
 
-    public static Task<(int ExitCode, string Output)> RunAsync(string folder, params string[] arguments) => RunAsync("dotnet", folder, arguments);
+    public static Task<(int ExitCode, string Output)> RunAsync(string folder, params string[] arguments) =>
+        RunAsync("dotnet", folder, arguments);
 
     public static async Task<(int ExitCode, string Output)> RunAsync(string program, string folder, string[] arguments)
     {
@@ -23,7 +24,8 @@ internal static class Dotnet
         foreach (DictionaryEntry variable in Environment.GetEnvironmentVariables())
         {
             var name = (string)variable.Key;
-            if (name == "CI" || name.StartsWith("MSBUILD", StringComparison.OrdinalIgnoreCase) || name.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)
+            if (name == "CI" || name.StartsWith("MSBUILD", StringComparison.OrdinalIgnoreCase)
+                || name.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)
                 || name is "DOTNET_HOST_PATH" or "COREHOST_TRACE")
                 start.Environment.Remove(name);
         }

@@ -34,7 +34,9 @@ public sealed class MutantHuntTests
     }
 
     private MutantHunt Hunt(ulong[] onMutant, ulong[] onClean) => new(
-        (from, to) => onMutant.Where(seed => seed >= from && seed <= to).Select(seed => new MutantHunt.Catch(seed, "invariant 1: two leaders")).FirstOrDefault(),
+        (from, to) =>
+            onMutant.Where(seed => seed >= from && seed <= to).Select(
+                seed => new MutantHunt.Catch(seed, "invariant 1: two leaders")).FirstOrDefault(),
         seed => onClean.Contains(seed) ? "liveness: no leader" : null,
         _said.Add);
 }

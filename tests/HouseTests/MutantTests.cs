@@ -4,22 +4,29 @@ using Xunit;
 
 namespace HouseTests;
 
-/// <summary>The simulator's table of mutants, which its command writes, against the mutants that there are and the invariants that its README numbers.</summary>
+/// <summary>
+/// The simulator's table of mutants, which its command writes, against the mutants that there are and the invariants that its README
+/// numbers.
+/// </summary>
 public sealed class MutantTests
 {
     private const int Invariants = 37;
 
     private static readonly string Project = Path.Combine(Repository.Root, "tests", "RaftKit.Simulation");
 
-    private static IReadOnlyList<string> Patches { get; } = [.. Directory.GetFiles(Path.Combine(Project, "Mutants"), "*.patch").Order(StringComparer.Ordinal)];
+    private static IReadOnlyList<string> Patches { get; } =
+        [.. Directory.GetFiles(Path.Combine(Project, "Mutants"), "*.patch").Order(StringComparer.Ordinal)];
 
     private static IReadOnlyList<Line> Table { get; } =
     [
-        .. File.ReadLines(Path.Combine(Project, "README.md")).Where(line => line.StartsWith("{\"mutant\":", StringComparison.Ordinal)).Select(line =>
+        .. File.ReadLines(Path.Combine(Project, "README.md")).Where(
+            line => line.StartsWith("{\"mutant\":", StringComparison.Ordinal)).Select(line =>
         {
             using var parsed = JsonDocument.Parse(line);
             var root = parsed.RootElement;
-            return new Line(root.GetProperty("mutant").GetString()!, root.GetProperty("seeds_to_catch").GetInt32(), root.GetProperty("invariant").GetString()!);
+            return new Line(
+                root.GetProperty("mutant").GetString()!, root.GetProperty("seeds_to_catch").GetInt32(),
+                root.GetProperty("invariant").GetString()!);
         }),
     ];
 
@@ -48,7 +55,9 @@ public sealed class MutantTests
         {
             var head = File.ReadLines(patch).TakeWhile(line => line.Length > 0).ToList();
             foreach (var field in new[] { "Bug: ", "Source: ", "Expected: " })
-                Assert.True(head.Any(line => line.StartsWith(field, StringComparison.Ordinal) && line.Length > field.Length), $"{Path.GetFileName(patch)} has no {field}");
+                Assert.True(
+                    head.Any(line => line.StartsWith(field, StringComparison.Ordinal) && line.Length > field.Length),
+                    $"{Path.GetFileName(patch)} has no {field}");
         }
     }
 

@@ -24,7 +24,8 @@ public sealed class PackageTests(PackageTests.PackedFeed feed) : IClassFixture<P
         Assert.Equal("icon.png", Text(nuspec, "icon"));
         Assert.False(string.IsNullOrWhiteSpace(Text(nuspec, "description")), "no description");
         Assert.Equal(
-            File.ReadAllText(Path.Combine(Repository.ProjectFolder(project), "README.md")), Encoding.UTF8.GetString(Read(package, "README.md")));
+            File.ReadAllText(Path.Combine(Repository.ProjectFolder(project), "README.md")),
+            Encoding.UTF8.GetString(Read(package, "README.md")));
         Assert.NotEmpty(Read(package, "icon.png"));
         Assert.NotEmpty(Read(package, $"lib/net10.0/{project}.dll"));
         Assert.Contains("<member name=", Encoding.UTF8.GetString(Read(package, $"lib/net10.0/{project}.xml")), StringComparison.Ordinal);
@@ -49,14 +50,16 @@ public sealed class PackageTests(PackageTests.PackedFeed feed) : IClassFixture<P
         using var image = new PEReader(new MemoryStream(assembly));
         Assert.Contains(image.ReadDebugDirectory(), entry => entry.Type == DebugDirectoryEntryType.Reproducible);
         Assert.False(Contains(assembly, Repository.Root), "the assembly names the folder it was built in");
-        Assert.False(Contains(Read(symbols, $"lib/net10.0/{project}.pdb"), Repository.Root), "the symbols name the folder they were built in");
+        Assert.False(
+            Contains(Read(symbols, $"lib/net10.0/{project}.pdb"), Repository.Root), "the symbols name the folder they were built in");
     }
 
     [Fact]
     public void The_package_that_applications_reference_brings_the_others()
     {
         using var package = feed.Open("RaftKit", "nupkg");
-        var dependencies = Nuspec(package).Descendants().Where(e => e.Name.LocalName == "dependency").Select(e => e.Attribute("id")!.Value).ToList();
+        var dependencies = Nuspec(package).Descendants().Where(e => e.Name.LocalName == "dependency").Select(
+            e => e.Attribute("id")!.Value).ToList();
 
         foreach (var part in new[] { "RaftKit.Consensus", "RaftKit.Node", "RaftKit.Znodes", "RaftKit.Recipes" })
             Assert.Contains(part, dependencies);

@@ -28,7 +28,8 @@ public sealed class ReferenceTests
     public void A_project_file_references_exactly_what_its_arrows_say(string project)
     {
         var file = XDocument.Load(Path.Combine(Repository.ProjectFolder(project), project + ".csproj"));
-        var references = file.Descendants("ProjectReference").Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value.Replace('\\', '/')));
+        var references = file.Descendants("ProjectReference").Select(
+            r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value.Replace('\\', '/')));
 
         Assert.Equal(Arrows[project].Order(StringComparer.Ordinal), references.Order(StringComparer.Ordinal));
     }

@@ -6,7 +6,9 @@ using RaftKit.Chaos.Faults;
 
 namespace RaftKit.Chaos;
 
-/// <summary>One run: the machines, the subject on them, the hands that strike it, and the judgement of what its clients were told.</summary>
+/// <summary>
+/// One run: the machines, the subject on them, the hands that strike it, and the judgement of what its clients were told.
+/// </summary>
 internal sealed class ChaosRun(ChaosOptions options)
 {
     public const int CannotRun = 2;
@@ -14,7 +16,8 @@ internal sealed class ChaosRun(ChaosOptions options)
     // As a shell tells of Ctrl-C: neither that all is well, nor that anything was lost.
     private const int Interrupted = 130;
 
-    // How much longer than asked for a run may go on until every kind of fault has struck: on a busy machine members take their time to come back.
+    // How much longer than asked for a run may go on until every kind of fault has struck: on a busy machine members take their time to
+    // come back.
     private static readonly TimeSpan Overtime = TimeSpan.FromMinutes(3);
 
     private static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
@@ -117,7 +120,8 @@ internal sealed class ChaosRun(ChaosOptions options)
     }
 
     private async Task StrikeAsync(
-        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationTokenSource end, CancellationToken interrupted)
+        Subject subject, MachineRoom room, Victims victims, ConcurrentQueue<Fault> first, Random random, CancellationTokenSource end,
+        CancellationToken interrupted)
     {
         var began = Stopwatch.GetTimestamp();
         Fault? fault = null;
@@ -151,7 +155,8 @@ internal sealed class ChaosRun(ChaosOptions options)
                         return;
                     if (failure is CommandFailedException)
                         throw;
-                    _problems.Enqueue($"{fault.Name} of {string.Join(", ", taken.Select(victim => victim.Id))}: {(failure is FindingException ? failure.Message : failure)}");
+                    _problems.Enqueue(
+                        $"{fault.Name} of {string.Join(", ", taken.Select(victim => victim.Id))}: {(failure is FindingException ? failure.Message : failure)}");
                     return;
                 }
                 finally
@@ -181,8 +186,11 @@ internal sealed class ChaosRun(ChaosOptions options)
         _struck.AddOrUpdate(fault.Name, 1, (_, count) => count + 1);
         var victim = victims[0];
         Console.WriteLine(options.Json
-            ? JsonSerializer.Serialize(new { @event = "fault", fault = fault.Name, id = victim.Id, pid = victim.Pid, leader = victim.Leads, what, from, to = TimeProvider.System.GetUtcNow(), ended })
-            : fault.Wide ? $"members {what}" : $"member {victim.Id}{(victim.Leads ? ", the leader" : "")}: {what}{(ended ? "; the process ended" : "")}");
+            ? JsonSerializer.Serialize(
+                new { @event = "fault", fault = fault.Name, id = victim.Id, pid = victim.Pid, leader = victim.Leads, what, from,
+                to = TimeProvider.System.GetUtcNow(), ended })
+            : fault.Wide ? $"members {what}"
+                : $"member {victim.Id}{(victim.Leads ? ", the leader" : "")}: {what}{(ended ? "; the process ended" : "")}");
     }
 
     private int Judge(Subject subject, MachineRoom room, int code, string errors, string history, bool isInterrupted)
@@ -215,9 +223,11 @@ internal sealed class ChaosRun(ChaosOptions options)
         var struck = options.Faults.ToDictionary(f => f.Name, f => _struck[f.Name]);
         var summary = new
         {
-            @event = "summary", members = options.Members, observers = options.Observers, seed = options.Seed, faults = struck, operations = judgement.Operations, ok = judgement.Ok,
+            @event = "summary", members = options.Members, observers = options.Observers, seed = options.Seed, faults = struck,
+            operations = judgement.Operations, ok = judgement.Ok,
             packets_dropped = room.Links.Dropped, connections_delayed = room.Detours.Connections,
-            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable, check_seconds = judgement.CheckSeconds, failed = problems.Count, interrupted = isInterrupted,
+            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable,
+            check_seconds = judgement.CheckSeconds, failed = problems.Count, interrupted = isInterrupted,
             subject = subject.Summary,
         };
         Console.WriteLine(options.Json

@@ -22,7 +22,8 @@ internal static class Command
     {
         var (code, output, errors) = await TryAsync(input, program, arguments);
         return code == 0
-            ? output : throw new CommandFailedException($"'{program} {string.Join(' ', arguments)}' ended with {code}: {errors.Trim()} {output.Trim()}");
+            ? output : throw new CommandFailedException(
+                $"'{program} {string.Join(' ', arguments)}' ended with {code}: {errors.Trim()} {output.Trim()}");
     }
 
     /// <summary>Runs it to its end, whatever that is.</summary>
@@ -30,9 +31,11 @@ internal static class Command
     public static Task<(int Code, string Output, string Errors)> TryAsync(string? input, string program, params string[] arguments) =>
         TryAsync(EndWithin, input, program, arguments);
 
-    internal static async Task<(int Code, string Output, string Errors)> TryAsync(TimeSpan endWithin, string? input, string program, params string[] arguments)
+    internal static async Task<(int Code, string Output, string Errors)> TryAsync(
+        TimeSpan endWithin, string? input, string program, params string[] arguments)
     {
-        var start = new ProcessStartInfo(program, arguments) { RedirectStandardInput = true, RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(
+            program, arguments) { RedirectStandardInput = true, RedirectStandardError = true, RedirectStandardOutput = true };
         try
         {
             using var process = Process.Start(start)!;
@@ -48,7 +51,8 @@ internal static class Command
             {
                 // Nobody waits for that: what hangs in the kernel cannot be killed.
                 process.Kill(entireProcessTree: true);
-                throw new CommandFailedException($"'{program} {string.Join(' ', arguments)}' did not end within {endWithin.TotalSeconds:0} s.");
+                throw new CommandFailedException(
+                    $"'{program} {string.Join(' ', arguments)}' did not end within {endWithin.TotalSeconds:0} s.");
             }
 
             var (output, errors) = ((await said)[0], (await said)[1]);

@@ -30,7 +30,8 @@ internal sealed record Judgement
         var judgement = Of(history);
         foreach (var problem in judgement.Problems)
             Console.Error.WriteLine(problem);
-        Console.WriteLine($"{judgement.Operations} operations, {judgement.LocalReads} local reads, checked in {judgement.CheckSeconds} s: {judgement.Problems.Count} problems");
+        Console.WriteLine(
+            $"{judgement.Operations} operations, {judgement.LocalReads} local reads, checked in {judgement.CheckSeconds} s: {judgement.Problems.Count} problems");
         return judgement.Problems.Count == 0 ? 0 : 1;
     }
 
@@ -42,7 +43,8 @@ internal sealed record Judgement
         List<string> problems =
         [
             .. Wrong(LinearizabilityChecker.ReplayByZxid(Subtrees.OrderOf(operations)), "the history is not linearizable"),
-            .. Subtrees.Of(operations).SelectMany(subtree => Wrong(LinearizabilityChecker.Check(subtree), "the history is not linearizable")),
+            .. Subtrees.Of(operations).SelectMany(
+                subtree => Wrong(LinearizabilityChecker.Check(subtree), "the history is not linearizable")),
         ];
         var linearizable = problems.Count == 0;
         // Only then do its zxids tell what a copy had to show.
@@ -55,7 +57,8 @@ internal sealed record Judgement
         int Count(HistoryStatus status) => operations.Count(o => o.Status == status);
         return new()
         {
-            Operations = operations.Length, Ok = Count(HistoryStatus.Ok), Fail = Count(HistoryStatus.Fail), Info = Count(HistoryStatus.Info), LocalReads = local.Length,
+            Operations = operations.Length, Ok = Count(HistoryStatus.Ok), Fail = Count(HistoryStatus.Fail),
+            Info = Count(HistoryStatus.Info), LocalReads = local.Length,
             Linearizable = linearizable, CheckSeconds = Math.Round(checking.Elapsed.TotalSeconds, 1), Problems = problems,
         };
     }
@@ -81,5 +84,7 @@ internal sealed record Judgement
     }
 
     private static string[] Wrong(LinearizabilityResult result, string what) =>
-        !result.Holds ? [$"{what}: {result.Explanation}"] : !result.Decided ? [$"{what}, or could not be decided: {result.Explanation}"] : [];
+        !result.Holds ? [$"{what}: {result.Explanation}"] : !result.Decided
+            ? [$"{what}, or could not be decided: {result.Explanation}"]
+            : [];
 }

@@ -4,7 +4,9 @@ using RaftKit.Chaos.Network;
 
 namespace RaftKit.Chaos;
 
-/// <summary>What a run calls its things, and how the next one finds those of a run that was killed: the name holds the process that they belong to.</summary>
+/// <summary>
+/// What a run calls its things, and how the next one finds those of a run that was killed: the name holds the process that they belong to.
+/// </summary>
 internal static class Leftovers
 {
     private const string Prefix = "rkchaos";
@@ -14,8 +16,8 @@ internal static class Leftovers
     public static string FolderOf(string run) => Path.Combine(Path.GetTempPath(), run);
 
     /// <summary>
-    /// Where the files are that hold a run's disks: in memory. What a power cut leaves is ext4's doing, wherever its blocks are; and this machine's own disk below
-    /// would make every one of them as slow as all together.
+    /// Where the files are that hold a run's disks: in memory. What a power cut leaves is ext4's doing, wherever its blocks are; and this
+    /// machine's own disk below would make every one of them as slow as all together.
     /// </summary>
     public static string DisksOf(string run) => Path.Combine("/dev/shm", run);
 
@@ -36,7 +38,9 @@ internal static class Leftovers
     }
 
     private static IEnumerable<string> Names(string folder) =>
-        Directory.Exists(folder) ? [.. Directory.EnumerateFileSystemEntries(folder, $"{Prefix}*").Select(entry => Path.GetFileName(entry)!)] : [];
+        Directory.Exists(folder)
+            ? [.. Directory.EnumerateFileSystemEntries(folder, $"{Prefix}*").Select(entry => Path.GetFileName(entry)!)]
+            : [];
 
     // Its process is gone, or its id is somebody else's by now.
     private static bool IsLeft(string name)
@@ -46,7 +50,8 @@ internal static class Leftovers
             return false;
         try
         {
-            return pid == Environment.ProcessId || !File.ReadAllText($"/proc/{pid}/cmdline").Contains("RaftKit.Chaos", StringComparison.Ordinal);
+            return pid == Environment.ProcessId
+                || !File.ReadAllText($"/proc/{pid}/cmdline").Contains("RaftKit.Chaos", StringComparison.Ordinal);
         }
         catch (IOException)
         {

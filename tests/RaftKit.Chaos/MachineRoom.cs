@@ -5,8 +5,8 @@ using RaftKit.Chaos.Network;
 namespace RaftKit.Chaos;
 
 /// <summary>
-/// A machine for each member, as far as a member can tell: a network namespace, a disk with a file system, a wall clock, each of its own. Everything carries the run's name and goes when it is disposed; what a run leaves
-/// that was killed, the next one removes.
+/// A machine for each member, as far as a member can tell: a network namespace, a disk with a file system, a wall clock, each of its own.
+/// Everything carries the run's name and goes when it is disposed; what a run leaves that was killed, the next one removes.
 /// </summary>
 internal sealed class MachineRoom : IAsyncDisposable
 {
@@ -55,7 +55,8 @@ internal sealed class MachineRoom : IAsyncDisposable
             foreach (var member in options.Processes)
             {
                 room._clocks[member] = new MemberClock(room.ClockFile($"{member}"));
-                room._disks[member] = await MemberDisk.MakeAsync(Path.Combine(disks, $"disk-{member}"), Path.Combine(room.Data, $"broker-{member}"));
+                room._disks[member] = await MemberDisk.MakeAsync(
+                    Path.Combine(disks, $"disk-{member}"), Path.Combine(room.Data, $"broker-{member}"));
                 room._logs[member] = new MemberLog(Path.Combine(room.Data, $"broker-{member}.log"));
             }
 
@@ -86,7 +87,8 @@ internal sealed class MachineRoom : IAsyncDisposable
         var kept = Directory.CreateTempSubdirectory("raftkit-chaos-logs-").FullName;
         foreach (var log in Directory.EnumerateFiles(Data, "*.log"))
             File.Copy(log, Path.Combine(kept, Path.GetFileName(log)));
-        foreach (var (file, name) in new[] { (history, "history"), (Judgement.LocalFile(history), Judgement.LocalFile("history")) }.Where(f => File.Exists(f.Item1)))
+        foreach (var (file, name) in new[] { (history, "history"), (Judgement.LocalFile(history), Judgement.LocalFile("history")) }.Where(
+            f => File.Exists(f.Item1)))
             File.Copy(file, Path.Combine(kept, name));
         return kept;
     }

@@ -9,11 +9,14 @@ if (args is [Judgement.Verb, var kept])
     return Judgement.Tell(kept);
 
 var members = new Option<int>("--members") { Description = "How many member processes.", DefaultValueFactory = _ => 5 };
-var observers = new Option<int>("--observers") { Description = "How many processes beside them observe the quorum.", DefaultValueFactory = _ => 1 };
+var observers =
+    new Option<int>("--observers") { Description = "How many processes beside them observe the quorum.", DefaultValueFactory = _ => 1 };
 var runFor = new Option<double>("--run-for") { Description = "Seconds of faults.", DefaultValueFactory = _ => 120 };
 var seed = new Option<int>("--seed") { Description = "Draws which faults strike whom, and when.", DefaultValueFactory = _ => 1 };
-var history = new Option<string?>("--history") { Description = "Keeps what clients did and were told, one JSON object a line.", HelpName = "FILE" };
-var faults = new Option<string?>("--faults") { Description = "Which kinds of fault strike, comma separated. Default: all.", HelpName = "LIST" };
+var history =
+    new Option<string?>("--history") { Description = "Keeps what clients did and were told, one JSON object a line.", HelpName = "FILE" };
+var faults =
+    new Option<string?>("--faults") { Description = "Which kinds of fault strike, comma separated. Default: all.", HelpName = "LIST" };
 var json = new Option<bool>("--json") { Description = "One JSON object a line, the summary last." };
 members.Validators.Add(flag =>
 {
@@ -43,7 +46,8 @@ faults.Validators.Add(flag =>
 
 var command = new RootCommand(
     "Real member processes under real faults, with clients whose history is checked. Exits with 0 if nothing was lost and the history is linearizable, "
-    + "1 if not, 2 for bad flags or where something that it needs is missing, 130 if it was interrupted before it could tell.") { members, observers, runFor, seed, faults, history, json };
+    + "1 if not, 2 for bad flags or where something that it needs is missing, 130 if it was interrupted before it could tell.") { members,
+        observers, runFor, seed, faults, history, json };
 command.SetAction((flags, _) => new ChaosRun(new ChaosOptions
 {
     Members = flags.GetValue(members),

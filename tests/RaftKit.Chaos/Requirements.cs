@@ -7,7 +7,8 @@ internal static class Requirements
 {
     private static readonly (string Program, string Package)[] Programs =
     [
-        ("ip", "iproute2"), ("ss", "iproute2"), ("nft", "nftables"), ("strace", "strace"), ("mkfs.ext4", "e2fsprogs"), ("e2fsck", "e2fsprogs"),
+        ("ip", "iproute2"), ("ss", "iproute2"), ("nft", "nftables"), ("strace", "strace"), ("mkfs.ext4", "e2fsprogs"),
+        ("e2fsck", "e2fsprogs"),
         ("losetup", "mount"), ("mount", "mount"), ("nsenter", "util-linux"),
     ];
 

@@ -25,8 +25,8 @@ internal sealed record MemberProcess(int Id, int Pid)
 }
 
 /// <summary>
-/// What the faults strike: the sample PartitionLeaders as its users run it, whose brokers embed the members. It restarts those that die, keeps books of what was
-/// acknowledged outside of the quorum, and records what its history clients do. Nothing is killed by itself here.
+/// What the faults strike: the sample PartitionLeaders as its users run it, whose brokers embed the members. It restarts those that die,
+/// keeps books of what was acknowledged outside of the quorum, and records what its history clients do. Nothing is killed by itself here.
 /// </summary>
 internal sealed class Subject : IDisposable
 {
@@ -34,7 +34,8 @@ internal sealed class Subject : IDisposable
     private static readonly TimeSpan ReadyWithin = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan EndWithin = TimeSpan.FromMinutes(4);
 
-    // Long enough for six processes and strace on two cores that others use as well to elect a leader in, and shorter than the longest faults last.
+    // Long enough for six processes and strace on two cores that others use as well to elect a leader in, and shorter than the longest
+    // faults last.
     private static readonly TimeSpan SessionTimeout = TimeSpan.FromSeconds(4);
 
     // So that a run of minutes has snapshots, logs that were cut behind them, and members that are fed by them.
@@ -49,10 +50,12 @@ internal sealed class Subject : IDisposable
 
     public Subject(ChaosOptions options, MachineRoom room, string history)
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(
+            "dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         string[] flags =
         [
-            Assembly(), "--json", "--brokers", $"{options.Members}", "--observers", $"{options.Observers}", "--partitions", "8", "--snapshot-every", $"{SnapshotEvery}", "--session-timeout", $"{SessionTimeout.TotalSeconds:0}", "--run-for", "0",
+            Assembly(), "--json", "--brokers", $"{options.Members}", "--observers", $"{options.Observers}", "--partitions", "8",
+            "--snapshot-every", $"{SnapshotEvery}", "--session-timeout", $"{SessionTimeout.TotalSeconds:0}", "--run-for", "0",
             "--kill-every", "0", "--freeze-every", "0", "--history", history,
             "--attended", "--data", room.Data, "--launcher", room.Launcher, "--addresses", string.Join(',', room.Addresses),
         ];
@@ -85,7 +88,9 @@ internal sealed class Subject : IDisposable
     /// <summary>The last line, once it has ended; null if there was none.</summary>
     public JsonElement? Summary { get; private set; }
 
-    /// <summary>Tells it who is cut off from those it needs, and who no longer: what that costs a member is not the quorum's fault.</summary>
+    /// <summary>
+    /// Tells it who is cut off from those it needs, and who no longer: what that costs a member is not the quorum's fault.
+    /// </summary>
     public async Task TellAsync(int member, bool cutOff)
     {
         try

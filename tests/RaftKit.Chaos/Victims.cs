@@ -3,8 +3,9 @@ using RaftKit.Chaos.Faults;
 namespace RaftKit.Chaos;
 
 /// <summary>
-/// Who is in whose hand. A narrow fault has a process to itself, a wide one all of them. Never more members at a time than the quorum bears, and never two whose disks are
-/// damaged: every committed entry keeps an intact copy. Observers come on top: the quorum does not need them.
+/// Who is in whose hand. A narrow fault has a process to itself, a wide one all of them. Never more members at a time than the quorum
+/// bears, and never two whose disks are damaged: every committed entry keeps an intact copy. Observers come on top: the quorum does not
+/// need them.
 /// </summary>
 internal sealed class Victims(Subject subject, int members)
 {

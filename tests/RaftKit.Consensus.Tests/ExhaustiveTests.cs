@@ -35,7 +35,8 @@ public sealed class ExhaustiveTests
     [InlineData("--with", "zzz")]
     [InlineData("--states", "-1")]
     [InlineData("--bogus")]
-    public void Bad_flags_are_no_finding(params string[] flags) => Assert.Equal(2, typeof(Bounds).Assembly.EntryPoint!.Invoke(null, [flags]));
+    public void Bad_flags_are_no_finding(params string[] flags) =>
+        Assert.Equal(2, typeof(Bounds).Assembly.EntryPoint!.Invoke(null, [flags]));
 
     [Fact]
     public void Copies_of_the_code_whose_process_is_gone_are_swept_and_others_are_not()
@@ -59,7 +60,9 @@ public sealed class ExhaustiveTests
         string Copy(string name) => Directory.CreateDirectory(Path.Combine(folder, "raftkit-mutant-" + name, "src")).Parent!.FullName;
     }
 
-    /// <summary>What the search rests on: a copy of a core knows all that the core does, and one that ran before gives what it would give again.</summary>
+    /// <summary>
+    /// What the search rests on: a copy of a core knows all that the core does, and one that ran before gives what it would give again.
+    /// </summary>
     [Fact]
     public void A_copied_core_goes_on_as_the_original_does()
     {
@@ -96,7 +99,8 @@ public sealed class ExhaustiveTests
     }
 
     // Each world numbers messages as it meets them, and one of the two tries events that turn out not to be possible.
-    private static Event InWordsOf(World other, World world, Event now) => now.Kind is EventKind.Message or EventKind.Duplicate or EventKind.Loss
+    private static Event InWordsOf(World other, World world, Event now) =>
+        now.Kind is EventKind.Message or EventKind.Duplicate or EventKind.Loss
         ? new Event(now.Kind, now.Member, NumberIn(other, world, now.Argument), now.Slow) : now;
 
     private static int NumberIn(World other, World world, int message) => other.Machine.Number(world.Machine.Message(message));

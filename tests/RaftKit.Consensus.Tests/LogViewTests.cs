@@ -39,8 +39,10 @@ public sealed class LogViewTests
     public void A_restart_whose_log_contradicts_its_snapshot_stops_this_node()
     {
         var mark = new SnapshotMark(new LogIndex(2), new Term(2), 0, TestCluster.Config([1]), 1);
-        var restored = new RestoredState(new Term(2), MemberId.None, mark.Membership, mark.Index, mark, [Solo.Entry(1, 1), Solo.Entry(2, 1)]);
-        Assert.Throws<InvariantBrokenException>(() => new RaftCore(new RaftCoreOptions { Self = new MemberId(1), Seed = 1 }, restored, new Solo()));
+        var restored = new RestoredState(
+            new Term(2), MemberId.None, mark.Membership, mark.Index, mark, [Solo.Entry(1, 1), Solo.Entry(2, 1)]);
+        Assert.Throws<InvariantBrokenException>(() =>
+            new RaftCore(new RaftCoreOptions { Self = new MemberId(1), Seed = 1 }, restored, new Solo()));
     }
 
     private static void Compare(Random random)
@@ -114,6 +116,7 @@ public sealed class LogViewTests
         }
 
         public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
-            into.AddRange(_entries.Where(e => e.Index >= from && e.Index <= last).TakeWhile((e, i) => i == 0 || (maxBytes -= e.Weight) >= 200));
+            into.AddRange(
+                _entries.Where(e => e.Index >= from && e.Index <= last).TakeWhile((e, i) => i == 0 || (maxBytes -= e.Weight) >= 200));
     }
 }

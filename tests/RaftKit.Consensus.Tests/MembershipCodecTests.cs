@@ -43,5 +43,6 @@ public sealed class MembershipCodecTests
     }
 
     private static IEnumerable<MemberIncarnation> Lives(Random random) =>
-        Enumerable.Range(1, 255).Where(_ => random.Next(20) == 0).Select(id => new MemberIncarnation(new MemberId(id), 1 + random.Next(100_000)));
+        Enumerable.Range(1, 255).Where(_ => random.Next(20) == 0).Select(
+            id => new MemberIncarnation(new MemberId(id), 1 + random.Next(100_000)));
 }

@@ -4,7 +4,9 @@ using static RaftKit.Consensus.Tests.Harness.Solo;
 
 namespace RaftKit.Consensus.Tests;
 
-/// <summary>What one observer does, and what one member does for it, rule by rule. The stories of several are in Scenarios, observer-*.</summary>
+/// <summary>
+/// What one observer does, and what one member does for it, rule by rule. The stories of several are in Scenarios, observer-*.
+/// </summary>
 public sealed class ObserverTests
 {
     private const int Observer = 256;
@@ -40,9 +42,11 @@ public sealed class ObserverTests
         var member = new Solo(term: 3);
         foreach (var message in new Message[]
         {
-            new VoteRequest { From = Id(Observer), To = Id(1), Term = new Term(9), PreVote = false, LastIndex = new LogIndex(50), LastTerm = new Term(8) },
+            new VoteRequest { From = Id(Observer), To = Id(1), Term = new Term(9), PreVote = false, LastIndex = new LogIndex(50),
+                LastTerm = new Term(8) },
             new VoteReply { From = Id(Observer), To = Id(1), Term = new Term(9), PreVote = false, Granted = true },
-            new AppendRequest { From = Id(Observer), To = Id(1), Term = new Term(9), PreviousIndex = default, PreviousTerm = default, Commit = default, Entries = [Entry(1, 9)] },
+            new AppendRequest { From = Id(Observer), To = Id(1), Term = new Term(9), PreviousIndex = default, PreviousTerm = default,
+                Commit = default, Entries = [Entry(1, 9)] },
             new Heartbeat { From = Id(Observer), To = Id(1), Term = new Term(9), Commit = default, ReadToken = 1 },
             new TimeoutNow { From = Id(Observer), To = Id(1), Term = new Term(9) },
         })
@@ -111,7 +115,8 @@ public sealed class ObserverTests
         observer.Turn(core =>
         {
             if (sourceNotices)
-                core.Step(new ObserveReply { From = Id(2), To = Id(Observer), Term = new Term(5), Leader = Id(2), Commit = new LogIndex(9), Diverged = true });
+                core.Step(new ObserveReply { From = Id(2), To = Id(Observer), Term = new Term(5), Leader = Id(2), Commit = new LogIndex(9),
+                    Diverged = true });
             else
                 core.Step(Fed(term: 5, previous: 2, commit: 3, [Entry(3, 5)], previousTerm: 4));
             diverged = core.Effects.Diverged;
@@ -190,7 +195,8 @@ public sealed class ObserverTests
 
     private static Solo Observing(int source, IEnumerable<Entry>? log = null)
     {
-        var observer = new Solo(term: 3, log: log, membership: Membership.Empty, configure: o => o with { Self = Id(Observer), Seeds = [Id(1), Id(2), Id(3)] });
+        var observer = new Solo(
+            term: 3, log: log, membership: Membership.Empty, configure: o => o with { Self = Id(Observer), Seeds = [Id(1), Id(2), Id(3)] });
         observer.Turn(core => core.PeerReachable(Id(source)));
         Assert.Equal(Id(source), observer.Core.Source);
         Assert.Equal(observer.Core.LastIndex, observer.Core.Commit);
@@ -202,9 +208,11 @@ public sealed class ObserverTests
         From = Id(from), To = Id(1), Term = member.Core.Term, LastIndex = new LogIndex(last), LastTerm = new Term(lastTerm), Again = true,
     };
 
-    private static AppendRequest Fed(long term, long previous, long commit, IReadOnlyList<Entry> entries, int from = 2, long previousTerm = 0) => new()
+    private static AppendRequest Fed(
+        long term, long previous, long commit, IReadOnlyList<Entry> entries, int from = 2, long previousTerm = 0) => new()
     {
-        From = Id(from), To = Id(Observer), Term = new Term(term), PreviousIndex = new LogIndex(previous), PreviousTerm = new Term(previousTerm),
+        From = Id(from), To = Id(Observer), Term = new Term(term), PreviousIndex = new LogIndex(previous),
+        PreviousTerm = new Term(previousTerm),
         Commit = new LogIndex(commit), Entries = entries,
     };
 }

@@ -14,7 +14,9 @@ public sealed class PropertyTests(ITestOutputHelper output)
         foreach (var (what, count) in counters)
             output.WriteLine($"{what}: {count}");
         // A run that never met a fault proved nothing about it.
-        string[] must = ["busy", "crash", "drop", "duplicate", "elections", "evidence", "installed", "joint", "membership", "partition", "read", "read refused", "reorder", "snapshot", "transfer", "truncate"];
+        string[] must =
+            ["busy", "crash", "drop", "duplicate", "elections", "evidence", "installed", "joint", "membership", "partition", "read",
+            "read refused", "reorder", "snapshot", "transfer", "truncate"];
         Assert.All(must, what => Assert.True(counters.GetValueOrDefault(what) > 0, $"no {what} in any seed"));
     }
 
@@ -26,7 +28,9 @@ public sealed class PropertyTests(ITestOutputHelper output)
             new RandomWalk(seed, counters, rots: true).Run(steps: 3000);
         foreach (var (what, count) in counters)
             output.WriteLine($"{what}: {count}");
-        string[] must = ["crash", "drop", "elections", "installed", "joint", "membership", "observer", "partition", "repair", "rot", "rot amid a change", "rot of an observer", "snapshot", "truncate"];
+        string[] must =
+            ["crash", "drop", "elections", "installed", "joint", "membership", "observer", "partition", "repair", "rot",
+            "rot amid a change", "rot of an observer", "snapshot", "truncate"];
         Assert.All(must, what => Assert.True(counters.GetValueOrDefault(what) > 0, $"no {what} in any seed"));
     }
 }

@@ -23,7 +23,8 @@ public sealed class QuorumProperties
         Holds(Memberships, Numbers, (membership, reached) =>
         {
             var values = new Values(reached);
-            var byCounting = Enumerable.Range(0, 8).Last(value => value == 0 || Halves(membership).All(half => 2 * half.Count(m => reached[m.Id.Value] >= value) > half.Count));
+            var byCounting = Enumerable.Range(0, 8).Last(
+                value => value == 0 || Halves(membership).All(half => 2 * half.Count(m => reached[m.Id.Value] >= value) > half.Count));
             return Quorum.Reached(membership, values) == byCounting;
         });
 

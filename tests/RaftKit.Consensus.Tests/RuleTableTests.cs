@@ -3,14 +3,17 @@ using System.Text.RegularExpressions;
 
 namespace RaftKit.Consensus.Tests;
 
-/// <summary>The table of rules in this project's README names tests: it must not name one that is gone, nor leave out one that states a rule.</summary>
+/// <summary>
+/// The table of rules in this project's README names tests: it must not name one that is gone, nor leave out one that states a rule.
+/// </summary>
 public sealed partial class RuleTableTests
 {
     private const string Head = "| where | rule | shown by |";
 
     private static readonly string[] MustBeThere =
     [
-        "figure 2, state", "figure 2, AppendEntries 1", "figure 2, AppendEntries 2", "figure 2, AppendEntries 3", "figure 2, AppendEntries 4",
+        "figure 2, state", "figure 2, AppendEntries 1", "figure 2, AppendEntries 2", "figure 2, AppendEntries 3",
+        "figure 2, AppendEntries 4",
         "figure 2, AppendEntries 5", "figure 2, RequestVote 1", "figure 2, RequestVote 2",
         "figure 2, all", "figure 2, followers", "figure 2, candidates", "figure 2, leaders", "figure 3",
         "5.1", "5.2", "5.3", "5.3, figure 7", "5.4.1", "5.4.2", "5.4.3", "5.5", "5.6", "6", "7", "8",
@@ -44,7 +47,8 @@ public sealed partial class RuleTableTests
 
     // A theory is a fact, too.
     private static IEnumerable<MethodInfo> Tests() =>
-        typeof(RuleTableTests).Assembly.GetTypes().SelectMany(t => t.GetMethods()).Where(m => m.GetCustomAttribute<FactAttribute>() is not null);
+        typeof(RuleTableTests).Assembly.GetTypes().SelectMany(t => t.GetMethods()).Where(
+            m => m.GetCustomAttribute<FactAttribute>() is not null);
 
     private static bool StatesARule(MethodInfo test) => test.GetCustomAttributesData()
         .Any(a => a.AttributeType == typeof(TraitAttribute) && a.ConstructorArguments[0].Value is "Raft" or "Thesis");

@@ -11,7 +11,8 @@ public sealed partial class ScenarioTests
 
     private static readonly string Folder = Path.Combine(AppContext.BaseDirectory, "Scenarios");
 
-    public static TheoryData<string> Scenarios => [.. Directory.GetFiles(Folder, "*.txt").Select(f => Path.GetFileNameWithoutExtension(f)).Order()];
+    public static TheoryData<string> Scenarios =>
+        [.. Directory.GetFiles(Folder, "*.txt").Select(f => Path.GetFileNameWithoutExtension(f)).Order()];
 
     [Theory]
     [MemberData(nameof(Scenarios))]
@@ -36,7 +37,9 @@ public sealed partial class ScenarioTests
         int expectations = directives.Where(d => d.StartsWith("expect ", StringComparison.Ordinal)).Distinct().Count();
         Assert.True(files.Length >= LeastStories, $"{files.Length} stories, at least {LeastStories} are promised");
         Assert.True(directives.Count >= LeastDirectives, $"{directives.Count} directives, at least {LeastDirectives} are promised");
-        Assert.True(expectations >= LeastDifferentExpectations, $"{expectations} different expectations, at least {LeastDifferentExpectations} are promised");
+        Assert.True(
+            expectations >= LeastDifferentExpectations,
+            $"{expectations} different expectations, at least {LeastDifferentExpectations} are promised");
     }
 
     [Fact]
@@ -72,6 +75,7 @@ public sealed partial class ScenarioTests
     }
 
     // The paper, the thesis, DESIGN.md, the bug list, another project's issue, or this project's own random walk.
-    [GeneratedRegex(@"Raft \d|[Tt]hesis \d|[Pp]romise \d|DESIGN|reliability\.md|raft-dev|RATIS-\d+|[A-Za-z][\w-]*(/[\w-]+)? \d{2,}|random walk")]
+    [GeneratedRegex(
+        @"Raft \d|[Tt]hesis \d|[Pp]romise \d|DESIGN|reliability\.md|raft-dev|RATIS-\d+|[A-Za-z][\w-]*(/[\w-]+)? \d{2,}|random walk")]
     private static partial Regex Source();
 }

@@ -46,15 +46,20 @@ internal sealed record Bounds
     public int Link { get; init; } = 2;
 
     /// <summary>
-    /// Whether a pre-vote is asked and answered in one event, of one other member. It changes nothing at whom it asks, so what that leaves out is only answers that are out of date, and they
-    /// let nobody win anything but the right to campaign.
+    /// Whether a pre-vote is asked and answered in one event, of one other member. It changes nothing at whom it asks, so what that leaves
+    /// out is only answers that are out of date, and they let nobody win anything but the right to campaign.
     /// </summary>
     public bool PreVotesAtOnce { get; init; }
 
-    /// <summary>Whether to begin with a leader whose first entry is committed everywhere, instead of three members that know nothing.</summary>
+    /// <summary>
+    /// Whether to begin with a leader whose first entry is committed everywhere, instead of three members that know nothing.
+    /// </summary>
     public bool FromLeader { get; init; }
 
-    /// <summary>Not a bound: the model's disks store terms without the votes in them (hashicorp/raft 661). Shows that the search finds what is there.</summary>
+    /// <summary>
+    /// Not a bound: the model's disks store terms without the votes in them (hashicorp/raft 661). Shows that the search finds what is
+    /// there.
+    /// </summary>
     public bool DiskForgetsVotes { get; init; }
 
     /// <summary>Not a bound: the model's disks call durable what a crash still takes, the newest entry (yugabyte 32875).</summary>
@@ -67,8 +72,11 @@ internal sealed record Bounds
         var copy = this with { };
         foreach (string change in changes)
         {
-            if (change.Split('=') is not [var name, var value] || !int.TryParse(value, CultureInfo.InvariantCulture, out int number) || number < 0
-                || typeof(Bounds).GetProperty(name.Replace("-", "", StringComparison.Ordinal), BindingFlags.IgnoreCase | BindingFlags.Public | BindingFlags.Instance) is not { } property)
+            if (change.Split('=') is not [var name, var value] || !int.TryParse(value, CultureInfo.InvariantCulture, out int number)
+                || number < 0
+                || typeof(Bounds).GetProperty(
+                    name.Replace("-", "", StringComparison.Ordinal),
+                    BindingFlags.IgnoreCase | BindingFlags.Public | BindingFlags.Instance) is not { } property)
                 return null;
             property.SetValue(copy, property.PropertyType == typeof(bool) ? number != 0 : number);
         }
@@ -80,7 +88,8 @@ internal sealed record Bounds
     {
         ["all"] = new()
         {
-            Elections = 3, Silences = 1, Beats = 1, Proposals = 1, Reads = 1, Transfers = 1, Changes = 1, Crashes = 1, SlowWrites = 1, Losses = 1, Duplicates = 1,
+            Elections = 3, Silences = 1, Beats = 1, Proposals = 1, Reads = 1, Transfers = 1, Changes = 1, Crashes = 1, SlowWrites = 1,
+            Losses = 1, Duplicates = 1,
             Breaks = 1, Evidence = 1,
         },
         ["elections"] = new() { Elections = 3, Silences = 1, PreVotesAtOnce = true, Link = 1 },

@@ -31,7 +31,8 @@ internal static class Checks
                     return $"member {one.Core.Self} takes entry {i + 1} for committed, which is not (invariant 7)";
             }
             var next = world[(member + 1) % 3];
-            if ((Part(one.Log, next.Log) ?? Part(one.Durable, next.Durable) ?? Part(one.Log, next.Durable) ?? Part(one.Durable, next.Log)) is { } part)
+            if ((Part(one.Log, next.Log) ?? Part(one.Durable, next.Durable) ?? Part(one.Log, next.Durable)
+                ?? Part(one.Durable, next.Log)) is { } part)
                 return $"members {one.Core.Self} and {next.Core.Self} both have entry {part + 1} of term {Member.TermOf(next.Log[part])}, and differ before or in it (invariant 4)";
         }
         return null;

@@ -1,6 +1,8 @@
 namespace RaftKit.Exhaustive;
 
-/// <summary>States that were found and not gone on from, first in, first out, each as its numbers; blocks that were read are let go.</summary>
+/// <summary>
+/// States that were found and not gone on from, first in, first out, each as its numbers; blocks that were read are let go.
+/// </summary>
 internal sealed class Frontier
 {
     private const int BlockSize = 1 << 20;

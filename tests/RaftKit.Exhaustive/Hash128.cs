@@ -3,7 +3,8 @@ using System.Numerics;
 namespace RaftKit.Exhaustive;
 
 /// <summary>
-/// 128 bits over a sequence of numbers: two lanes that share nothing but their input. Of 10^9 different states the chance that any two meet in it is about 10^-21.
+/// 128 bits over a sequence of numbers: two lanes that share nothing but their input. Of 10^9 different states the chance that any two meet
+/// in it is about 10^-21.
 /// </summary>
 internal struct Hash128
 {

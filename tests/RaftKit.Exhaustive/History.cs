@@ -3,7 +3,8 @@ using RaftKit.Consensus;
 namespace RaftKit.Exhaustive;
 
 /// <summary>
-/// What has happened so far, as far as it binds what may still happen: who led which term, who gave which vote, what was committed, what reads must see. Never changed; equal histories are one.
+/// What has happened so far, as far as it binds what may still happen: who led which term, who gave which vote, what was committed, what
+/// reads must see. Never changed; equal histories are one.
 /// </summary>
 internal sealed class History
 {
@@ -44,11 +45,13 @@ internal sealed class History
                 return (book.With(_leaders, _votes, _reads, [.. Committed, .. more]), null);
             case FactKind.Learned:
                 if (fact.First > Committed.Length)
-                    return (null, $"member {self} commits {fact.First}, and no leader ever committed more than {Committed.Length} (invariant 6)");
+                    return (null,
+                        $"member {self} commits {fact.First}, and no leader ever committed more than {Committed.Length} (invariant 6)");
                 return Same(member, fact.First) is { } other ? (null, other) : (this, null);
             case FactKind.Answered:
                 if (fact.Second < _reads[fact.First])
-                    return (null, $"read {fact.First} is answered with index {fact.Second}, and {_reads[fact.First]} was committed when it was asked (invariant 15)");
+                    return (null,
+                        $"read {fact.First} is answered with index {fact.Second}, and {_reads[fact.First]} was committed when it was asked (invariant 15)");
                 return (book.With(_leaders, _votes, Set(_reads, fact.First, (sbyte)-1), Committed), null);
             default:
                 throw new NotSupportedException($"{fact}");

@@ -69,7 +69,10 @@ internal enum FactKind
 
 internal readonly record struct Fact(FactKind Kind, int First, int Second);
 
-/// <summary>What comes of one input at one member in one state: the same whatever the others are doing, so it is worked out once, with the real core.</summary>
+/// <summary>
+/// What comes of one input at one member in one state: the same whatever the others are doing, so it is worked out once, with the real
+/// core.
+/// </summary>
 /// <param name="Number">Counts outcomes.</param>
 /// <param name="Next">The member's state after it; -1 if nothing came of the input.</param>
 /// <param name="Sent">Messages that went out.</param>
@@ -79,10 +82,14 @@ internal readonly record struct Fact(FactKind Kind, int First, int Second);
 internal sealed record Outcome(int Number, int Next, int[] Sent, Fact[] Facts, bool Wrote, string? Broken);
 
 /// <summary>
-/// Runs the real core: one input at one member, once for every different state of that member. Whole states of the cluster are then numbers, and putting them together is cheap.
+/// Runs the real core: one input at one member, once for every different state of that member. Whole states of the cluster are then
+/// numbers, and putting them together is cheap.
 /// </summary>
 /// <param name="bounds">What its disks are like.</param>
-/// <param name="copies">Whether a core is copied before anything is done to it. If not, only one way can be gone, and each core lives on as it would in a process.</param>
+/// <param name="copies">
+/// Whether a core is copied before anything is done to it. If not, only one way can be gone, and each core lives on as it would in a
+/// process.
+/// </param>
 internal sealed class Machine(Bounds bounds, bool copies)
 {
     private readonly Membership _initial = new([new(new MemberId(1), 1), new(new MemberId(2), 1), new(new MemberId(3), 1)], [], []);
@@ -129,7 +136,8 @@ internal sealed class Machine(Bounds bounds, bool copies)
         new RaftCoreOptions
         {
             // Entries travel one at a time, or a leader could never commit a part of what it sends.
-            Self = self, Seed = 1, Boot = boot, ElectionTicks = Timers.ElectionTicks, HeartbeatTicks = 2, MaxAppendBytes = 1, MaxInflightMessages = 2,
+            Self = self, Seed = 1, Boot = boot, ElectionTicks = Timers.ElectionTicks, HeartbeatTicks = 2, MaxAppendBytes = 1,
+            MaxInflightMessages = 2,
         },
         disk.Restore(_initial),
         NothingOlder.Instance);
@@ -268,7 +276,8 @@ internal sealed class Machine(Bounds bounds, bool copies)
             }
             else
             {
-                Invariant.Holds(effects.TruncateFrom is null && effects.Append.Count == 0, $"the log changes, and nothing is to be persisted");
+                Invariant.Holds(
+                    effects.TruncateFrom is null && effects.Append.Count == 0, $"the log changes, and nothing is to be persisted");
                 Send(effects.MessagesOncePersisted);
             }
             Invariant.Holds(effects.SnapshotSends.Count == 0, $"a snapshot is to be sent, and nobody took one");
@@ -300,7 +309,9 @@ internal sealed class Machine(Bounds bounds, bool copies)
                 return;
             }
             var counted = _core.Log.TermAt(_core.Commit);
-            Invariant.Holds(counted == _core.Term, $"the leader of term {_core.Term} commits {_core.Commit} by counting, and that is of term {counted} (Raft 5.4.2)");
+            Invariant.Holds(
+                counted == _core.Term,
+                $"the leader of term {_core.Term} commits {_core.Commit} by counting, and that is of term {counted} (Raft 5.4.2)");
             _facts.Add(new Fact(FactKind.Counted, (int)_core.Commit.Value, (int)_core.Term.Value));
         }
 
@@ -338,7 +349,9 @@ internal sealed class Machine(Bounds bounds, bool copies)
                 _facts.Add(new Fact(FactKind.Voted, (int)message.Term.Value, vote.Value));
             }
             if (message is AppendReply { Accepted: true } accepted)
-                Invariant.Holds(accepted.Index.Value <= _disk.Log.Count, $"entries up to {accepted.Index} are acknowledged, and the disk holds {_disk.Log.Count}");
+                Invariant.Holds(
+                    accepted.Index.Value <= _disk.Log.Count,
+                    $"entries up to {accepted.Index} are acknowledged, and the disk holds {_disk.Log.Count}");
         }
     }
 

@@ -31,7 +31,8 @@ internal sealed record Disk(Term Term, MemberId Vote, IReadOnlyList<Entry> Log)
 internal sealed record Write(PersistRequest? Request, LogIndex? TruncateFrom, Entry[] Append, Message[] Held);
 
 /// <summary>
-/// Everything that one member is: its real core, frozen (it is copied before anything is done to it), its disk, and the writes on their way there. Beside it what the checks look at.
+/// Everything that one member is: its real core, frozen (it is copied before anything is done to it), its disk, and the writes on their way
+/// there. Beside it what the checks look at.
 /// </summary>
 internal sealed class Member
 {

@@ -2,7 +2,9 @@ using RaftKit.Simulation;
 
 namespace RaftKit.Exhaustive;
 
-/// <summary>Known bugs, put back into a copy of this repository's code: what finds none of them would prove nothing by its silence.</summary>
+/// <summary>
+/// Known bugs, put back into a copy of this repository's code: what finds none of them would prove nothing by its silence.
+/// </summary>
 internal static class Mutants
 {
     public static int Run(string name, string[] flags, bool json)
@@ -27,7 +29,8 @@ internal static class Mutants
             Console.Error.WriteLine($"Mutant {name} does not build.\n{broken.Output}");
             return 2;
         }
-        var (code, output) = copy.Command("dotnet", [Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Exhaustive.dll"), .. flags, "--json"]);
+        var (code, output) = copy.Command(
+            "dotnet", [Path.Combine(project, "bin", "Release", "net10.0", "RaftKit.Exhaustive.dll"), .. flags, "--json"]);
         Console.WriteLine(json ? output.TrimEnd().Split('\n')[^1] : output);
         return code;
     }

@@ -6,8 +6,8 @@ using RaftKit.Consensus;
 namespace RaftKit.Exhaustive;
 
 /// <summary>
-/// Copies and hashes a core with everything that hangs on it, field by field, so that nothing that a role remembers can be forgotten here: a field that is added to the core
-/// tomorrow is copied and told apart from tomorrow on. The core itself needs no copying for it.
+/// Copies and hashes a core with everything that hangs on it, field by field, so that nothing that a role remembers can be forgotten here:
+/// a field that is added to the core tomorrow is copied and told apart from tomorrow on. The core itself needs no copying for it.
 /// </summary>
 internal static class ObjectGraph
 {
@@ -28,12 +28,15 @@ internal static class ObjectGraph
 
     /// <summary>A field by its name; where it no longer exists, what leans on it must be thought through again.</summary>
     public static FieldInfo Field(Type type, string name) =>
-        type.GetField(name, Own) ?? throw new MissingFieldException($"{type.Name} has no field {name} any more: bring tests/RaftKit.Exhaustive up to date.");
+        type.GetField(name, Own)
+            ?? throw new MissingFieldException($"{type.Name} has no field {name} any more: bring tests/RaftKit.Exhaustive up to date.");
 
-    public static RaftCore Copy(RaftCore core) => (RaftCore)Copy(core, new Dictionary<object, object>(32, ReferenceEqualityComparer.Instance));
+    public static RaftCore Copy(RaftCore core) =>
+        (RaftCore)Copy(core, new Dictionary<object, object>(32, ReferenceEqualityComparer.Instance));
 
     /// <summary>Adds everything that the object's behaviour depends on.</summary>
-    public static void Hash(object root, ref Hash128 hash) => Hash(root, new Dictionary<object, int>(32, ReferenceEqualityComparer.Instance), ref hash);
+    public static void Hash(object root, ref Hash128 hash) =>
+        Hash(root, new Dictionary<object, int>(32, ReferenceEqualityComparer.Instance), ref hash);
 
     private static object Copy(object one, Dictionary<object, object> done)
     {
@@ -167,7 +170,8 @@ internal static class ObjectGraph
             RequirePlain(field.FieldType);
         var number = new Hash128();
         number.Add(System.Text.Encoding.UTF8.GetBytes(type.ToString()));
-        return Shapes[type] = new Shape((long)number.Value.A, [.. all], [.. all.Where(f => !f.FieldType.IsValueType && !IsShared(f.FieldType))]);
+        return Shapes[type] = new Shape(
+            (long)number.Value.A, [.. all], [.. all.Where(f => !f.FieldType.IsValueType && !IsShared(f.FieldType))]);
     }
 
     // A struct is copied bit by bit: what it refers to would be shared by two states, so that must never change.
@@ -180,13 +184,15 @@ internal static class ObjectGraph
             if (field.FieldType.IsValueType && field.FieldType != type)
                 RequirePlain(field.FieldType);
             else if (!field.FieldType.IsValueType && !IsShared(field.FieldType))
-                throw new NotSupportedException($"{type.Name}.{field.Name} is a {field.FieldType.Name} within a struct: bring tests/RaftKit.Exhaustive up to date.");
+                throw new NotSupportedException(
+                    $"{type.Name}.{field.Name} is a {field.FieldType.Name} within a struct: bring tests/RaftKit.Exhaustive up to date.");
         }
     }
 
     // Never changed once made.
     private static bool IsShared(Type type) =>
-        type == typeof(string) || type == typeof(RaftCoreOptions) || type == typeof(Membership) || type == typeof(PersistRequest) || type == typeof(SnapshotMark)
+        type == typeof(string) || type == typeof(RaftCoreOptions) || type == typeof(Membership) || type == typeof(PersistRequest)
+            || type == typeof(SnapshotMark)
         || typeof(Message).IsAssignableFrom(type) || typeof(IEntryReader).IsAssignableFrom(type);
 
     /// <param name="Number">Tells its type.</param>

@@ -3,21 +3,27 @@ using RaftKit.Exhaustive;
 
 const int BadFlags = 2;
 
-var scope = new Option<string>("--scope") { Description = $"A set of bounds: {string.Join(", ", Bounds.Scopes.Keys)}.", DefaultValueFactory = _ => "all" };
+var scope =
+    new Option<string>("--scope") { Description = $"A set of bounds: {string.Join(", ", Bounds.Scopes.Keys)}.", DefaultValueFactory = _ =>
+    "all" };
 scope.AcceptOnlyFromAmong([.. Bounds.Scopes.Keys]);
-var states = new Option<int>("--states") { Description = "Ends the search at so many different states.", DefaultValueFactory = _ => 40_000_000 };
+var states =
+    new Option<int>("--states") { Description = "Ends the search at so many different states.", DefaultValueFactory = _ => 40_000_000 };
 states.Validators.Add(flag =>
 {
     if (flag.GetValueOrDefault<int>() is < 1 or > 500_000_000)
         flag.AddError("--states must be 1 to 500000000.");
 });
-var with = new Option<string[]>("--with") { Description = "Bounds that are other than the scope's: elections=3 slow-writes=0 ...", AllowMultipleArgumentsPerToken = true };
+var with = new Option<string[]>("--with") { Description = "Bounds that are other than the scope's: elections=3 slow-writes=0 ...",
+    AllowMultipleArgumentsPerToken = true };
 with.Validators.Add(flag =>
 {
     if (new Bounds().With(flag.GetValueOrDefault<string[]>() ?? []) is null)
-        flag.AddError($"--with takes {string.Join(", ", typeof(Bounds).GetProperties().Where(p => p.CanWrite).Select(p => p.Name))}, each =NUMBER.");
+        flag.AddError(
+            $"--with takes {string.Join(", ", typeof(Bounds).GetProperties().Where(p => p.CanWrite).Select(p => p.Name))}, each =NUMBER.");
 });
-var mutant = new Option<string?>("--mutant") { Description = "Puts a known bug back first, in a copy: a patch of tests/RaftKit.Simulation/Mutants, or of Mutants here.", HelpName = "NAME" };
+var mutant =
+    new Option<string?>("--mutant") { Description = "Puts a known bug back first, in a copy: a patch of tests/RaftKit.Simulation/Mutants, or of Mutants here.", HelpName = "NAME" };
 var json = new Option<bool>("--json") { Description = "The result as one JSON object." };
 var command = new RootCommand(
     "Three real cores, and every order in which messages, timeouts, writes, crashes and clients can reach them within bounds. Exits with 0 if nothing was broken in any state, 1 if something was, 2 for bad flags.")
@@ -28,7 +34,8 @@ command.SetAction(flags =>
     string[] changes = flags.GetValue(with) ?? [];
     return flags.GetValue(mutant) is { } bug
         ? Mutants.Run(bug, [.. args.Where(a => a != "--json" && a != "--mutant" && a != bug)], flags.GetValue(json))
-        : Report.Run(string.Join(' ', [name, .. changes]), Bounds.Scopes[name].With(changes)!, flags.GetValue(states), flags.GetValue(json));
+        : Report.Run(
+            string.Join(' ', [name, .. changes]), Bounds.Scopes[name].With(changes)!, flags.GetValue(states), flags.GetValue(json));
 });
 var parsed = command.Parse(args);
 if (parsed.Errors.Count == 0)

@@ -23,7 +23,8 @@ internal sealed record Found(
 }
 
 /// <summary>
-/// All interleavings within the bounds, breadth first, so that the first story of a broken invariant is also the shortest. A state met again, by whatever way, is not gone on from again.
+/// All interleavings within the bounds, breadth first, so that the first story of a broken invariant is also the shortest. A state met
+/// again, by whatever way, is not gone on from again.
 /// </summary>
 internal sealed class Search(Bounds bounds, int mostStates)
 {
@@ -66,7 +67,9 @@ internal sealed class Search(Bounds bounds, int mostStates)
                 Progress(_visited.Count, depth);
         }
         bool isComplete = !isFull && _violation is null;
-        return new Found(_visited.Count, transitions, depth, isComplete ? depth : done, isComplete, clock.Elapsed.TotalSeconds, _violation, _violation is null ? [] : PathTo(_cameBy.Count - 1))
+        return new Found(
+            _visited.Count, transitions, depth, isComplete ? depth : done, isComplete, clock.Elapsed.TotalSeconds, _violation,
+            _violation is null ? [] : PathTo(_cameBy.Count - 1))
         {
             Turns = World.Machine.Turns, MemberStates = World.Machine.Members, Messages = World.Machine.Messages,
         };

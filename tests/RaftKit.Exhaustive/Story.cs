@@ -17,7 +17,9 @@ internal static class Story
         {
             Member[] before = [world[0], world[1], world[2]];
             var flight = world.Flight.ToList();
-            yield return string.Create(CultureInfo.InvariantCulture, $"{i + 1,4}. {Describe(world, path[i])}{(path[i].Slow ? "; what it writes takes its time" : "")}");
+            yield return string.Create(
+                CultureInfo.InvariantCulture,
+                $"{i + 1,4}. {Describe(world, path[i])}{(path[i].Slow ? "; what it writes takes its time" : "")}");
             world.Apply(path[i]);
             for (int member = 0; member < 3; member++)
             {
@@ -35,13 +37,15 @@ internal static class Story
     private static string Describe(World world, Event now)
     {
         int member = now.Member + 1;
-        string message = now.Kind is EventKind.Message or EventKind.Duplicate or EventKind.Loss ? Describe(world.Machine.Message(now.Argument)) : "";
+        string message = now.Kind is EventKind.Message or EventKind.Duplicate or EventKind.Loss
+            ? Describe(world.Machine.Message(now.Argument)) : "";
         return now.Kind switch
         {
             EventKind.Message => $"arrives: {message}",
             EventKind.Duplicate => $"arrives, and will again: {message}",
             EventKind.Loss => $"is lost: {message}",
-            EventKind.Election when now.Argument != 0 => $"member {member}'s election timeout passes; it asks {now.Argument} whether it would vote for it",
+            EventKind.Election when now.Argument != 0 =>
+                $"member {member}'s election timeout passes; it asks {now.Argument} whether it would vote for it",
             EventKind.Election => $"member {member}'s election timeout passes",
             EventKind.Contact => $"member {member} has heard no leader for an election timeout",
             EventKind.Beat => $"leader {member}'s heartbeat is due",
@@ -50,9 +54,11 @@ internal static class Story
             EventKind.Propose => $"a client proposes command {now.Argument} at leader {member}",
             EventKind.Read => $"a client asks member {member} for read index {now.Argument}",
             EventKind.Transfer => $"leader {member} is to hand over to {now.Argument}",
-            EventKind.Change => $"leader {member} proposes the membership {(world[now.Member].Core.Membership.IsVoter(new MemberId(now.Argument)) ? "without" : "with")} {now.Argument}",
+            EventKind.Change =>
+                $"leader {member} proposes the membership {(world[now.Member].Core.Membership.IsVoter(new MemberId(now.Argument)) ? "without" : "with")} {now.Argument}",
             EventKind.Durable => $"member {member}'s oldest write is durable",
-            EventKind.Crash => $"member {member} crashes and restarts; {now.Argument} of {world[now.Member].Writes.Length} writes under way reached its disk",
+            EventKind.Crash =>
+                $"member {member} crashes and restarts; {now.Argument} of {world[now.Member].Writes.Length} writes under way reached its disk",
             EventKind.Died => $"member {member} believes to know that {now.Argument} died",
             EventKind.Unreachable => $"leader {member}'s link to {now.Argument} broke and came back",
             _ => $"{now}",
@@ -66,11 +72,13 @@ internal static class Story
     // The term of each entry, as the paper draws logs.
     private static string Terms(long[] log) => string.Join(' ', log.Select(Member.TermOf));
 
-    private static string Describe(Message message) => $"{message.GetType().Name} {message.From}->{message.To} of term {message.Term}" + message switch
+    private static string Describe(Message message) =>
+        $"{message.GetType().Name} {message.From}->{message.To} of term {message.Term}" + message switch
     {
         VoteRequest v => $", log ends {v.LastIndex}:{v.LastTerm}" + (v.PreVote ? ", pre-vote" : "") + (v.Transfer ? ", transfer" : ""),
         VoteReply v => (v.PreVote ? ", pre-vote" : "") + (v.Granted ? ", granted" : ", refused"),
-        AppendRequest a => $", after {a.PreviousIndex}:{a.PreviousTerm} [{string.Join(' ', a.Entries.Select(e => $"{e.Index}:{e.Term}"))}], commit {a.Commit}",
+        AppendRequest a =>
+            $", after {a.PreviousIndex}:{a.PreviousTerm} [{string.Join(' ', a.Entries.Select(e => $"{e.Index}:{e.Term}"))}], commit {a.Commit}",
         AppendReply { Accepted: true } r => $", accepted {r.Index}",
         AppendReply r => $", refused {r.Index}, agrees at most at {r.HintIndex}:{r.HintTerm}",
         Heartbeat h => $", commit {h.Commit}, round {h.ReadToken}",

@@ -5,8 +5,9 @@ using RaftKit.Consensus;
 namespace RaftKit.Exhaustive;
 
 /// <summary>
-/// Time without ticks: any timer that runs may run out at any moment, so how far it has run is no part of a state. After each turn every counter of ticks is put back; an event that
-/// is a timer's puts its counter to the last tick before, and lets one tick pass. What the core draws at random (only how long timers last) has no effect left.
+/// Time without ticks: any timer that runs may run out at any moment, so how far it has run is no part of a state. After each turn every
+/// counter of ticks is put back; an event that is a timer's puts its counter to the last tick before, and lets one tick pass. What the core
+/// draws at random (only how long timers last) has no effect left.
 /// </summary>
 internal static class Timers
 {
@@ -85,7 +86,8 @@ internal static class Timers
     });
 
     /// <summary>The leader waited long enough for whom it wanted to hand over to.</summary>
-    public static void TransferEnds(RaftCore core) => Lead(core, role => TransferTicks.SetValue(Transfer.GetValue(role), ElectionTicks - 1));
+    public static void TransferEnds(RaftCore core) =>
+        Lead(core, role => TransferTicks.SetValue(Transfer.GetValue(role), ElectionTicks - 1));
 
     private static void Lead(RaftCore core, Action<LeaderRole> prepare)
     {

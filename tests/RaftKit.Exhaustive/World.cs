@@ -40,7 +40,8 @@ internal enum EventKind
 }
 
 /// <summary>
-/// One state of the whole cluster, as numbers: what each member is, what is in flight, what happened, and what may still happen within the bounds. It is loaded, changed by an event, and stored.
+/// One state of the whole cluster, as numbers: what each member is, what is in flight, what happened, and what may still happen within the
+/// bounds. It is loaded, changed by an event, and stored.
 /// </summary>
 /// <param name="bounds">What may happen at all.</param>
 /// <param name="copies">See <see cref="Machine"/>.</param>
@@ -74,7 +75,8 @@ internal sealed class World(Bounds bounds, bool copies = true)
         (_history, Broken) = (0, null);
         int[] most =
         [
-            bounds.Elections, bounds.Silences, bounds.Beats, bounds.Proposals, bounds.Reads, bounds.Transfers, bounds.Changes, bounds.Crashes, bounds.SlowWrites,
+            bounds.Elections, bounds.Silences, bounds.Beats, bounds.Proposals, bounds.Reads, bounds.Transfers, bounds.Changes,
+            bounds.Crashes, bounds.SlowWrites,
             bounds.Losses, bounds.Duplicates, bounds.Breaks, bounds.Evidence,
         ];
         _left = 0;
@@ -90,7 +92,8 @@ internal sealed class World(Bounds bounds, bool copies = true)
         Input(0, Exhaustive.Input.Election, 0, slow: false);
         while (_flight.Count > 0)
             Arrive(_flight[0]);
-        Invariant.Holds(this[0].Role == RaftRole.Leader && this[1].Commit == 1 && this[2].Commit == 1, $"member 1 does not lead to begin with");
+        Invariant.Holds(
+            this[0].Role == RaftRole.Leader && this[1].Commit == 1 && this[2].Commit == 1, $"member 1 does not lead to begin with");
     }
 
     public int Left(Budget budget) => (int)(_left >> ((int)budget * 4)) & 15;
@@ -165,7 +168,8 @@ internal sealed class World(Bounds bounds, bool copies = true)
                 into.Add(new Event(EventKind.Crash, i, kept));
             for (int other = 0; other < 3; other++)
             {
-                if (other != i && Left(Budget.Evidence) > 0 && !leads && (member.Core.Leader.Value == other + 1 || member.Core.LastLeader.Value == other + 1))
+                if (other != i && Left(Budget.Evidence) > 0 && !leads
+                    && (member.Core.Leader.Value == other + 1 || member.Core.LastLeader.Value == other + 1))
                     Both(EventKind.Died, i, other + 1, into);
                 if (other != i && Left(Budget.Breaks) > 0 && leads)
                     Both(EventKind.Unreachable, i, other + 1, into);
@@ -261,7 +265,9 @@ internal sealed class World(Bounds bounds, bool copies = true)
         Input(Machine.Message(message).To.Value - 1, Exhaustive.Input.Message, message, slow: false);
     }
 
-    /// <summary>An election timeout passes; the pre-vote, of one other member, is asked and answered before anything else happens.</summary>
+    /// <summary>
+    /// An election timeout passes; the pre-vote, of one other member, is asked and answered before anything else happens.
+    /// </summary>
     private bool Ask(int member, int other, bool slow)
     {
         int before = _flight.Count;
@@ -330,13 +336,16 @@ internal sealed class World(Bounds bounds, bool copies = true)
             _flight.Add(message);
     }
 
-    /// <summary>What is committed is on the disks of a majority of the membership that governs it (of both, while a change is joint).</summary>
+    /// <summary>
+    /// What is committed is on the disks of a majority of the membership that governs it (of both, while a change is joint).
+    /// </summary>
     private string? OnTooFewDisks(Member leader, int index)
     {
         var membership = leader.Core.Membership;
         foreach (var half in membership.IsJoint ? [membership.Voters, membership.Outgoing] : new[] { membership.Voters })
         {
-            int holders = half.Count(v => this[v.Id.Value - 1].Durable is var disk && disk.Length >= index && disk[index - 1] == leader.Log[index - 1]);
+            int holders = half.Count(
+                v => this[v.Id.Value - 1].Durable is var disk && disk.Length >= index && disk[index - 1] == leader.Log[index - 1]);
             if (holders <= half.Count / 2)
                 return $"member {leader.Core.Self} commits entry {index}, which {holders} of {half.Count} voters hold durably (invariant 9)";
         }

@@ -44,7 +44,8 @@ public sealed class FuzzReport
         digest = Digest,
         targets = _targets.ToDictionary(
             target => target.Key,
-            target => new { accepted = target.Value.Accepted, refused = target.Value.Refused, refusals = target.Value.Kinds.Count, most_allocated = target.Value.MostAllocated }),
+            target => new { accepted = target.Value.Accepted, refused = target.Value.Refused, refusals = target.Value.Kinds.Count,
+                most_allocated = target.Value.MostAllocated }),
         failures = _failures,
     });
 
@@ -57,7 +58,9 @@ public sealed class FuzzReport
                 $"{name}: {counts.Accepted} read, {counts.Refused} refused for {counts.Kinds.Count} reasons, {counts.MostAllocated} bytes at most");
         foreach (var failure in _failures)
             text.AppendLine(failure.ToString());
-        text.Append(CultureInfo.InvariantCulture, $"{_inputs} inputs of seed {_seed} in {_elapsed.TotalSeconds:F1} s, {_failures.Count} failed, digest {Digest}");
+        text.Append(
+            CultureInfo.InvariantCulture,
+            $"{_inputs} inputs of seed {_seed} in {_elapsed.TotalSeconds:F1} s, {_failures.Count} failed, digest {Digest}");
         return text.ToString();
     }
 
@@ -76,7 +79,8 @@ public sealed class FuzzReport
             _digest = (_digest ^ letter) * 0x100000001b3;
     }
 
-    internal void Fails(string target, long input, string why, string described) => _failures.Add(new FuzzFailure(target, _seed, input, why, described));
+    internal void Fails(string target, long input, string why, string described) =>
+        _failures.Add(new FuzzFailure(target, _seed, input, why, described));
 
     internal void Hangs(string target, long input, TimeSpan after) =>
         Fails(target, input, $"it did not end within {after.TotalSeconds} s", "see --input");
@@ -85,7 +89,8 @@ public sealed class FuzzReport
     {
         (_inputs, _elapsed) = (inputs, elapsed);
         // A run in which nothing was read, or nothing refused, tested only one half of the reader.
-        foreach (var (name, counts) in _targets.Where(target => inputs / _targets.Count >= 1000 && (target.Value.Accepted == 0 || target.Value.Refused == 0)))
+        foreach (var (name, counts) in _targets.Where(
+            target => inputs / _targets.Count >= 1000 && (target.Value.Accepted == 0 || target.Value.Refused == 0)))
             Fails(name, inputs, $"{counts.Accepted} inputs were read and {counts.Refused} refused: the target tests nothing", "");
     }
 

@@ -8,7 +8,9 @@ namespace RaftKit.Fuzz;
 /// </summary>
 public sealed class Fuzzer
 {
-    /// <summary>What reading one input may allocate: a fixed part (a chunk of a snapshot, an exception), and so many bytes for each that is there.</summary>
+    /// <summary>
+    /// What reading one input may allocate: a fixed part (a chunk of a snapshot, an exception), and so many bytes for each that is there.
+    /// </summary>
     private const long FixedBytes = 96 << 10;
     private const long BytesForEach = 24;
 
@@ -105,7 +107,9 @@ public sealed class Fuzzer
             report.Handled(target.Name, refusal, allocated);
             var limit = FixedBytes + BytesForEach * target.InputBytes;
             if (allocated > limit)
-                report.Fails(target.Name, input, $"it took {allocated} bytes of memory, the limit for {target.InputBytes} bytes is {limit}", target.Describe());
+                report.Fails(
+                    target.Name, input, $"it took {allocated} bytes of memory, the limit for {target.InputBytes} bytes is {limit}",
+                    target.Describe());
         }
         catch (Exception failure)
         {

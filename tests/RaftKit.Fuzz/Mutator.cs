@@ -2,12 +2,17 @@ using System.Buffers.Binary;
 
 namespace RaftKit.Fuzz;
 
-/// <summary>Changes bytes as disks, networks and attackers do: bits, bytes, ranges, lengths, and numbers at the edges of their types.</summary>
+/// <summary>
+/// Changes bytes as disks, networks and attackers do: bits, bytes, ranges, lengths, and numbers at the edges of their types.
+/// </summary>
 internal static class Mutator
 {
-    private static readonly byte[] Edges = [0x00, 0x01, 0x7f, 0x80, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc4, 0xc5, 0xc6, 0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd3, 0xd9, 0xdb, 0xdc, 0xdd, 0xdf, 0xe0, 0xff];
+    private static readonly byte[] Edges =
+        [0x00, 0x01, 0x7f, 0x80, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc4, 0xc5, 0xc6, 0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd3, 0xd9, 0xdb, 0xdc, 0xdd,
+        0xdf, 0xe0, 0xff];
 
-    private static readonly long[] Numbers = [0, 1, -1, short.MaxValue, ushort.MaxValue, int.MaxValue, int.MinValue, uint.MaxValue, long.MaxValue, long.MinValue];
+    private static readonly long[] Numbers =
+        [0, 1, -1, short.MaxValue, ushort.MaxValue, int.MaxValue, int.MinValue, uint.MaxValue, long.MaxValue, long.MinValue];
 
     /// <summary>A copy with one to four changes; its length may be another.</summary>
     public static byte[] Mutate(ReadOnlySpan<byte> bytes, Random random)

@@ -3,7 +3,8 @@ using RaftKit.Fuzz;
 
 const int BadFlags = 2;
 
-var inputs = new Option<long>("--inputs") { Description = "How many damaged inputs.", HelpName = "N", DefaultValueFactory = _ => 1_000_000 };
+var inputs =
+    new Option<long>("--inputs") { Description = "How many damaged inputs.", HelpName = "N", DefaultValueFactory = _ => 1_000_000 };
 var seed = new Option<ulong>("--seed") { Description = "Draws all of them.", HelpName = "S", DefaultValueFactory = _ => 1 };
 var target = new Option<string?>("--target") { Description = $"Only one of {string.Join(", ", Fuzzer.Targets)}.", HelpName = "NAME" };
 var input = new Option<long?>("--input") { Description = "Runs one input again, and tells what happens.", HelpName = "K" };
@@ -20,7 +21,9 @@ input.Validators.Add(flag =>
 });
 target.AcceptOnlyFromAmong([.. Fuzzer.Targets]);
 
-var command = new RootCommand("Damaged peer frames, log files and snapshot files. Exits with 0 if all are handled, 1 if one is not.") { inputs, seed, target, input, json };
+var command = new RootCommand(
+    "Damaged peer frames, log files and snapshot files. Exits with 0 if all are handled, 1 if one is not.") { inputs, seed, target, input,
+    json };
 command.SetAction(flags =>
 {
     var fuzzer = new Fuzzer(flags.GetValue(seed), flags.GetValue(target));

@@ -6,7 +6,8 @@ using Microsoft.Extensions.Logging;
 using RaftKit.Node.Reads;
 using RaftKit.Znodes;
 
-// A member in a process of its own, which does nothing unless a line of its input says so: for tests in which nobody else may write. Its log goes to its output, answers begin with '>'.
+// A member in a process of its own, which does nothing unless a line of its input says so: for tests in which nobody else may write. Its
+// log goes to its output, answers begin with '>'.
 const string Ephemerals = "/ephemerals";
 var builder = Host.CreateEmptyApplicationBuilder(null);
 builder.Configuration.AddCommandLine(args);
@@ -32,14 +33,16 @@ while (await Console.In.ReadLineAsync() is { } line)
     switch (line)
     {
         case "read":
-            Answer((await view.ReadAsync(v => v.Get(Ephemerals)!.Stat.Version, ReadConsistency.Linearizable)).Value.ToString(CultureInfo.InvariantCulture));
+            Answer((await view.ReadAsync(v => v.Get(Ephemerals)!.Stat.Version, ReadConsistency.Linearizable)).Value.ToString(
+                CultureInfo.InvariantCulture));
             break;
         case "write":
             Answer((await session.SetAsync(Ephemerals, default)).Version.ToString(CultureInfo.InvariantCulture));
             break;
         case "ephemerals":
             var found = await view.ReadAsync(
-                v => v.GetChildren(Ephemerals)!.Names.Order(StringComparer.Ordinal).Select(name => $"{name} of {v.Get($"{Ephemerals}/{name}")!.Stat.EphemeralOwner:x}").ToArray(), ReadConsistency.Linearizable);
+                v => v.GetChildren(Ephemerals)!.Names.Order(StringComparer.Ordinal).Select(
+                    name => $"{name} of {v.Get($"{Ephemerals}/{name}")!.Stat.EphemeralOwner:x}").ToArray(), ReadConsistency.Linearizable);
             Answer(string.Join(", ", found.Value));
             break;
     }

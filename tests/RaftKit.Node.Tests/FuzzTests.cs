@@ -10,7 +10,8 @@ public sealed class FuzzTests
     {
         var report = new Fuzzer(seed: 1).Run(12_000);
         Assert.Empty(report.Failures);
-        Assert.All(Fuzzer.Targets, target => Assert.True(report.Of(target) is { Accepted: > 100, Refused: > 500 }, $"{target}: {report.Of(target)}"));
+        Assert.All(Fuzzer.Targets, target =>
+            Assert.True(report.Of(target) is { Accepted: > 100, Refused: > 500 }, $"{target}: {report.Of(target)}"));
     }
 
     [Fact]

@@ -1,8 +1,8 @@
 namespace RaftKit.Simulation;
 
 /// <summary>
-/// Runs seeds on a mutant until one fails that passes on the clean code. One that fails on both shows a fault of a check, or of the product, and nothing of the mutant: seed 519 once
-/// "caught" several in this way.
+/// Runs seeds on a mutant until one fails that passes on the clean code. One that fails on both shows a fault of a check, or of the
+/// product, and nothing of the mutant: seed 519 once "caught" several in this way.
 /// </summary>
 /// <param name="onMutant">Runs seeds up to the first that fails there; null if none does.</param>
 /// <param name="onClean">Runs one seed without the bug, judged by the same checks: what it breaks there, or null.</param>

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace RaftKit.Simulation;
 
 /// <summary>
-/// Famous bugs, put back into a copy of this repository's own code: a simulator that does not catch them proves nothing by its silence. Product code holds
-/// no switches; each mutant is a patch (Mutants/*.patch) whose head tells the bug, its source and what should catch it.
+/// Famous bugs, put back into a copy of this repository's own code: a simulator that does not catch them proves nothing by its silence.
+/// Product code holds no switches; each mutant is a patch (Mutants/*.patch) whose head tells the bug, its source and what should catch it.
 /// </summary>
 internal static class Mutants
 {
@@ -18,7 +18,8 @@ internal static class Mutants
     public static int List()
     {
         foreach (var patch in Directory.GetFiles(Folder, "*.patch").Order(StringComparer.Ordinal))
-            Console.WriteLine($"{Path.GetFileNameWithoutExtension(patch)}: {Field(patch, "Bug")} ({Field(patch, "Source")}; expected: {Field(patch, "Expected")}{(JudgedBy(patch) is { Length: > 0 } alone ? $"; judged by {alone} alone" : "")})");
+            Console.WriteLine(
+                $"{Path.GetFileNameWithoutExtension(patch)}: {Field(patch, "Bug")} ({Field(patch, "Source")}; expected: {Field(patch, "Expected")}{(JudgedBy(patch) is { Length: > 0 } alone ? $"; judged by {alone} alone" : "")})");
         return 0;
     }
 
@@ -67,7 +68,8 @@ internal static class Mutants
                 seed => OnCleanCode(seed, judgedBy),
                 nothing => Console.Error.WriteLine($"Mutant {name}: {nothing}"));
             return hunt.Run(seeds.From, seeds.To) is { } caught
-                ? new(name, $"seed {caught.Seed}, which passes on the clean code: {caught.What}") { Caught = true, Seeds = (int)(caught.Seed - seeds.From) + 1, Invariant = CheckOf(caught.What) }
+                ? new(name, $"seed {caught.Seed}, which passes on the clean code: {caught.What}") { Caught = true,
+                    Seeds = (int)(caught.Seed - seeds.From) + 1, Invariant = CheckOf(caught.What) }
                 : new(name, $"Mutant {name} was not caught.\n{said.TrimEnd().Split('\n')[^1]}");
         }
         finally
@@ -91,14 +93,18 @@ internal static class Mutants
 
     /// <summary>This program was built from the sources that the copy was made of.</summary>
     private static string? OnCleanCode(ulong seed, string[] judgedBy) =>
-        Sweep.RunAll((seed, seed), TimeSpan.Zero, [.. judgedBy.Select(number => int.Parse(number, CultureInfo.InvariantCulture))], stopAtFirst: true, jobs: 1).Single().Violation;
+        Sweep.RunAll(
+            (seed, seed), TimeSpan.Zero, [.. judgedBy.Select(number => int.Parse(number, CultureInfo.InvariantCulture))], stopAtFirst: true,
+            jobs: 1).Single().Violation;
 
     /// <summary>The line about the seed that failed: <c>seed 41, 3 members, at 1204.250 ms: what</c>.</summary>
     private static MutantHunt.Catch? Judge(string output)
     {
         const string Before = " ms: ";
-        return output.Split('\n').FirstOrDefault(l => l.StartsWith("seed ", StringComparison.Ordinal) && l.Contains(Before, StringComparison.Ordinal)) is { } violation
-            ? new(ulong.Parse(violation["seed ".Length..violation.IndexOf(',', StringComparison.Ordinal)], CultureInfo.InvariantCulture), violation[(violation.IndexOf(Before, StringComparison.Ordinal) + Before.Length)..])
+        return output.Split('\n').FirstOrDefault(
+            l => l.StartsWith("seed ", StringComparison.Ordinal) && l.Contains(Before, StringComparison.Ordinal)) is { } violation
+            ? new(ulong.Parse(violation["seed ".Length..violation.IndexOf(',', StringComparison.Ordinal)], CultureInfo.InvariantCulture),
+                violation[(violation.IndexOf(Before, StringComparison.Ordinal) + Before.Length)..])
             : null;
     }
 
@@ -135,7 +141,8 @@ internal static class Mutants
     private static string Quote(string text) => $"\"{JsonEncodedText.Encode(text)}\"";
 
     /// <summary>
-    /// The invariants by which a mutant is judged, where others that come first would hide that this one catches it, too; empty: by everything.
+    /// The invariants by which a mutant is judged, where others that come first would hide that this one catches it, too; empty: by
+    /// everything.
     /// </summary>
     private static string JudgedBy(string patch) => Field(patch, "Judged by") is var numbers and not "?" ? numbers : "";
 

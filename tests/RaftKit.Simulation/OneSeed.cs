@@ -6,7 +6,8 @@ namespace RaftKit.Simulation;
 /// <summary>Runs one seed again, to look at it.</summary>
 internal static class OneSeed
 {
-    public static int Run(ulong seed, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool trace, bool hash, bool json, string? history)
+    public static int Run(
+        ulong seed, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool trace, bool hash, bool json, string? history)
     {
         var run = new SeedRun(seed, trace ? Console.Out : null, atLeast) { JudgedBy = judgedBy };
         var result = run.Run();
@@ -41,7 +42,8 @@ internal static class Report
                 output.WriteLine(line);
             output.WriteLine();
             output.WriteLine($"seed {result.Seed}, {result.Members} members, at {result.At.TotalMilliseconds:F3} ms: {result.Violation}");
-            output.WriteLine($"again: dotnet run -c Release --project tests/RaftKit.Simulation -- --seed {result.Seed}{(atLeast > TimeSpan.Zero ? $" --seconds {atLeast.TotalSeconds:0.###}" : "")} --trace");
+            output.WriteLine(
+                $"again: dotnet run -c Release --project tests/RaftKit.Simulation -- --seed {result.Seed}{(atLeast > TimeSpan.Zero ? $" --seconds {atLeast.TotalSeconds:0.###}" : "")} --trace");
             return;
         }
         output.WriteLine(

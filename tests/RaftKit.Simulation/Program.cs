@@ -5,21 +5,31 @@ using RaftKit.Simulation;
 
 const int BadFlags = 2;
 
-var seeds = new Option<(ulong From, ulong To)?>("--seeds") { Description = "Runs seeds A to B; exits with 1 if any fails. 1..100 by default, 1..1000 for mutants.", HelpName = "A..B", CustomParser = ToRange };
+var seeds =
+    new Option<(ulong From, ulong To)?>("--seeds") { Description = "Runs seeds A to B; exits with 1 if any fails. 1..100 by default, 1..1000 for mutants.", HelpName = "A..B", CustomParser = ToRange };
 var stopAtFirst = new Option<bool>("--stop-at-first") { Description = "Ends a sweep at its first failure." };
-var jobs = new Option<int>("--jobs") { Description = "How many seeds at once, one a thread.", HelpName = "N", DefaultValueFactory = _ => Environment.ProcessorCount };
-var seconds = new Option<double>("--seconds") { Description = "How long each seed lasts at the least, in simulated seconds; 0: as its seed draws it.", HelpName = "S" };
+var jobs = new Option<int>("--jobs") { Description = "How many seeds at once, one a thread.", HelpName = "N", DefaultValueFactory = _ =>
+    Environment.ProcessorCount };
+var seconds =
+    new Option<double>("--seconds") { Description = "How long each seed lasts at the least, in simulated seconds; 0: as its seed draws it.",
+    HelpName = "S" };
 var seed = new Option<ulong?>("--seed") { Description = "Runs one seed.", HelpName = "N" };
 var trace = new Option<bool>("--trace") { Description = "With --seed: prints every event." };
 var hash = new Option<bool>("--hash") { Description = "Prints the hash of all that was delivered, of one seed or of each, equal in every process." };
-var history = new Option<string?>("--history") { Description = "With --seed: writes what clients did and were told, one JSON object a line.", HelpName = "FILE" };
-var invariants = new Option<int[]>("--invariant") { Description = "Judges by this invariant (README.md has their numbers) alone; may be given several times.", HelpName = "N" };
+var history =
+    new Option<string?>("--history") { Description = "With --seed: writes what clients did and were told, one JSON object a line.",
+    HelpName = "FILE" };
+var invariants =
+    new Option<int[]>("--invariant") { Description = "Judges by this invariant (README.md has their numbers) alone; may be given several times.", HelpName = "N" };
 var listMutants = new Option<bool>("--list-mutants") { Description = "Names known bugs, which are patches of the product's code." };
-var mutant = new Option<string?>("--mutant") { Description = "Puts one back into a copy, and runs seeds until it is caught; exits with 1 if it is not.", HelpName = "NAME" };
+var mutant =
+    new Option<string?>("--mutant") { Description = "Puts one back into a copy, and runs seeds until it is caught; exits with 1 if it is not.", HelpName = "NAME" };
 var mutants = new Option<bool>("--mutants") { Description = "All of them, a line each." };
 var json = new Option<bool>("--json") { Description = "Results as JSON, one object a line." };
-jobs.Validators.Add(flag => Check(flag, flag.Errors.Any() || flag.GetValueOrDefault<int>() is >= 1 and <= 1024, "--jobs must be 1 to 1024."));
-seconds.Validators.Add(flag => Check(flag, flag.Errors.Any() || flag.GetValueOrDefault<double>() is >= 0 and <= 86_400, "--seconds must be 0 to 86400."));
+jobs.Validators.Add(
+    flag => Check(flag, flag.Errors.Any() || flag.GetValueOrDefault<int>() is >= 1 and <= 1024, "--jobs must be 1 to 1024."));
+seconds.Validators.Add(
+    flag => Check(flag, flag.Errors.Any() || flag.GetValueOrDefault<double>() is >= 0 and <= 86_400, "--seconds must be 0 to 86400."));
 
 var command = new RootCommand("Whole clusters, simulated, each wholly drawn from its seed.")
 {
@@ -31,7 +41,8 @@ command.Validators.Add(all =>
     var hunts = new Option[] { mutant, mutants, listMutants, seed }.Count(mode => all.GetResult(mode) is { Implicit: false });
     Check(all, hunts <= 1, "Only one of --mutant, --mutants, --list-mutants and --seed can be asked for.");
     Check(all, modes <= 1, "Only one of --seeds, --seed and --list-mutants can be asked for.");
-    Check(all, all.GetResult(seed) is { Implicit: false } || !new Option[] { trace, history }.Any(flag => all.GetResult(flag) is { Implicit: false }),
+    Check(all, all.GetResult(seed) is { Implicit: false }
+        || !new Option[] { trace, history }.Any(flag => all.GetResult(flag) is { Implicit: false }),
         "--trace and --history look at one run: say which with --seed N.");
 });
 command.SetAction(flags =>

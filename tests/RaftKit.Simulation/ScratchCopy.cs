@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace RaftKit.Simulation;
 
 /// <summary>
-/// A copy of the code that mutants are made in, one after the other, so that each builds only what its patch touches. Nothing of it stays: not when Ctrl-C or SIGTERM ends the hunt, and what a
-/// SIGKILL left behind goes with the next hunt.
+/// A copy of the code that mutants are made in, one after the other, so that each builds only what its patch touches. Nothing of it stays:
+/// not when Ctrl-C or SIGTERM ends the hunt, and what a SIGKILL left behind goes with the next hunt.
 /// </summary>
 internal sealed class ScratchCopy : IDisposable
 {
@@ -37,7 +37,8 @@ internal sealed class ScratchCopy : IDisposable
         _owned = Own(Folder);
         _signals = [PosixSignalRegistration.Create(PosixSignal.SIGINT, End), PosixSignalRegistration.Create(PosixSignal.SIGTERM, End)];
         using var making = _going.EnterScope();
-        foreach (var file in Directory.GetFiles(root).Where(f => Path.GetExtension(f) is ".props" or ".json" or ".txt" || Path.GetFileName(f) == ".editorconfig"))
+        foreach (var file in Directory.GetFiles(root).Where(
+            f => Path.GetExtension(f) is ".props" or ".json" or ".txt" || Path.GetFileName(f) == ".editorconfig"))
             File.Copy(file, Path.Combine(Folder, Path.GetFileName(file)));
         Copy("src");
         Directory.CreateDirectory(Path.Combine(Folder, "tests"));
@@ -76,8 +77,9 @@ internal sealed class ScratchCopy : IDisposable
     }
 
     /// <summary>
-    /// Builds what was changed, and what was changed for the last time, in the order of the projects' references. Where what others are compiled against is still the same,
-    /// which it is as long as only bodies of methods change, that is enough: a few seconds, where a build of everything takes ten times as many.
+    /// Builds what was changed, and what was changed for the last time, in the order of the projects' references. Where what others are
+    /// compiled against is still the same, which it is as long as only bodies of methods change, that is enough: a few seconds, where a
+    /// build of everything takes ten times as many.
     /// </summary>
     /// <returns>Why not; null if it was built.</returns>
     public string? Build(IReadOnlyList<string> projects)
@@ -97,7 +99,8 @@ internal sealed class ScratchCopy : IDisposable
                 return broken;
             if (!File.ReadAllBytes(others).AsSpan().SequenceEqual(before))
                 return All();
-            File.Copy(Path.Combine(Folder, Bin(folder), project + ".dll"), Path.Combine(Folder, Bin(_project), project + ".dll"), overwrite: true);
+            File.Copy(Path.Combine(Folder, Bin(folder), project + ".dll"), Path.Combine(Folder, Bin(_project), project + ".dll"),
+                overwrite: true);
         }
         return null;
     }
@@ -120,7 +123,8 @@ internal sealed class ScratchCopy : IDisposable
         {
             try
             {
-                // Held by its process, it cannot be opened; a folder without it is being made, or what is left of one that could not be deleted whole.
+                // Held by its process, it cannot be opened; a folder without it is being made, or what is left of one that could not be
+                // deleted whole.
                 var owner = Path.Combine(copy, OwnerFile);
                 if (!File.Exists(owner) && TimeProvider.System.GetUtcNow() - Directory.GetCreationTimeUtc(copy) < TimeSpan.FromDays(1))
                     continue;
@@ -179,7 +183,8 @@ internal sealed class ScratchCopy : IDisposable
         Directory.CreateDirectory(Path.Combine(Folder, folder));
         foreach (var file in Directory.GetFiles(Path.Combine(_root, folder)))
             File.Copy(file, Path.Combine(Folder, folder, Path.GetFileName(file)));
-        foreach (var inner in Directory.GetDirectories(Path.Combine(_root, folder)).Select(Path.GetFileName).Where(f => f is not "bin" and not "obj"))
+        foreach (var inner in Directory.GetDirectories(Path.Combine(_root, folder)).Select(Path.GetFileName).Where(
+            f => f is not "bin" and not "obj"))
             Copy(Path.Combine(folder, inner!));
     }
 }

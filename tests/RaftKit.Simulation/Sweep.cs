@@ -9,7 +9,8 @@ internal static class Sweep
     /// <summary>From how many seeds on every fault must have struck at least once.</summary>
     private const int SeedsForCoverage = 500;
 
-    public static int Run((ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool json, bool hash, bool stopAtFirst, int jobs)
+    public static int Run(
+        (ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool json, bool hash, bool stopAtFirst, int jobs)
     {
         var clock = Stopwatch.StartNew();
         var results = new List<SeedResult>();
@@ -35,7 +36,8 @@ internal static class Sweep
         return problems.Count == 0 ? 0 : 1;
     }
 
-    public static IEnumerable<SeedResult> RunAll((ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool stopAtFirst, int jobs)
+    public static IEnumerable<SeedResult> RunAll(
+        (ulong From, ulong To) seeds, TimeSpan atLeast, IReadOnlyCollection<int> judgedBy, bool stopAtFirst, int jobs)
     {
         var gate = new Lock();
         var next = seeds.From;

@@ -14,9 +14,11 @@ public sealed class FlowTests
     public void Nothing_that_a_leader_holds_grows_while_a_member_is_down_for_a_simulated_day()
     {
         // Ticks are slow, or a day would be many millions of them.
-        var cluster = new SimulatedCluster(new SimulatedClusterOptions { TickInterval = TimeSpan.FromMilliseconds(500), SessionTimeout = TimeSpan.FromMinutes(3) });
+        var cluster = new SimulatedCluster(
+            new SimulatedClusterOptions { TickInterval = TimeSpan.FromMilliseconds(500), SessionTimeout = TimeSpan.FromMinutes(3) });
         cluster.StartAll();
-        Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Members.All(m => cluster.StatusOf(m) is { Ready: true }), Soon));
+        Assert.True(
+            cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Members.All(m => cluster.StatusOf(m) is { Ready: true }), Soon));
         var leader = cluster.Leader;
         var (follower, down) = (cluster.Members.First(m => m != leader), cluster.Members.Last(m => m != leader));
         var sessions = new[] { leader, follower }.Select(m => cluster.Run(m, host => Begin(host, $"/of-{m}"), Soon)).ToList();
@@ -29,7 +31,9 @@ public sealed class FlowTests
             for (var write = 0; write < 1200; write++)
             {
                 var which = write % 2;
-                cluster.Run(which == 0 ? leader : follower, _ => sessions[which].SetAsync($"/of-{(which == 0 ? leader : follower)}", new byte[100]), Soon);
+                cluster.Run(
+                    which == 0 ? leader : follower, _ =>
+                    sessions[which].SetAsync($"/of-{(which == 0 ? leader : follower)}", new byte[100]), Soon);
                 cluster.RunFor(TimeSpan.FromSeconds(3));
             }
             Assert.Equal(leader, cluster.Leader);
@@ -48,7 +52,9 @@ public sealed class FlowTests
         Assert.True(stored.Skip(4).Max() <= stored.Take(4).Max() * 1.25, $"stored, by the hour: {string.Join(", ", stored)}");
 
         cluster.Start(down);
-        Assert.True(cluster.RunUntil(() => cluster.StatusOf(down) is { Ready: true } status && status.Applied == cluster.StatusOf(leader)!.Applied, Soon));
+        Assert.True(
+            cluster.RunUntil(
+                () => cluster.StatusOf(down) is { Ready: true } status && status.Applied == cluster.StatusOf(leader)!.Applied, Soon));
     }
 
     private static async Task<IZnodeSession> Begin(SimulatedHost host, string path)
@@ -64,7 +70,9 @@ public sealed class FlowTests
         return file.Length;
     }
 
-    /// <summary>Counts the elements of every array that hangs on an object: whatever waits, or is remembered, stands in one, under whatever name.</summary>
+    /// <summary>
+    /// Counts the elements of every array that hangs on an object: whatever waits, or is remembered, stands in one, under whatever name.
+    /// </summary>
     private static class Held
     {
         private const BindingFlags Own = BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.DeclaredOnly;
@@ -100,11 +108,13 @@ public sealed class FlowTests
             }
         }
 
-        // Time, network, disk and all that the simulator remembers of the day is not the member's. The journal is bounded by what a day here does not fill.
+        // Time, network, disk and all that the simulator remembers of the day is not the member's. The journal is bounded by what a day
+        // here does not fill.
         private static bool IsOutside(object value, object[] roots) =>
             value is Delegate or Type or string or ChangeJournal or Thread or SynchronizationContext or MemberInfo
             || value.GetType().IsPrimitive || value.GetType().IsEnum
-            || (value.GetType().Assembly == typeof(SimulatedCluster).Assembly && !roots.Contains(value) && value.GetType().Name != "Listener");
+            || (value.GetType().Assembly == typeof(SimulatedCluster).Assembly && !roots.Contains(value)
+                && value.GetType().Name != "Listener");
 
         private static FieldInfo[] FieldsOf(Type type)
         {
@@ -112,7 +122,10 @@ public sealed class FlowTests
                 return known;
             var fields = new List<FieldInfo>();
             for (var at = type; at is not null && at != typeof(object) && at != typeof(ValueType); at = at.BaseType)
-                fields.AddRange(at.GetFields(Own).Where(f => !f.FieldType.IsPrimitive && !f.FieldType.IsEnum && !f.FieldType.IsPointer && !typeof(Delegate).IsAssignableFrom(f.FieldType)));
+                fields.AddRange(
+                    at.GetFields(Own).Where(
+                        f => !f.FieldType.IsPrimitive && !f.FieldType.IsEnum && !f.FieldType.IsPointer
+                        && !typeof(Delegate).IsAssignableFrom(f.FieldType)));
             return Fields[type] = [.. fields];
         }
     }

@@ -15,7 +15,10 @@ public sealed class IoErrorTests
     private static readonly MemberId Victim = new(1);
     private static readonly MemberId Other = new(2);
 
-    /// <summary>From the first call of its first start, over snapshots that it takes and is sent, to its last restart: each stops it, but for reads of log and snapshots, which are repeated.</summary>
+    /// <summary>
+    /// From the first call of its first start, over snapshots that it takes and is sent, to its last restart: each stops it, but for reads
+    /// of log and snapshots, which are repeated.
+    /// </summary>
     [Fact]
     public void An_io_error_at_any_call_stops_the_member_or_is_a_read_that_succeeds_when_it_is_repeated_and_loses_nothing()
     {
@@ -46,7 +49,9 @@ public sealed class IoErrorTests
         {
             Write(cluster, round);
             stops += StartIfDown(cluster);
-            Assert.True(cluster.RunUntil(() => Holds(cluster, round), Soon), $"Member {Victim} did not catch up in round {round}, with an error at call {call}.");
+            Assert.True(
+                cluster.RunUntil(() => Holds(cluster, round), Soon),
+                $"Member {Victim} did not catch up in round {round}, with an error at call {call}.");
             NoteRepeated();
             cluster.Kill(Victim);
             // While it is down the others go on, and leave it behind their snapshots.
@@ -54,7 +59,8 @@ public sealed class IoErrorTests
             cluster.Start(Victim);
             stops += StartIfDown(cluster);
         }
-        Assert.True(cluster.RunUntil(() => Holds(cluster, Rounds - 1), Soon), $"Member {Victim} did not come back, with an error at call {call}.");
+        Assert.True(
+            cluster.RunUntil(() => Holds(cluster, Rounds - 1), Soon), $"Member {Victim} did not come back, with an error at call {call}.");
         NoteRepeated();
         return (!cluster.IoFailsSoon(Victim), stops);
 
@@ -95,5 +101,6 @@ public sealed class IoErrorTests
     }
 
     private static bool Holds(SimulatedCluster cluster, int round) =>
-        cluster.StatusOf(Victim) is { Ready: true } && cluster.ViewOf(Victim).Get("/n") is { } node && node.Data.Span is [var at] && at == round;
+        cluster.StatusOf(Victim) is { Ready: true } && cluster.ViewOf(Victim).Get("/n") is { } node && node.Data.Span is [var at]
+            && at == round;
 }

@@ -3,7 +3,10 @@ using RaftKit.Node.Levels;
 
 namespace RaftKit.TestKit.Tests;
 
-/// <summary>A simulated cluster rolls from build 1, which supports level 1 of orders, to build 2, which supports 1 and 2: the shipped door, table, log and handshakes.</summary>
+/// <summary>
+/// A simulated cluster rolls from build 1, which supports level 1 of orders, to build 2, which supports 1 and 2: the shipped door, table,
+/// log and handshakes.
+/// </summary>
 public sealed class LevelTests
 {
     private const string Orders = "orders";
@@ -60,7 +63,8 @@ public sealed class LevelTests
     [InlineData("orders", 1, 1_000_001, "Levels 1..1000001 of 'orders' cannot be")]
     public void Features_that_no_process_could_declare_are_refused_at_the_start(string feature, int min, int max, string why)
     {
-        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Features = _ => new Dictionary<string, FeatureRange> { [feature] = new(min, max) } });
+        var cluster = new SimulatedCluster(
+            new SimulatedClusterOptions { Features = _ => new Dictionary<string, FeatureRange> { [feature] = new(min, max) } });
 
         var refused = Assert.Throws<ArgumentException>(() => cluster.Start(Id(2)));
 
@@ -119,11 +123,14 @@ public sealed class LevelTests
         foreach (var member in cluster.Members)
             cluster.Start(member);
 
-        Assert.True(cluster.RunUntil(() => cluster.Leader == survivor && cluster.Members.All(m => m == survivor || cluster.StatusOf(m) is null), Soon));
+        Assert.True(
+            cluster.RunUntil(
+                () => cluster.Leader == survivor && cluster.Members.All(m => m == survivor || cluster.StatusOf(m) is null), Soon));
         Assert.Equal(1, LevelAt(cluster, survivor));
     }
 
-    private static string Refusal(SimulatedCluster cluster) => Assert.Throws<FeatureLevelRefusedException>(() => Finalize(cluster, Id(1), 2)).Message;
+    private static string Refusal(SimulatedCluster cluster) =>
+        Assert.Throws<FeatureLevelRefusedException>(() => Finalize(cluster, Id(1), 2)).Message;
 
     private static void Finalize(SimulatedCluster cluster, MemberId at, int level) => cluster.Run(at, async host =>
     {
@@ -148,7 +155,8 @@ public sealed class LevelTests
         cluster.Kill(member);
         _builds[member.Value] = build;
         cluster.Start(member);
-        Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Members.All(m => cluster.StatusOf(m) is { Ready: true }), Soon));
+        Assert.True(
+            cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Members.All(m => cluster.StatusOf(m) is { Ready: true }), Soon));
         // A leader has all of them linked once they have what it has.
         cluster.RunFor(TimeSpan.FromSeconds(1));
     }
@@ -164,7 +172,8 @@ public sealed class LevelTests
             Features = id => new Dictionary<string, FeatureRange> { [Orders] = new(1, _builds[id.Value]) },
         });
         cluster.StartAll();
-        Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Members.All(m => cluster.StatusOf(m) is { Ready: true }), Soon));
+        Assert.True(
+            cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Members.All(m => cluster.StatusOf(m) is { Ready: true }), Soon));
         cluster.RunFor(TimeSpan.FromSeconds(1));
         return cluster;
     }

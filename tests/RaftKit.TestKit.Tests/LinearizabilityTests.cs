@@ -157,7 +157,8 @@ public sealed class LinearizabilityTests
         HistoryOperation[] history =
         [
             Create("/r", "a", 0, 10, zxid: 1),
-            .. Enumerable.Range(1, 12).Select(i => Set("/r", $"lost {i}", 10 + i, 11 + i) with { Status = HistoryStatus.Info, Version = null, ExpectedVersion = -1 }),
+            .. Enumerable.Range(1, 12).Select(
+                i => Set("/r", $"lost {i}", 10 + i, 11 + i) with { Status = HistoryStatus.Info, Version = null, ExpectedVersion = -1 }),
             Set("/r", "b", 40, 50) with { Version = 9, Zxid = 20, ExpectedVersion = -1 },
         ];
         var few = LinearizabilityChecker.ReplayByZxid(history, maxSteps: 1_000);
@@ -191,7 +192,8 @@ public sealed class LinearizabilityTests
             Get("/r", null, 3, 4) with { Exists = false },
             Set("/r", "b", 5, 6) with { Status = HistoryStatus.Fail, Error = "BADVERSION", ExpectedVersion = 4, Version = null },
             new() { Kind = HistoryKind.Children, Path = "/", Children = ["a", "b"] },
-            new() { Kind = HistoryKind.Multi, Operations = [Create("/m", "1", 0, 0), new() { Kind = HistoryKind.Check, Path = "/r", ExpectedVersion = 2 }] },
+            new() { Kind = HistoryKind.Multi,
+                Operations = [Create("/m", "1", 0, 0), new() { Kind = HistoryKind.Check, Path = "/r", ExpectedVersion = 2 }] },
             new() { Kind = HistoryKind.CloseSession, Owner = 9, Status = HistoryStatus.Info },
             new() { Kind = HistoryKind.Sync, Zxid = 8 },
         ];

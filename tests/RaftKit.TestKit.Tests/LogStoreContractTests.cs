@@ -15,13 +15,16 @@ public sealed class LogStoreContractTests : IDisposable
     public void The_simulated_directory_keeps_the_contract(string check) => LogStoreContract.OfDirectories[check](Simulated());
 
     [Theory, MemberData(nameof(DirectoryChecks))]
-    public void The_directory_on_disk_keeps_the_contract(string check) => LogStoreContract.OfDirectories[check](new DiskLogDirectory(_folder));
+    public void The_directory_on_disk_keeps_the_contract(string check) =>
+        LogStoreContract.OfDirectories[check](new DiskLogDirectory(_folder));
 
     [Theory, MemberData(nameof(StoreChecks))]
-    public void The_segmented_log_keeps_the_contract_on_the_simulated_directory(string check) => LogStoreContract.OfStores[check](Simulated(), Open);
+    public void The_segmented_log_keeps_the_contract_on_the_simulated_directory(string check) =>
+        LogStoreContract.OfStores[check](Simulated(), Open);
 
     [Theory, MemberData(nameof(StoreChecks))]
-    public void The_segmented_log_keeps_the_contract_on_disk(string check) => LogStoreContract.OfStores[check](new DiskLogDirectory(_folder), Open);
+    public void The_segmented_log_keeps_the_contract_on_disk(string check) =>
+        LogStoreContract.OfStores[check](new DiskLogDirectory(_folder), Open);
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 

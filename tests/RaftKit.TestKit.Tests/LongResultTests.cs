@@ -23,7 +23,9 @@ public sealed class LongResultTests
         Assert.True(cluster.RunUntil(() => told.IsCompleted && longest.IsCompleted, Soon));
 
         var unknown = Assert.IsType<OutcomeUnknownException>(told.Exception!.InnerException);
-        Assert.Contains("State machine 'talker' has applied the command, and gave a result of 1048577 bytes", unknown.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "State machine 'talker' has applied the command, and gave a result of 1048577 bytes", unknown.Message,
+            StringComparison.Ordinal);
         Assert.True(longest.IsCompletedSuccessfully);
         Assert.True(cluster.RunUntil(() => machines.Values.All(m => m.Applied == 2), Soon));
         Assert.All(cluster.Members, member => Assert.NotNull(cluster.StatusOf(member)));

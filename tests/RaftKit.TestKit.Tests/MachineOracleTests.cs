@@ -18,7 +18,8 @@ public sealed class MachineOracleTests
 
         var failure = Assert.Throws<SimulationFailedException>(() => Propose(cluster, 3));
 
-        Assert.Matches("invariant 7: state machine 'sum' on member [123] has another result at index [0-9]+ than on member [123]", failure.Message);
+        Assert.Matches(
+            "invariant 7: state machine 'sum' on member [123] has another result at index [0-9]+ than on member [123]", failure.Message);
     }
 
     [Fact]
@@ -28,7 +29,9 @@ public sealed class MachineOracleTests
 
         var failure = Assert.Throws<SimulationFailedException>(() => Propose(cluster, 100));
 
-        Assert.Matches("invariant 18: state machine 'sum' on member [123] captured another state at index [0-9]+ than on member [123]", failure.Message);
+        Assert.Matches(
+            "invariant 18: state machine 'sum' on member [123] captured another state at index [0-9]+ than on member [123]",
+            failure.Message);
     }
 
     [Fact]
@@ -76,7 +79,8 @@ public sealed class MachineOracleTests
 
     private static SimulatedCluster Formed(Func<MemberId, Machine> make, int snapshotEvery = 500)
     {
-        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Seed = 3, SnapshotEveryEntries = snapshotEvery, StateMachines = id => [make(id)] });
+        var cluster = new SimulatedCluster(
+            new SimulatedClusterOptions { Seed = 3, SnapshotEveryEntries = snapshotEvery, StateMachines = id => [make(id)] });
         cluster.StartAll();
         Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone, Soon));
         return cluster;

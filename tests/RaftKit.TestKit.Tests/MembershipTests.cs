@@ -49,7 +49,8 @@ public sealed class MembershipTests
             cluster.Start(Id(next));
 
         var now = cluster.Run(
-            Id(2), host => host.Membership.SetAsync(new Dictionary<int, string> { [4] = "member-4:1", [5] = "member-5:1", [6] = "member-6:1" }), Soon);
+            Id(2), host =>
+                host.Membership.SetAsync(new Dictionary<int, string> { [4] = "member-4:1", [5] = "member-5:1", [6] = "member-6:1" }), Soon);
 
         Assert.Equal([4, 5, 6], Voters(now));
         foreach (var old in new[] { 1, 2, 3 })
@@ -59,8 +60,9 @@ public sealed class MembershipTests
     }
 
     /// <summary>
-    /// Seed 5 with 60 s: a member that was cut off when it was removed still went by the old membership. One whom that names was wiped meanwhile, and was joining anew: its new life knew
-    /// nothing, granted its vote, and was counted for the old one, which had helped to remove the asker. So one term had two leaders.
+    /// Seed 5 with 60 s: a member that was cut off when it was removed still went by the old membership. One whom that names was wiped
+    /// meanwhile, and was joining anew: its new life knew nothing, granted its vote, and was counted for the old one, which had helped to
+    /// remove the asker. So one term had two leaders.
     /// </summary>
     [Theory, InlineData(1), InlineData(2), InlineData(3)]
     public void The_vote_of_a_new_life_does_not_count_for_the_life_that_an_old_membership_names(ulong seed)
@@ -85,7 +87,8 @@ public sealed class MembershipTests
         cluster.Run(Id(4), host => Write(host, "/after", "1"), Soon);
     }
 
-    // Found by review, and before that by the simulator (seed 113 of 60 s), where a living member's word came too late: from where they stood, the two were the founders of a cluster.
+    // Found by review, and before that by the simulator (seed 113 of 60 s), where a living member's word came too late: from where they
+    // stood, the two were the founders of a cluster.
     [Fact]
     public void Two_who_lost_their_disks_and_know_only_each_other_form_nothing_and_join_once_a_member_reaches_them()
     {
@@ -109,7 +112,8 @@ public sealed class MembershipTests
 
         cluster.Heal();
         Assert.True(cluster.RunUntil(() => (cluster.IncarnationOf(Id(4)), cluster.IncarnationOf(Id(5))) == (2, 2), Soon));
-        Assert.True(cluster.RunUntil(() => cluster.Run(Id(1), host => Task.FromResult(Voters(host.Membership.Current!).Count())) == 5, Soon));
+        Assert.True(
+            cluster.RunUntil(() => cluster.Run(Id(1), host => Task.FromResult(Voters(host.Membership.Current!).Count())) == 5, Soon));
     }
 
     [Fact]
@@ -225,12 +229,16 @@ public sealed class MembershipTests
     public void Who_votes_already_or_replaces_another_replaces_nobody_for_the_quorum_would_shrink()
     {
         var cluster = Formed(members: 4, founders: 3);
-        var refusal = Assert.Throws<MembershipChangeRefusedException>(() => cluster.Run(Id(2), host => host.Membership.ReplaceAsync(1, 3, "member-3:1"), Soon));
-        Assert.Equal("Member 3 votes already, so nobody would come in the place of member 1, and the quorum would be smaller. Use RemoveAsync to let member 1 go.", refusal.Message);
+        var refusal =
+            Assert.Throws<MembershipChangeRefusedException>(() =>
+            cluster.Run(Id(2), host => host.Membership.ReplaceAsync(1, 3, "member-3:1"), Soon));
+        Assert.Equal(
+            "Member 3 votes already, so nobody would come in the place of member 1, and the quorum would be smaller. Use RemoveAsync to let member 1 go.", refusal.Message);
 
         var replaced = cluster.Begin(Id(2), host => host.Membership.ReplaceAsync(1, 4, "member-4:1"));
         cluster.RunFor(TimeSpan.FromSeconds(1));
-        refusal = Assert.Throws<MembershipChangeRefusedException>(() => cluster.Run(Id(2), host => host.Membership.ReplaceAsync(3, 4, "member-4:1"), Soon));
+        refusal = Assert.Throws<MembershipChangeRefusedException>(() =>
+            cluster.Run(Id(2), host => host.Membership.ReplaceAsync(3, 4, "member-4:1"), Soon));
         Assert.StartsWith("Member 4 is to replace member 1 already", refusal.Message, StringComparison.Ordinal);
         Assert.False(replaced.IsCompleted);
         Assert.Equal([1, 2, 3], Voters(cluster.Run(Id(2), host => Task.FromResult(host.Membership.Current!))));
@@ -247,7 +255,8 @@ public sealed class MembershipTests
         var cluster = Formed(members: 1, founders: 1);
         foreach (var change in (Func<IQuorumMembership, Task>[])
         [
-            door => door.AddAsync(4, endpoint), door => door.ReplaceAsync(1, 4, endpoint), door => door.SetAsync(new Dictionary<int, string> { [4] = endpoint }),
+            door => door.AddAsync(4, endpoint), door =>
+                door.ReplaceAsync(1, 4, endpoint), door => door.SetAsync(new Dictionary<int, string> { [4] = endpoint }),
         ])
         {
             var refusal = Assert.Throws<ArgumentException>(() => cluster.Run(Id(1), async host =>
@@ -283,7 +292,9 @@ public sealed class MembershipTests
         var written = "";
         for (var round = 1; round <= 12; round++)
         {
-            cluster.Disturb(drop: random.NextDouble() * 0.2, delay: random.NextDouble() * 0.3, duplicate: random.NextDouble() * 0.3, reorder: random.NextDouble() * 0.3);
+            cluster.Disturb(
+                drop: random.NextDouble() * 0.2, delay: random.NextDouble() * 0.3, duplicate: random.NextDouble() * 0.3,
+                reorder: random.NextDouble() * 0.3);
             // Somebody who is up asks; another one may fall over in the middle of it, but never more than a quorum bears.
             var asker = Id(members.ElementAt(random.Next(members.Count)));
             var change = Begin(random, cluster, asker, members, gone);
@@ -299,7 +310,9 @@ public sealed class MembershipTests
                 cluster.Start(Id(victim));
             }
 
-            Assert.True(cluster.RunUntil(() => change.IsCompleted, TimeSpan.FromMinutes(2)), $"round {round}: the change to members {string.Join(" ", members)} did not end");
+            Assert.True(
+                cluster.RunUntil(() => change.IsCompleted, TimeSpan.FromMinutes(2)),
+                $"round {round}: the change to members {string.Join(" ", members)} did not end");
             Assert.Equal(members, Voters(await change));
             cluster.Disturb();
             foreach (var left in gone.Where(m => cluster.StatusOf(Id(m)) is not null))
@@ -318,7 +331,8 @@ public sealed class MembershipTests
 
     public static TheoryData<int> Seeds => [.. Enumerable.Range(1, 30)];
 
-    private static Task<QuorumMembers> Begin(Random random, SimulatedCluster cluster, MemberId asker, SortedSet<int> members, HashSet<int> gone)
+    private static Task<QuorumMembers> Begin(
+        Random random, SimulatedCluster cluster, MemberId asker, SortedSet<int> members, HashSet<int> gone)
     {
         var outside = Enumerable.Range(1, 7).Except(members).ToList();
         var others = members.Where(m => m != asker.Value).ToList();

@@ -33,7 +33,9 @@ public sealed class MisuseTests
         foreach (var stranger in new[] { MemberId.None, new(4), new(-1), new(258), new(255) })
         {
             var refusal = Assert.Throws<ArgumentException>(() => misuse(cluster, stranger));
-            Assert.StartsWith($"There is no member {stranger}. This cluster has the members 1, 2, 3 and the observers 256 to 257.", refusal.Message, StringComparison.Ordinal);
+            Assert.StartsWith(
+                $"There is no member {stranger}. This cluster has the members 1, 2, 3 and the observers 256 to 257.", refusal.Message,
+                StringComparison.Ordinal);
         }
         Assert.NotEmpty(call);
     }
@@ -52,7 +54,8 @@ public sealed class MisuseTests
 
     [Theory, MemberData(nameof(Options))]
     public void An_option_out_of_its_range_is_named_with_it(string message, SimulatedClusterOptions options) =>
-        Assert.StartsWith(message, Assert.Throws<ArgumentOutOfRangeException>(() => new SimulatedCluster(options)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            message, Assert.Throws<ArgumentOutOfRangeException>(() => new SimulatedCluster(options)).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Time_only_goes_forward()
@@ -86,7 +89,8 @@ public sealed class MisuseTests
         cluster.RunFor(TimeSpan.FromSeconds(5));
 
         var faults = cluster.Faults;
-        Assert.All(new[] { faults.Drop, faults.Delay, faults.Duplicate, faults.Reorder }, struck => Assert.True(struck > 10, $"only {struck}"));
+        Assert.All(new[] { faults.Drop, faults.Delay, faults.Duplicate, faults.Reorder }, struck =>
+            Assert.True(struck > 10, $"only {struck}"));
     }
 
     [Fact]
@@ -107,8 +111,12 @@ public sealed class MisuseTests
     public void A_machine_that_a_member_does_not_have_is_named_by_its_type()
     {
         var cluster = Formed();
-        var refusal = Assert.Throws<InvalidOperationException>(() => cluster.Run(new MemberId(1), host => host.Replicated<Unheard>().ProposeAsync(default)));
-        Assert.StartsWith("This member does not have one state machine of type Unheard. It has none of yours.", refusal.Message, StringComparison.Ordinal);
+        var refusal =
+            Assert.Throws<InvalidOperationException>(() =>
+            cluster.Run(new MemberId(1), host => host.Replicated<Unheard>().ProposeAsync(default)));
+        Assert.StartsWith(
+            "This member does not have one state machine of type Unheard. It has none of yours.", refusal.Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -116,7 +124,8 @@ public sealed class MisuseTests
     {
         var cluster = Formed();
         Assert.Throws<ArgumentNullException>(() => cluster.Run(new MemberId(1), host => host.ProposeAsync(null!, default)));
-        var refusal = Assert.Throws<ArgumentException>(() => cluster.Run(new MemberId(1), host => host.ProposeAsync("any", new byte[(1 << 20) + 1])));
+        var refusal =
+            Assert.Throws<ArgumentException>(() => cluster.Run(new MemberId(1), host => host.ProposeAsync("any", new byte[(1 << 20) + 1])));
         Assert.Contains("1048577 bytes; at most 1048576", refusal.Message, StringComparison.Ordinal);
         Assert.NotNull(cluster.StatusOf(new MemberId(1)));
     }
@@ -141,7 +150,8 @@ public sealed class MisuseTests
     {
         public string Name => "unheard";
 
-        public void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result) => throw new NotSupportedException();
+        public void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result) =>
+            throw new NotSupportedException();
 
         public ISnapshotCapture Capture() => throw new NotSupportedException();
 

@@ -161,7 +161,8 @@ public sealed class ObserverTests
     {
         var cluster = new SimulatedCluster(new SimulatedClusterOptions { Members = 3, Observers = observers, Seed = 3 });
         cluster.StartAll();
-        Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Observers.All(o => cluster.StatusOf(o) is { Ready: true }), Soon));
+        Assert.True(
+            cluster.RunUntil(() => !cluster.Leader.IsNone && cluster.Observers.All(o => cluster.StatusOf(o) is { Ready: true }), Soon));
         return cluster;
     }
 

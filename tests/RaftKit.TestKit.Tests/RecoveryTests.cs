@@ -12,7 +12,8 @@ public sealed class RecoveryTests
     [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(4)]
     public void A_quorum_forced_by_one_survivor_never_gives_a_zxid_twice_and_refuses_the_others_logs_instead_of_merging_them(ulong seed)
     {
-        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Seed = seed, SnapshotEveryEntries = seed % 2 == 0 ? 20 : 100_000 });
+        var cluster = new SimulatedCluster(
+            new SimulatedClusterOptions { Seed = seed, SnapshotEveryEntries = seed % 2 == 0 ? 20 : 100_000 });
         cluster.StartAll();
         Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone, Soon));
         var survivor = cluster.Members.First(m => m != cluster.Leader);
@@ -32,7 +33,8 @@ public sealed class RecoveryTests
 
         Assert.True(broken > lost && lost > kept);
         Assert.Equal(1, cluster.StatusOf(survivor)!.RecoveryEpoch);
-        var read = cluster.Run(survivor, host => host.Sessions.View.ReadAsync(v => (v.Get("/kept"), v.Get("/lost")), ReadConsistency.Linearizable));
+        var read = cluster.Run(
+            survivor, host => host.Sessions.View.ReadAsync(v => (v.Get("/kept"), v.Get("/lost")), ReadConsistency.Linearizable));
         Assert.NotNull(read.Value.Item1);
         Assert.Null(read.Value.Item2);
         Assert.Equal(1, read.Zxid >> 48);
@@ -48,7 +50,10 @@ public sealed class RecoveryTests
             Assert.Null(cluster.StatusOf(old));
             cluster.Wipe(old);
             cluster.Start(old);
-            Assert.True(cluster.RunUntil(() => cluster.StatusOf(old) is { RecoveryEpoch: 1, Ready: true } status && status.Applied.Value >= (next & 0xFFFFFFFFFFFF), Soon));
+            Assert.True(
+                cluster.RunUntil(
+                    () => cluster.StatusOf(old) is { RecoveryEpoch: 1, Ready: true } status
+                    && status.Applied.Value >= (next & 0xFFFFFFFFFFFF), Soon));
         }
 
         // They vote again: the survivor is not needed any more.

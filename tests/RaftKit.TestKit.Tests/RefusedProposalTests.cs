@@ -6,7 +6,9 @@ using RaftKit.Znodes;
 
 namespace RaftKit.TestKit.Tests;
 
-/// <summary>A rolling restart gives members a state machine that the leader does not have yet, and somebody proposes to it too early.</summary>
+/// <summary>
+/// A rolling restart gives members a state machine that the leader does not have yet, and somebody proposes to it too early.
+/// </summary>
 public sealed class RefusedProposalTests
 {
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);
@@ -39,7 +41,10 @@ public sealed class RefusedProposalTests
         Assert.Equal([1], cluster.Run(early, host => host.ProposeAsync("new", new byte[] { 5 })).ToArray());
         Assert.Equal([5], _tapes[(early, "new")].Commands);
         Assert.Equal([1, 3, 4], _tapes[(early, "old")].Commands);
-        Assert.True(cluster.RunUntil(() => cluster.Members.Where(m => m != leader).All(m => _tapes[(m, "new")].Commands is [5] && _tapes[(m, "old")].Commands is [1, 3, 4]), Soon));
+        Assert.True(
+            cluster.RunUntil(
+                () => cluster.Members.Where(m => m != leader).All(
+                    m => _tapes[(m, "new")].Commands is [5] && _tapes[(m, "old")].Commands is [1, 3, 4]), Soon));
     }
 
     [Fact]
@@ -89,7 +94,8 @@ public sealed class RefusedProposalTests
             Assert.Contains("has no state machine 'new'", Refusal(proposed), StringComparison.Ordinal);
         byte[] applied = othersHaveIt ? [] : [2];
         Assert.True(cluster.RunUntil(
-            () => cluster.Members.Where(m => m != leader).All(m => _tapes[(m, "new")].Commands.SequenceEqual(applied) && _tapes[(m, "old")].Commands is [3]), Soon));
+            () => cluster.Members.Where(m => m != leader).All(
+                m => _tapes[(m, "new")].Commands.SequenceEqual(applied) && _tapes[(m, "old")].Commands is [3]), Soon));
     }
 
     /// <summary>Three members, of which all but the leader were restarted with another state machine.</summary>
@@ -123,7 +129,8 @@ public sealed class RefusedProposalTests
     private static Task<ReadOnlyMemory<byte>> Propose(SimulatedCluster cluster, MemberId member, string machine, byte command) =>
         cluster.Begin(member, host => host.ProposeAsync(machine, new[] { command }));
 
-    private static string Refusal(Task<ReadOnlyMemory<byte>> proposal) => Assert.IsType<NotAppliedException>(proposal.Exception!.InnerException).Message;
+    private static string Refusal(Task<ReadOnlyMemory<byte>> proposal) =>
+        Assert.IsType<NotAppliedException>(proposal.Exception!.InnerException).Message;
 
     /// <summary>Writes down what it is told, and answers how often it was told the same.</summary>
     private sealed class Tape(string name) : IStateMachine

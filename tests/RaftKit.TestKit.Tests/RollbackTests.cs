@@ -12,7 +12,8 @@ public sealed class RollbackTests
     [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(4), InlineData(5), InlineData(6)]
     public void An_old_copy_is_noticed_though_every_member_was_restarted_since(ulong seed)
     {
-        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Seed = seed, SnapshotEveryEntries = seed % 2 == 0 ? 20 : 100_000 });
+        var cluster = new SimulatedCluster(
+            new SimulatedClusterOptions { Seed = seed, SnapshotEveryEntries = seed % 2 == 0 ? 20 : 100_000 });
         cluster.StartAll();
         Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone, Soon));
         var victim = seed % 3 == 0 ? cluster.Leader : cluster.Members.First(m => m != cluster.Leader);
@@ -39,7 +40,9 @@ public sealed class RollbackTests
         cluster.Wipe(victim);
         cluster.Start(victim);
         Assert.True(cluster.RunUntil(() => cluster.IncarnationOf(victim) == 2 && cluster.StatusOf(victim)!.Ready, Soon));
-        Assert.NotNull(cluster.Run(victim, host => host.Sessions.View.ReadAsync(v => v.Get("/n29"), RaftKit.Node.Reads.ReadConsistency.Linearizable)).Value);
+        Assert.NotNull(
+            cluster.Run(
+                victim, host => host.Sessions.View.ReadAsync(v => v.Get("/n29"), RaftKit.Node.Reads.ReadConsistency.Linearizable)).Value);
     }
 
     [Theory, InlineData(1), InlineData(2)]

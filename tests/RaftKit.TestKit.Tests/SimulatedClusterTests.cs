@@ -71,15 +71,20 @@ public sealed class SimulatedClusterTests
         Assert.True(cluster.RunUntil(() => others.Contains(cluster.Leader), Soon));
         cluster.Heal();
 
-        Assert.True(cluster.RunUntil(() => cluster.StatusOf(old) is { Role: RaftRole.Follower } status && status.Leader == cluster.Leader, Soon));
+        Assert.True(
+            cluster.RunUntil(() => cluster.StatusOf(old) is { Role: RaftRole.Follower } status && status.Leader == cluster.Leader, Soon));
     }
 
     [Fact]
     public async Task Leadership_by_the_recipe_moves_on_when_its_holders_process_is_killed()
     {
         var cluster = Formed(3);
-        var first = cluster.Run(cluster.Members[0], host => new LeaderElection(host.Sessions.Open(), "/leader", new() { TimeProvider = host.Time }).WaitForLeadershipAsync());
-        var second = cluster.Begin(cluster.Members[1], host => new LeaderElection(host.Sessions.Open(), "/leader", new() { TimeProvider = host.Time }).WaitForLeadershipAsync());
+        var first = cluster.Run(
+            cluster.Members[0], host =>
+            new LeaderElection(host.Sessions.Open(), "/leader", new() { TimeProvider = host.Time }).WaitForLeadershipAsync());
+        var second = cluster.Begin(
+            cluster.Members[1], host =>
+            new LeaderElection(host.Sessions.Open(), "/leader", new() { TimeProvider = host.Time }).WaitForLeadershipAsync());
         cluster.RunFor(TimeSpan.FromSeconds(1));
         Assert.False(second.IsCompleted);
 
@@ -104,18 +109,24 @@ public sealed class SimulatedClusterTests
     [InlineData(41, "a leader that stepped down applied its successor's checkpoints while it still judged")]
     [InlineData(113, "a session that was being closed still held its lease while another leader was granted")]
     [InlineData(7, "a member on an old copy of its disk, taken within its newest boot, voted again")]
-    [InlineData(21, "an old copy from before the newest boot was started as that boot once more, and its proposals were taken for the former's")]
+    [InlineData(
+        21, "an old copy from before the newest boot was started as that boot once more, and its proposals were taken for the former's")]
     [InlineData(246, "a read that was told of its node's end let the next one ask, among those that were being told")]
     [InlineData(495, "a snapshot given up for a leader's was taken for it before it was restored")]
     [InlineData(38, "a wiped founder elected itself by a membership that named its former life")]
     [InlineData(15, "who waited for one that was replaced waited for ever")]
-    [InlineData(112, "what rotted under a snapshot was followed by what was written again where it did not go on, and the next start could not read it")]
-    [InlineData(437, "a reset that stood in a rotten page was written again behind the entries that had followed it, which the next start no longer had")]
+    [InlineData(112,
+        "what rotted under a snapshot was followed by what was written again where it did not go on, and the next start could not read it")]
+    [InlineData(
+        437, "a reset that stood in a rotten page was written again behind the entries that had followed it, which the next start no longer had")]
     [InlineData(60, "a stream went on over a forced quorum's recovery epoch as if nothing were lost")]
-    [InlineData(679, "an observer was given a life under which it had proposed: the entry that gave it was lost with the quorum, the proposals were not")]
+    [InlineData(
+        679, "an observer was given a life under which it had proposed: the entry that gave it was lost with the quorum, the proposals were not")]
     [InlineData(89, "an observer on a copy of before it was emptied stopped itself for a broken invariant")]
-    [InlineData(358, "a quorum was forced again by one that joined after the first time, and lacked that break: its epoch and zxids were given twice")]
-    [InlineData(541, "an old copy of an observer's disk was started by a clock that stood earlier, and the sessions of that start were ended for the death of one before")]
+    [InlineData(358,
+        "a quorum was forced again by one that joined after the first time, and lacked that break: its epoch and zxids were given twice")]
+    [InlineData(
+        541, "an old copy of an observer's disk was started by a clock that stood earlier, and the sessions of that start were ended for the death of one before")]
     public void Seeds_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
         Assert.True(new SeedRun(seed).Run() is { Violation: null }, bug);
 
@@ -123,9 +134,12 @@ public sealed class SimulatedClusterTests
     [Theory]
     [InlineData(508, "a voter was removed while another one had no disk: the change could never be committed, and nobody could lead")]
     [InlineData(948, "the same, in another shape")]
-    [InlineData(357, "a learner that had nothing yet was promoted, since the log was short, by a leader whose disk stood still: without it there was no quorum any more")]
-    [InlineData(73, "an observer that was emptied twice was given the life that its first process had asked for, and could propose nothing under it")]
-    [InlineData(946, "a start after rot said that the run before had left the log earlier than it had told others: an old copy, as they saw it")]
+    [InlineData(
+        357, "a learner that had nothing yet was promoted, since the log was short, by a leader whose disk stood still: without it there was no quorum any more")]
+    [InlineData(73,
+        "an observer that was emptied twice was given the life that its first process had asked for, and could propose nothing under it")]
+    [InlineData(
+        946, "a start after rot said that the run before had left the log earlier than it had told others: an old copy, as they saw it")]
     public void Seeds_of_longer_lives_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
         Assert.True(new SeedRun(seed, atLeast: TimeSpan.FromSeconds(60)).Run() is { Violation: null }, bug);
 

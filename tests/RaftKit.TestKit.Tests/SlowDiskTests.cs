@@ -7,8 +7,8 @@ public sealed class SlowDiskTests
 {
     private static readonly TimeSpan ElectionTimeout = TimeSpan.FromMilliseconds(200);
 
-    // Five real members on one disk of 80 ms an fsync elected nobody for seven terms, and sessions of 2 s were gone. Chance may have it that candidates collide now and then, also with
-    // patience: of 40 seeds, three or four needed more than five terms.
+    // Five real members on one disk of 80 ms an fsync elected nobody for seven terms, and sessions of 2 s were gone. Chance may have it
+    // that candidates collide now and then, also with patience: of 40 seeds, three or four needed more than five terms.
     [Fact]
     public void Disks_that_take_longer_for_a_vote_than_an_election_timeout_elect_a_leader_within_a_few_terms()
     {

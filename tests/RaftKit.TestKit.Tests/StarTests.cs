@@ -7,7 +7,8 @@ public sealed class StarTests
 {
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);
 
-    // Four hear only the one in the middle, and one of the four leads: the middle hears from it, so that it refuses every pre-vote, and nobody else can ask three.
+    // Four hear only the one in the middle, and one of the four leads: the middle hears from it, so that it refuses every pre-vote, and
+    // nobody else can ask three.
     [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(4), InlineData(5)]
     public void Five_who_hear_only_one_of_them_get_a_leader_that_a_quorum_hears_though_another_one_led(ulong seed)
     {

@@ -9,7 +9,8 @@ public sealed class UnknownOutcomesTests
         new() { Kind = HistoryKind.Set, Path = path, In = value, Status = status, Call = 10, Return = 20 };
 
     private IReadOnlyList<HistoryOperation> Resolve(params HistoryOperation[] history) => new UnknownOutcomes(
-        (path, data) => [.. _log.Where(write => write.Path.StartsWith(path, StringComparison.Ordinal) && data == "v")], (number, _) => _violations.Add($"{number}")).Resolve(history);
+        (path, data) => [.. _log.Where(write => write.Path.StartsWith(path, StringComparison.Ordinal) && data == "v")], (number, _) =>
+            _violations.Add($"{number}")).Resolve(history);
 
     [Fact]
     public void A_lost_answer_is_found_in_the_log_and_took_effect_before_anybody_applied_it()
@@ -36,7 +37,8 @@ public sealed class UnknownOutcomesTests
     public void What_two_clients_may_have_written_stays_unknown()
     {
         _log.Add(new Written("/n", 7, 1000));
-        Assert.All(Resolve(Set(HistoryStatus.Info), Set(HistoryStatus.Info)), operation => Assert.Equal(HistoryStatus.Info, operation.Status));
+        Assert.All(Resolve(Set(HistoryStatus.Info), Set(HistoryStatus.Info)), operation =>
+            Assert.Equal(HistoryStatus.Info, operation.Status));
     }
 
     [Fact]

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace RaftKit.Tests;
 
-/// <summary>The short form of the chaos command: real processes, real faults. Where the machine lacks something for it, the failure says what.</summary>
+/// <summary>
+/// The short form of the chaos command: real processes, real faults. Where the machine lacks something for it, the failure says what.
+/// </summary>
 [Collection(WholeMachine.Name)]
 public sealed class ChaosTests
 {
@@ -23,15 +25,20 @@ public sealed class ChaosTests
         Assert.True(summary.GetProperty("ok").GetInt32() > 100, run.ToString());
         Assert.True(summary.GetProperty("local_reads").GetInt32() > 100, run.ToString());
         Assert.True(summary.GetProperty("subject").GetProperty("watches_checked").GetInt32() > 5, run.ToString());
-        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "write-error", "slow-disk", "stalled-disk", "disk-full", "wipe", "rollback", "rot", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout", "clock-jump" })
+        foreach (var fault in new[] { "kill", "freeze", "fsync-error", "write-error", "slow-disk", "stalled-disk", "disk-full", "wipe",
+            "rollback", "rot", "reset", "isolate", "one-way", "split", "bridge", "loss", "delay", "stall", "power-cut", "blackout",
+            "clock-jump" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 
         Assert.True(summary.GetProperty("subject").GetProperty("observer_calls").GetInt32() > 50, run.ToString());
         Assert.True(summary.GetProperty("subject").GetProperty("sources_changed").GetInt32() > 0, run.ToString());
 
         // Who cannot make anything durable must not go on as if it could.
-        var faults = run.Output.Select(line => JsonDocument.Parse(line).RootElement).Where(line => line.GetProperty("event").GetString() == "fault").ToArray();
-        Assert.Contains(faults, fault => fault.GetProperty("fault").GetString() is "fsync-error" or "write-error" && fault.GetProperty("ended").GetBoolean());
+        var faults = run.Output.Select(line => JsonDocument.Parse(line).RootElement).Where(
+            line => line.GetProperty("event").GetString() == "fault").ToArray();
+        Assert.Contains(
+            faults, fault =>
+            fault.GetProperty("fault").GetString() is "fsync-error" or "write-error" && fault.GetProperty("ended").GetBoolean());
         Assert.Contains(faults, fault => fault.GetProperty("fault").GetString() == "disk-full" && fault.GetProperty("ended").GetBoolean());
     }
 
@@ -43,7 +50,9 @@ public sealed class ChaosTests
         var run = await ProgramRun.OfAsync(Project, programs.Path, ["--faults", "power-cut", "--observers", "0", "--run-for", "60"]);
 
         Assert.True(run.ExitCode == 1, run.ToString());
-        Assert.Matches("power-cut of [1-5]: e2fsck of /dev/loop[0-9]+, which is .*/broker-[1-5], ended with 4:\\s+UNEXPECTED INCONSISTENCY", run.Errors);
+        Assert.Matches(
+            "power-cut of [1-5]: e2fsck of /dev/loop[0-9]+, which is .*/broker-[1-5], ended with 4:\\s+UNEXPECTED INCONSISTENCY",
+            run.Errors);
         var kept = Regex.Match(run.Errors, "The members' logs are kept in (.*)\\.\n").Groups[1].Value;
         Assert.Equal(5, Directory.GetFiles(kept, "broker-*.log").Length);
         Directory.Delete(kept, recursive: true);
@@ -57,7 +66,8 @@ public sealed class ChaosTests
         var run = await ProgramRun.OfAsync(Project, programs.Path, ["--faults", "reset", "--run-for", "10"]);
 
         Assert.True(run.ExitCode == 2, run.ToString());
-        Assert.Matches("This machine refuses what the run needs. 'nsenter .* ss -KtnH state established' did not end within 30 s", run.Errors);
+        Assert.Matches(
+            "This machine refuses what the run needs. 'nsenter .* ss -KtnH state established' did not end within 30 s", run.Errors);
         Assert.Contains("logs are kept in", run.Errors);
     }
 

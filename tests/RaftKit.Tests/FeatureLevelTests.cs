@@ -16,7 +16,8 @@ public sealed class FeatureLevelTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
 
     public void Dispose() => _folder.Dispose();
 
@@ -76,7 +77,8 @@ public sealed class FeatureLevelTests : IDisposable
     }
 
     private static async Task<string> ApplyAsync(IHost host) =>
-        System.Text.Encoding.ASCII.GetString((await host.Services.GetRequiredService<IReplicated<Orders>>().ProposeAsync(new byte[1]).WaitAsync(Patience)).Span);
+        System.Text.Encoding.ASCII.GetString(
+            (await host.Services.GetRequiredService<IReplicated<Orders>>().ProposeAsync(new byte[1]).WaitAsync(Patience)).Span);
 
     private static async Task<HealthReportEntry> UntilUnhealthyAsync(IHost host)
     {
@@ -84,7 +86,8 @@ public sealed class FeatureLevelTests : IDisposable
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
         while (true)
         {
-            var report = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(r => r.Name == "raftkit-live", patience.Token);
+            var report = await host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(
+                r => r.Name == "raftkit-live", patience.Token);
             if (report.Entries["raftkit-live"] is { Status: HealthStatus.Unhealthy } entry)
                 return entry;
             await timer.WaitForNextTickAsync(patience.Token);

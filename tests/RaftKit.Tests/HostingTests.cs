@@ -132,7 +132,8 @@ public sealed class HostingTests : IAsyncLifetime
         Assert.Same(election, elections.For("/elections/scheduler", "blue"u8.ToArray()));
         Assert.Same(election, elections.For("/elections/scheduler"));
         var refused = Assert.Throws<ArgumentException>(() => elections.For("/elections/scheduler", new byte[] { 0xff, 1 }));
-        Assert.Contains("'/elections/scheduler' has the data 'blue' already, and 0xFF01 is asked for", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "'/elections/scheduler' has the data 'blue' already, and 0xFF01 is asked for", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -6,7 +6,10 @@ using Xunit;
 
 namespace RaftKit.Tests;
 
-/// <summary>Five members as processes, each in a network namespace of its own; nobody writes unless it is asked to, so that all have the same log and only loyalty speaks against a vote. Needs root.</summary>
+/// <summary>
+/// Five members as processes, each in a network namespace of its own; nobody writes unless it is asked to, so that all have the same log
+/// and only loyalty speaks against a vote. Needs root.
+/// </summary>
 [Collection(WholeMachine.Name)]
 public sealed class LoyaltyTests : IAsyncLifetime
 {
@@ -41,7 +44,8 @@ public sealed class LoyaltyTests : IAsyncLifetime
         string[] flags =
         [
             .. Ids.Select(id => $"--RaftKit:Members:{id}={MemberNetwork.Address(id)}:{MemberNetwork.Port}"),
-            "--RaftKit:AllowPlainText=true", "--RaftKit:RehearseFailover=false", "--RaftKit:ElectionTimeout=00:00:00.5", "--RaftKit:SessionTimeout=00:00:20",
+            "--RaftKit:AllowPlainText=true", "--RaftKit:RehearseFailover=false", "--RaftKit:ElectionTimeout=00:00:00.5",
+            "--RaftKit:SessionTimeout=00:00:20",
         ];
         _members.AddRange(Ids.Select(id => new MemberProcess(id, _network, [.. flags, $"--RaftKit:DataDirectory={_folder.Sub($"{id}")}"])));
         foreach (var member in _members)
@@ -68,10 +72,14 @@ public sealed class LoyaltyTests : IAsyncLifetime
 
         // A firewall that refuses, for a process that is gone cannot be told from it: its link breaks, and its probes are refused.
         await _network.RunAsync(
-            believer.Id, $"table ip death {{ chain out {{ type filter hook output priority 0; ip daddr {MemberNetwork.Address(leads)} meta l4proto tcp reject with tcp reset; }}; }}", "nft", "-f", "-");
-        await HoldsAsync(() => believer.Since(from[believer]).Any(l => l.Contains($"Member {leads}, boot 1, is believed dead (proven: False)", StringComparison.Ordinal)));
+            believer.Id,
+            $"table ip death {{ chain out {{ type filter hook output priority 0; ip daddr {MemberNetwork.Address(leads)} meta l4proto tcp reject with tcp reset; }}; }}", "nft", "-f", "-");
+        await HoldsAsync(
+            () => believer.Since(from[believer]).Any(
+                l => l.Contains($"Member {leads}, boot 1, is believed dead (proven: False)", StringComparison.Ordinal)));
         await HoldsAsync(() => believer.Roles(from[believer]).Any(r => r.Role == "PreCandidate"));
-        // Reads leave no entry in the log, which would be a reason of its own to refuse a vote; each is answered by the leader, once a quorum confirmed it.
+        // Reads leave no entry in the log, which would be a reason of its own to refuse a vote; each is answered by the leader, once a
+        // quorum confirmed it.
         for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < Long;)
         {
             foreach (var member in others)

@@ -20,7 +20,9 @@ internal sealed partial class MemberProcess : IDisposable
         var output = new DirectoryInfo(AppContext.BaseDirectory);
         var tests = output.Parent!.Parent!.Parent!.Parent!.FullName;
         var program = Path.Combine(tests, "RaftKit.Member", "bin", output.Parent.Name, output.Name, "RaftKit.Member.dll");
-        _process = Process.Start(new ProcessStartInfo("nsenter", [$"--net={network.NamespacePath($"{id}")}", "dotnet", program, $"--RaftKit:Member={id}", .. flags])
+        _process = Process.Start(
+            new ProcessStartInfo(
+                "nsenter", [$"--net={network.NamespacePath($"{id}")}", "dotnet", program, $"--RaftKit:Member={id}", .. flags])
         {
             RedirectStandardInput = true, RedirectStandardOutput = true,
         })!;
@@ -48,10 +50,13 @@ internal sealed partial class MemberProcess : IDisposable
 
     /// <summary>Each role, term and leader that it told of, behind so many lines.</summary>
     public IReadOnlyList<(string Role, int Term, int Leader)> Roles(int since = 0) =>
-        [.. Since(since).Select(line => Became().Match(line)).Where(m => m.Success).Select(m => (m.Groups[1].Value, int.Parse(m.Groups[2].Value), int.Parse(m.Groups[3].Value)))];
+        [.. Since(since).Select(line => Became().Match(line)).Where(m => m.Success).Select(
+            m => (m.Groups[1].Value, int.Parse(m.Groups[2].Value), int.Parse(m.Groups[3].Value)))];
 
     /// <summary>What it says next.</summary>
-    public string Hear(TimeSpan patience) => _answers.TryTake(out var answer, patience) ? answer : throw new TimeoutException($"Member {Id} said nothing within {patience}. {this}");
+    public string Hear(TimeSpan patience) => _answers.TryTake(out var answer, patience)
+        ? answer
+        : throw new TimeoutException($"Member {Id} said nothing within {patience}. {this}");
 
     /// <summary>What it answers to a line of its input.</summary>
     public string Ask(string what, TimeSpan patience)

@@ -15,7 +15,8 @@ public sealed class MembershipTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
 
     public void Dispose() => _folder.Dispose();
 

@@ -17,7 +17,8 @@ public sealed class ObserverTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
     private readonly Dictionary<int, IHost> _hosts = [];
 
     public void Dispose()
@@ -93,7 +94,8 @@ public sealed class ObserverTests : IDisposable
 
     private NodeStatus Status(int id) => _hosts[id].Services.GetRequiredService<IQuorumMember>().Status!;
 
-    private IEnumerable<int> Members(int id) => _hosts[id].Services.GetRequiredService<IQuorumMembership>().Current!.Members.Select(m => m.Id).Order();
+    private IEnumerable<int> Members(int id) =>
+        _hosts[id].Services.GetRequiredService<IQuorumMembership>().Current!.Members.Select(m => m.Id).Order();
 
     private async Task<string> ReadAsync(int id, string path) =>
         Encoding.UTF8.GetString((await Session(id).GetAsync(path).WaitAsync(Patience))!.Data.Span);

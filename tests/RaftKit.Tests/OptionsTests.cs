@@ -26,32 +26,49 @@ public sealed class OptionsTests
     [InlineData("RaftKit:Members:3 is '127.0.0.1:7421', and so is RaftKit:Members:2")]
     [InlineData("RaftKit:Listen is 'here'. Give an address and a port")]
     [InlineData("RaftKit:HeartbeatInterval is 1 ms. Give at least 5 ms")]
-    [InlineData("RaftKit:ElectionTimeout is 50 ms, less than 3 times RaftKit:HeartbeatInterval (30 ms): a lost heartbeat would depose the leader. Give at least 90 ms")]
+    [InlineData(
+        "RaftKit:ElectionTimeout is 50 ms, less than 3 times RaftKit:HeartbeatInterval (30 ms): a lost heartbeat would depose the leader. Give at least 90 ms")]
     [InlineData("RaftKit:LeaderLease is 10 ms. Give 0 for none, or at least 2 times RaftKit:HeartbeatInterval, 60 ms")]
     [InlineData("RaftKit:LeaderLease is 300 ms. Give 0 for none, or at least 2 times")]
     [InlineData("RaftKit:ClockDrift is 0.6. Give a fraction from 0 to 0.5")]
-    [InlineData("RaftKit:SessionTimeout is 500 ms, less than 4 times RaftKit:ElectionTimeout (200 ms): a failover would expire sessions. Give at least 800 ms")]
+    [InlineData(
+        "RaftKit:SessionTimeout is 500 ms, less than 4 times RaftKit:ElectionTimeout (200 ms): a failover would expire sessions. Give at least 800 ms")]
     [InlineData("RaftKit:SessionTimeout is 7200 s. Give at most 1 hour")]
     [InlineData("RaftKit:StopPatience is -1 ms. Give 0 to 10 minutes")]
     [InlineData("RaftKit:DataDirectory is empty. Name a folder on a local disk")]
     [InlineData("RaftKit:SnapshotEveryEntries is 0. Give at least 1000")]
     [InlineData("RaftKit:SnapshotEveryBytes is 5. Give at least 1048576")]
-    [InlineData("RaftKit:Members:1 is '10.0.0.1:7420', which other machines can reach, and there is no TLS. Set RaftKit:Tls, or RaftKit:AllowPlainText")]
+    [InlineData(
+        "RaftKit:Members:1 is '10.0.0.1:7420', which other machines can reach, and there is no TLS. Set RaftKit:Tls, or RaftKit:AllowPlainText")]
     [InlineData("RaftKit:Listen is '*:7420', which other machines can reach, and there is no TLS")]
     [InlineData("RaftKit:Tls:CertificatePath is empty. Name the PEM file")]
     [InlineData("RaftKit:Tls:AuthorityPath is '/no/such/file', and there is no such file")]
-    public void An_error_names_the_key_the_value_and_the_mend(string error) => Assert.Contains(Errors(Wrong(error)), e => e.StartsWith(error, StringComparison.Ordinal));
+    public void An_error_names_the_key_the_value_and_the_mend(string error) =>
+        Assert.Contains(Errors(Wrong(error)), e => e.StartsWith(error, StringComparison.Ordinal));
 
     [Fact]
     public void An_observer_is_told_what_it_cannot_be_and_what_it_needs()
     {
         Assert.Empty(Errors(Observer));
-        Assert.Contains(Errors(o => { Observer(o); o.Member = 2; }), e => e.StartsWith("RaftKit:Member is 2, the number of a member that votes, and RaftKit:Role is Observer. Give the observer a number from 256 to 1255"));
-        Assert.Contains(Errors(o => { Observer(o); o.Member = 1256; }), e => e.StartsWith("RaftKit:Member is 1256. Give an observer a number from 256 to 1255"));
-        Assert.Contains(Errors(o => { Observer(o); o.Members.Clear(); }), e => e.StartsWith("RaftKit:Members is empty, and an observer has to know whom to ask"));
-        Assert.Contains(Errors(o => { Observer(o); o.Members["1"] = "127.0.0.1:0"; }), e => e.StartsWith("RaftKit:Members has the endpoint '127.0.0.1:0', and an observer has to know the port"));
-        Assert.Contains(Errors(o => { Observer(o); o.Listen = "127.0.0.1:7420"; }), e => e.StartsWith("RaftKit:Listen is '127.0.0.1:7420', but an observer listens nowhere"));
-        Assert.Contains(Errors(o => { Observer(o); o.ForceBootstrap = true; }), e => e.StartsWith("RaftKit:ForceBootstrap is true, but an observer forms no cluster"));
+        Assert.Contains(
+            Errors(o => { Observer(o); o.Member = 2; }),
+            e => e.StartsWith(
+                "RaftKit:Member is 2, the number of a member that votes, and RaftKit:Role is Observer. Give the observer a number from 256 to 1255"));
+        Assert.Contains(
+            Errors(o => { Observer(o); o.Member = 1256; }), e =>
+            e.StartsWith("RaftKit:Member is 1256. Give an observer a number from 256 to 1255"));
+        Assert.Contains(
+            Errors(o => { Observer(o); o.Members.Clear(); }), e =>
+            e.StartsWith("RaftKit:Members is empty, and an observer has to know whom to ask"));
+        Assert.Contains(
+            Errors(o => { Observer(o); o.Members["1"] = "127.0.0.1:0"; }), e =>
+            e.StartsWith("RaftKit:Members has the endpoint '127.0.0.1:0', and an observer has to know the port"));
+        Assert.Contains(
+            Errors(o => { Observer(o); o.Listen = "127.0.0.1:7420"; }), e =>
+            e.StartsWith("RaftKit:Listen is '127.0.0.1:7420', but an observer listens nowhere"));
+        Assert.Contains(
+            Errors(o => { Observer(o); o.ForceBootstrap = true; }), e =>
+            e.StartsWith("RaftKit:ForceBootstrap is true, but an observer forms no cluster"));
         Assert.Contains(Errors(o => o.Role = (QuorumRole)7), e => e.StartsWith("RaftKit:Role is 7. Give Member or Observer"));
 
         static void Observer(RaftKitOptions options)
@@ -66,8 +83,11 @@ public sealed class OptionsTests
     public void Who_joins_has_somebody_to_ask_and_forms_nothing()
     {
         Assert.Empty(Errors(Joining));
-        Assert.Contains(Errors(o => { Joining(o); o.ForceBootstrap = true; }), e => e.StartsWith("RaftKit:Join and RaftKit:ForceBootstrap are both true"));
-        Assert.Contains(Errors(o => o.Join = true), e => e.StartsWith("RaftKit:Join is true, and RaftKit:Members names nobody else. Add the endpoint"));
+        Assert.Contains(
+            Errors(o => { Joining(o); o.ForceBootstrap = true; }), e =>
+            e.StartsWith("RaftKit:Join and RaftKit:ForceBootstrap are both true"));
+        Assert.Contains(
+            Errors(o => o.Join = true), e => e.StartsWith("RaftKit:Join is true, and RaftKit:Members names nobody else. Add the endpoint"));
 
         static void Joining(RaftKitOptions options)
         {
@@ -81,9 +101,13 @@ public sealed class OptionsTests
     [Fact]
     public void A_heartbeat_that_is_too_long_hides_no_other_mistake()
     {
-        var errors = Errors(o => (o.HeartbeatInterval, o.ElectionTimeout, o.LeaderLease) = (TimeSpan.MaxValue, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(90)));
+        var errors = Errors(
+            o => (o.HeartbeatInterval, o.ElectionTimeout, o.LeaderLease) =
+            (TimeSpan.MaxValue, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(90)));
 
-        Assert.Contains(errors, e => e.StartsWith("RaftKit:HeartbeatInterval is") && e.EndsWith("Give at most 100 s, a third of the longest RaftKit:ElectionTimeout."));
+        Assert.Contains(
+            errors, e => e.StartsWith("RaftKit:HeartbeatInterval is")
+            && e.EndsWith("Give at most 100 s, a third of the longest RaftKit:ElectionTimeout."));
         Assert.Contains(errors, e => e.StartsWith("RaftKit:ElectionTimeout is 1 ms. Give at least 15 ms"));
     }
 
@@ -98,8 +122,12 @@ public sealed class OptionsTests
             // What stands in the way of the first file that the node opens, for root too.
             Directory.CreateDirectory(Path.Combine(folder.FullName, "taken", "lock"));
 
-            Assert.Equal($"DataDirectory is '{file}', which is a file. Name a folder on a local disk that this process may write to.", await Refusal(file));
-            Assert.StartsWith($"DataDirectory is '{Path.Combine(folder.FullName, "taken")}', and this process cannot write to it: ", await Refusal(Path.Combine(folder.FullName, "taken")));
+            Assert.Equal(
+                $"DataDirectory is '{file}', which is a file. Name a folder on a local disk that this process may write to.",
+                await Refusal(file));
+            Assert.StartsWith(
+                $"DataDirectory is '{Path.Combine(folder.FullName, "taken")}', and this process cannot write to it: ",
+                await Refusal(Path.Combine(folder.FullName, "taken")));
         }
         finally
         {
@@ -108,7 +136,9 @@ public sealed class OptionsTests
 
         static async Task<string> Refusal(string directory)
         {
-            var member = new ClusterMember(new RaftKitOptions(), directory, [], TimeProvider.System, Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
+            var member = new ClusterMember(
+                new RaftKitOptions(), directory, [], TimeProvider.System,
+                Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
             return (await Assert.ThrowsAsync<IOException>(() => member.StartAsync(CancellationToken.None))).Message;
         }
     }
@@ -286,7 +316,8 @@ public sealed class OptionsTests
     {
         var services = new ServiceCollection();
         services.AddSingleton<IConfiguration>(
-            new ConfigurationBuilder().AddInMemoryCollection(configuration.Select(c => KeyValuePair.Create(c.Key, (string?)c.Value))).Build());
+            new ConfigurationBuilder().AddInMemoryCollection(
+                configuration.Select(c => KeyValuePair.Create(c.Key, (string?)c.Value))).Build());
         add(services);
         return services.BuildServiceProvider();
     }

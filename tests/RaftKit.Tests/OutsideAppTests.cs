@@ -15,7 +15,8 @@ public sealed partial class OutsideAppTests
         var feed = folder.Sub("feed");
         await Feed.PackAsync(feed, Repository.Projects.Where(project => project != "RaftKit.TestKit"));
 
-        // Beside the configured sources, with a package folder of its own: an older RaftKit of the same version in the machine's is not seen.
+        // Beside the configured sources, with a package folder of its own: an older RaftKit of the same version in the machine's is not
+        // seen.
         folder.Write("nuget.config", $"""
             <configuration>
               <packageSources><add key="local" value="{feed}" /></packageSources>

@@ -15,7 +15,8 @@ public sealed class PartitionLeadersTests
         var history = Path.GetTempFileName();
         try
         {
-            var run = await RunAsync("--json", "--run-for", "16", "--kill-every", "4", "--freeze-every", "1", "--partitions", "16", "--history", history);
+            var run = await RunAsync(
+                "--json", "--run-for", "16", "--kill-every", "4", "--freeze-every", "1", "--partitions", "16", "--history", history);
 
             Assert.True(run.ExitCode == 0, run.ToString());
             var events = run.Output.Select(line => JsonDocument.Parse(line).RootElement).ToArray();
@@ -29,7 +30,9 @@ public sealed class PartitionLeadersTests
             foreach (var never in new[] { "writes_lost", "double_leaders", "foreign_ephemerals_lost", "local_reads_failed" })
                 Assert.Equal(0, summary.GetProperty(never).GetInt64());
             foreach (var measured in new[] { "quorum_failover_ms", "partition_failover_ms", "frozen_leader_gap_ms" })
-                Assert.True(summary.GetProperty(measured).GetProperty("max") is { ValueKind: JsonValueKind.Number } max && max.GetDouble() > 0, run.ToString());
+                Assert.True(
+                    summary.GetProperty(measured).GetProperty("max") is { ValueKind: JsonValueKind.Number } max && max.GetDouble() > 0,
+                    run.ToString());
 
             AssertMembersWereAnnounced(events);
             AssertLinearizable(history);
@@ -41,7 +44,10 @@ public sealed class PartitionLeadersTests
         }
     }
 
-    /// <summary>Each broker in a pid namespace of its own, as in containers: nobody can see that its process is gone (DESIGN.md, promise 6). Needs root.</summary>
+    /// <summary>
+    /// Each broker in a pid namespace of its own, as in containers: nobody can see that its process is gone (DESIGN.md, promise 6). Needs
+    /// root.
+    /// </summary>
     [Fact]
     public async Task Brokers_whose_death_nobody_can_prove_are_replaced_after_their_session_or_at_once_where_refused_connections_count()
     {
@@ -52,7 +58,9 @@ public sealed class PartitionLeadersTests
             await File.WriteAllTextAsync(launcher, "#!/bin/sh\nshift\nexec unshare --pid --fork --kill-child --mount-proc -- \"$@\"\n");
             using (var chmod = Process.Start("chmod", ["u+x", launcher]))
                 await chmod.WaitForExitAsync();
-            string[] flags = ["--json", "--run-for", "16", "--kill-every", "4", "--freeze-every", "0", "--partitions", "8", "--session-timeout", "3", "--launcher", launcher];
+            string[] flags =
+                ["--json", "--run-for", "16", "--kill-every", "4", "--freeze-every", "0", "--partitions", "8", "--session-timeout", "3",
+                "--launcher", launcher];
 
             var unproven = await RunAsync(flags);
             var trusted = await RunAsync([.. flags, "--expire-on-refused-connection"]);
@@ -77,7 +85,8 @@ public sealed class PartitionLeadersTests
         var data = Directory.CreateTempSubdirectory("raftkit-test-");
         try
         {
-            string[] flags = ["--json", "--run-for", "1", "--kill-every", "0", "--freeze-every", "0", "--partitions", "4", "--data", data.FullName];
+            string[] flags =
+                ["--json", "--run-for", "1", "--kill-every", "0", "--freeze-every", "0", "--partitions", "4", "--data", data.FullName];
             var first = await RunAsync(flags);
             var second = await RunAsync(flags);
 
@@ -133,5 +142,6 @@ public sealed class PartitionLeadersTests
 
     private static JsonElement Summary(ProgramRun run) => JsonDocument.Parse(run.Output[^1]).RootElement;
 
-    private static Task<ProgramRun> RunAsync(params string[] flags) => ProgramRun.OfAsync(Path.Combine("samples", "PartitionLeaders"), flags);
+    private static Task<ProgramRun> RunAsync(params string[] flags) =>
+        ProgramRun.OfAsync(Path.Combine("samples", "PartitionLeaders"), flags);
 }

@@ -9,7 +9,9 @@ internal sealed record ProgramRun(int ExitCode, string[] Output, string Errors)
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
 
     /// <summary>Runs the program of a project to its end.</summary>
-    /// <param name="project">Its folder, from the repository's root. Built beside this test by a project reference: the same configuration and framework.</param>
+    /// <param name="project">
+    /// Its folder, from the repository's root. Built beside this test by a project reference: the same configuration and framework.
+    /// </param>
     /// <param name="flags">Its command line.</param>
     public static Task<ProgramRun> OfAsync(string project, params string[] flags) => OfAsync(project, null, flags);
 

@@ -14,7 +14,8 @@ public sealed class ReadTests : IAsyncLifetime
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
     private readonly List<IHost> _hosts = [];
 
     public async Task InitializeAsync()
@@ -66,7 +67,8 @@ public sealed class ReadTests : IAsyncLifetime
             // As the number would come in a request.
             var user = new ReadSession(seen);
             user.Advance(written.ModifiedZxid);
-            var read = await View(_hosts[(i + 1) % 3]).ReadAsync(v => v.Get("/a")!.Stat.Version, ReadConsistency.Session(user)).WaitAsync(Patience);
+            var read = await View(_hosts[(i + 1) % 3]).ReadAsync(v => v.Get("/a")!.Stat.Version, ReadConsistency.Session(user)).WaitAsync(
+                Patience);
             Assert.Equal(written.Version, read.Value);
             Assert.Equal(ReadGuarantee.Session, read.Guarantee);
             Assert.True(user.Seen >= written.ModifiedZxid && user.Seen == read.Zxid);
@@ -78,7 +80,8 @@ public sealed class ReadTests : IAsyncLifetime
     public async Task A_member_that_is_alone_reads_no_staler_than_allowed_or_says_how_far_behind_it_is()
     {
         var last = _hosts.First(h => h != Leader());
-        var bounded = await View(last).ReadAsync(v => v.Get("/a") is not null, ReadConsistency.AtMostBehind(TimeSpan.FromSeconds(30))).WaitAsync(Patience);
+        var bounded = await View(last).ReadAsync(
+            v => v.Get("/a") is not null, ReadConsistency.AtMostBehind(TimeSpan.FromSeconds(30))).WaitAsync(Patience);
         Assert.True(bounded.Value);
         Assert.Equal(ReadGuarantee.BoundedStaleness, bounded.Guarantee);
         Assert.InRange(bounded.Behind!.Value, TimeSpan.Zero, TimeSpan.FromSeconds(30));
@@ -111,7 +114,8 @@ public sealed class ReadTests : IAsyncLifetime
 
     private static IZnodeSession Session(IHost host) => host.Services.GetRequiredService<IZnodeSession>();
 
-    private IHost Leader() => _hosts.Single(h => h.Services.GetRequiredService<IQuorumMember>().Status is { Ready: true, Role: RaftRole.Leader });
+    private IHost Leader() =>
+        _hosts.Single(h => h.Services.GetRequiredService<IQuorumMember>().Status is { Ready: true, Role: RaftRole.Leader });
 
     private IHost Build(int member)
     {

@@ -15,7 +15,8 @@ public sealed class RecoveryTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
 
     public void Dispose() => _folder.Dispose();
 
@@ -27,7 +28,8 @@ public sealed class RecoveryTests : IDisposable
         {
             before = await WriteAsync(hosts[1], "/a");
             // Two others are enough for it: the one that will be left has it once it can read it.
-            await hosts[0].Services.GetRequiredService<IZnodeView>().ReadAsync(v => v.Get("/a"), ReadConsistency.Linearizable).WaitAsync(Patience);
+            await hosts[0].Services.GetRequiredService<IZnodeView>().ReadAsync(v => v.Get("/a"), ReadConsistency.Linearizable).WaitAsync(
+                Patience);
             var running = Assert.Throws<DirectoryInUseException>(() => QuorumRecovery.Inspect(DirectoryOf(1)));
             Assert.Contains("held by another node", running.Message);
         }
@@ -37,8 +39,10 @@ public sealed class RecoveryTests : IDisposable
         Assert.Equal([1, 2, 3], report.Members);
         Assert.Contains("members [1, 2, 3]", report.ToString(), StringComparison.Ordinal);
         Assert.True(report.LastIndex >= before);
-        Refuses(() => QuorumRecovery.ForceNewQuorum(DirectoryOf(1), Guid.NewGuid(), report.Members), $"belongs to cluster {report.ClusterId}, not to");
-        Refuses(() => QuorumRecovery.ForceNewQuorum(DirectoryOf(1), report.ClusterId, [1, 2]), "has the members 1, 2, 3, not 1, 2. Nothing was changed.");
+        Refuses(() => QuorumRecovery.ForceNewQuorum(DirectoryOf(1), Guid.NewGuid(), report.Members),
+            $"belongs to cluster {report.ClusterId}, not to");
+        Refuses(() => QuorumRecovery.ForceNewQuorum(DirectoryOf(1), report.ClusterId, [1, 2]),
+            "has the members 1, 2, 3, not 1, 2. Nothing was changed.");
         Assert.Equal(0, QuorumRecovery.Inspect(DirectoryOf(1)).RecoveryEpoch);
         Assert.Throws<DirectoryMismatchException>(() => QuorumRecovery.Inspect(DirectoryOf(4)));
 

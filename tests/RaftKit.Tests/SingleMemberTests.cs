@@ -51,7 +51,8 @@ public sealed class SingleMemberTests : IDisposable
         {
             await RunAsync(async services =>
             {
-                await using var leadership = await services.GetRequiredService<LeaderElection>().WaitForLeadershipAsync().WaitAsync(Patience);
+                await using var leadership = await services.GetRequiredService<LeaderElection>().WaitForLeadershipAsync().WaitAsync(
+                    Patience);
                 Assert.True(leadership.IsHeld);
                 tokens.Add(leadership.FencingToken);
             });

@@ -24,7 +24,8 @@ public sealed class StateMachineTests : IDisposable
         await RunAsync(services => services.AddRaftKit().AddStateMachine<Counter>(), async services =>
         {
             var counter = services.GetRequiredService<IReplicated<Counter>>();
-            var answers = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => counter.ProposeAsync("+"u8.ToArray()))).WaitAsync(Patience);
+            var answers = await Task.WhenAll(Enumerable.Range(0, 50).Select(_ => counter.ProposeAsync("+"u8.ToArray()))).WaitAsync(
+                Patience);
             Assert.Equal(Enumerable.Range(1, 50).Select(n => (long)n), answers.Select(a => BinaryPrimitives.ReadInt64LittleEndian(a.Span)));
             Assert.Equal(50, await counter.ReadLocalAsync(c => c.Count).WaitAsync(Patience));
         });
@@ -60,8 +61,10 @@ public sealed class StateMachineTests : IDisposable
             async services =>
             {
                 await services.GetRequiredKeyedService<IReplicated<Counter>>("one").ProposeAsync("+"u8.ToArray()).WaitAsync(Patience);
-                Assert.Equal(1, await services.GetRequiredKeyedService<IReplicated<Counter>>("one").ReadAsync(c => c.Count).WaitAsync(Patience));
-                Assert.Equal(0, await services.GetRequiredKeyedService<IReplicated<Counter>>("two").ReadAsync(c => c.Count).WaitAsync(Patience));
+                Assert.Equal(
+                    1, await services.GetRequiredKeyedService<IReplicated<Counter>>("one").ReadAsync(c => c.Count).WaitAsync(Patience));
+                Assert.Equal(
+                    0, await services.GetRequiredKeyedService<IReplicated<Counter>>("two").ReadAsync(c => c.Count).WaitAsync(Patience));
             });
     }
 
@@ -73,7 +76,8 @@ public sealed class StateMachineTests : IDisposable
             var counter = services.GetRequiredService<IReplicated<Counter>>();
             var e = await Assert.ThrowsAsync<ArgumentException>(() => counter.ProposeAsync(new byte[(1 << 20) + 1]));
             Assert.Contains("1048577 bytes", e.Message);
-            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => counter.ReadAsync(c => c.Count, new CancellationToken(canceled: true)));
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+                counter.ReadAsync(c => c.Count, new CancellationToken(canceled: true)));
             Assert.Equal(0, await counter.ReadAsync(c => c.Count).WaitAsync(Patience));
         });
     }

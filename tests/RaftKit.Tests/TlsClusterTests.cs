@@ -11,13 +11,16 @@ using Xunit;
 
 namespace RaftKit.Tests;
 
-/// <summary>Three hosts on loopback whose members speak TLS, each with a certificate of one authority, through the options that users set.</summary>
+/// <summary>
+/// Three hosts on loopback whose members speak TLS, each with a certificate of one authority, through the options that users set.
+/// </summary>
 public sealed class TlsClusterTests : IDisposable
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
 
     private readonly TemporaryFolder _folder = new();
-    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<int, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => i, _ => $"127.0.0.1:{Loopback.FreePort()}");
     private readonly X509Certificate2 _authority = Authority("RaftKit test authority");
 
     public TlsClusterTests() => File.WriteAllText(AuthorityPath, _authority.ExportCertificatePem());
@@ -37,9 +40,11 @@ public sealed class TlsClusterTests : IDisposable
         for (var i = 1; i <= 3; i++)
             hosts.Add(Build(i, Issue(_authority, i)));
         await Task.WhenAll(hosts.Select(h => h.StartAsync())).WaitAsync(Patience);
-        await hosts[0].Services.GetRequiredService<IZnodeSession>().CreateAsync("/secret", Encoding.UTF8.GetBytes("kept")).WaitAsync(Patience);
+        await hosts[0].Services.GetRequiredService<IZnodeSession>().CreateAsync("/secret", Encoding.UTF8.GetBytes("kept")).WaitAsync(
+            Patience);
 
-        var leader = hosts.Single(h => h.Services.GetRequiredService<IQuorumMember>().Status is { Ready: true, Role: Consensus.RaftRole.Leader });
+        var leader = hosts.Single(
+            h => h.Services.GetRequiredService<IQuorumMember>().Status is { Ready: true, Role: Consensus.RaftRole.Leader });
         await leader.StopAsync().WaitAsync(Patience);
 
         foreach (var host in hosts.Where(h => h != leader))
@@ -48,7 +53,8 @@ public sealed class TlsClusterTests : IDisposable
             await session.SyncAsync().WaitAsync(Patience);
             Assert.Equal("kept", Encoding.UTF8.GetString((await session.GetAsync("/secret").WaitAsync(Patience))!.Data.Span));
         }
-        await using (var leadership = await hosts.First(h => h != leader).Services.GetRequiredService<LeaderElection>().WaitForLeadershipAsync().WaitAsync(Patience))
+        await using (var leadership = await hosts.First(
+            h => h != leader).Services.GetRequiredService<LeaderElection>().WaitForLeadershipAsync().WaitAsync(Patience))
             Assert.True(leadership.IsHeld);
         await Task.WhenAll(hosts.Where(h => h != leader).Select(h => h.StopAsync())).WaitAsync(Patience);
         foreach (var host in hosts)
@@ -69,13 +75,15 @@ public sealed class TlsClusterTests : IDisposable
         var sync = one.Services.GetRequiredService<IZnodeSession>().SyncAsync(wait.Token);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => sync.WaitAsync(Patience));
 
-        Assert.All(new[] { one, two, three }, host => Assert.NotEqual(true, host.Services.GetRequiredService<IQuorumMember>().Status?.Ready));
+        Assert.All(new[] { one, two, three }, host =>
+            Assert.NotEqual(true, host.Services.GetRequiredService<IQuorumMember>().Status?.Ready));
         await Task.WhenAll(one.StopAsync(), two.StopAsync(), three.StopAsync()).WaitAsync(Patience);
     }
 
     private IHost Build(int member, string certificatePath)
     {
-        var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = Path.Combine(_folder.Path) });
+        var builder = Host.CreateEmptyApplicationBuilder(
+            new HostApplicationBuilderSettings { ContentRootPath = Path.Combine(_folder.Path) });
         builder.Services.AddRaftKit(options =>
         {
             options.Member = member;
@@ -92,11 +100,13 @@ public sealed class TlsClusterTests : IDisposable
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest($"CN=member {member}", key, HashAlgorithmName.SHA256);
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")], false));
+        request.CertificateExtensions.Add(
+            new X509EnhancedKeyUsageExtension([new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")], false));
         var names = new SubjectAlternativeNameBuilder();
         names.AddIpAddress(IPAddress.Loopback);
         request.CertificateExtensions.Add(names.Build());
-        using var signed = request.Create(authority, DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(100), RandomNumberGenerator.GetBytes(8));
+        using var signed = request.Create(
+            authority, DateTimeOffset.UnixEpoch, DateTimeOffset.UnixEpoch.AddYears(100), RandomNumberGenerator.GetBytes(8));
         var path = Path.Combine(_folder.Path, $"member-{member}.pem");
         File.WriteAllText(path, signed.ExportCertificatePem() + "\n" + key.ExportPkcs8PrivateKeyPem());
         return path;

@@ -3,7 +3,9 @@ using System.Numerics;
 
 namespace RaftKit.Load.Loads;
 
-/// <summary>Counts durations in buckets that are at most 1.6 % wide, from a nanosecond up. Any thread may record; costs no allocation.</summary>
+/// <summary>
+/// Counts durations in buckets that are at most 1.6 % wide, from a nanosecond up. Any thread may record; costs no allocation.
+/// </summary>
 internal sealed class LatencyHistogram
 {
     private const int SubBucketBits = 6;

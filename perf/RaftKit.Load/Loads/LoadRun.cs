@@ -6,8 +6,8 @@ using RaftKit.Znodes;
 namespace RaftKit.Load.Loads;
 
 /// <summary>
-/// Issues one load from inside a member: as many loops as operations are to be outstanding, each starting its next operation when the last one ended. Warms
-/// up, then counts for a window.
+/// Issues one load from inside a member: as many loops as operations are to be outstanding, each starting its next operation when the last
+/// one ended. Warms up, then counts for a window.
 /// </summary>
 internal sealed class LoadRun(IZnodeSessions sessions, NodeCounters counters, MemberOrder.Run order)
 {
@@ -49,7 +49,8 @@ internal sealed class LoadRun(IZnodeSessions sessions, NodeCounters counters, Me
         _ended = true;
         await Task.WhenAll(loops);
         return new LoadFigures(
-            _latencies.Count, seconds, _latencies.PercentileMs(0.5), _latencies.PercentileMs(0.99), _latencies.PercentileMs(0.999), _latencies.MaxMs,
+            _latencies.Count, seconds, _latencies.PercentileMs(0.5), _latencies.PercentileMs(0.99), _latencies.PercentileMs(0.999),
+            _latencies.MaxMs,
             allocated, fsyncs, collections);
     }
 

@@ -132,7 +132,8 @@ internal sealed class Member : IDisposable
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
         while (!stop.IsCancellationRequested)
         {
-            if (_member.Status is { } now && new MemberReport.Status(now.Role == RaftRole.Leader, now.Ready, now.Term.Value) is var status && status != told)
+            if (_member.Status is { } now && new MemberReport.Status(now.Role == RaftRole.Leader, now.Ready, now.Term.Value) is var status
+                && status != told)
                 Send(told = status);
             await timer.WaitForNextTickAsync(CancellationToken.None);
         }

@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace RaftKit.Load.Parent;
 
 /// <summary>
-/// Kills a follower, fills the tree without it until the log no longer reaches back to it, starts it again beside a load of writes, and sees how long the
-/// leader's snapshot takes to bring it up, and what that costs both loops.
+/// Kills a follower, fills the tree without it until the log no longer reaches back to it, starts it again beside a load of writes, and
+/// sees how long the leader's snapshot takes to bring it up, and what that costs both loops.
 /// </summary>
 internal static class CatchUpMeasurement
 {
@@ -39,9 +39,11 @@ internal static class CatchUpMeasurement
         while (state.Zxid != led.Zxid)
             (led, state) = (await StateAsync(ensemble, leader), await StateAsync(ensemble, back));
         if (state.SnapshotsInstalled == 0)
-            throw new LoadFailedException($"The follower caught up from the log: {options.Znodes} znodes are too few for this measurement.");
+            throw new LoadFailedException(
+                $"The follower caught up from the log: {options.Znodes} znodes are too few for this measurement.");
         if (state.Digest != led.Digest)
-            throw new LoadFailedException($"At zxid {led.Zxid} the follower's tree has the digest {state.Digest}, the leader's {led.Digest}.");
+            throw new LoadFailedException(
+                $"At zxid {led.Zxid} the follower's tree has the digest {state.Digest}, the leader's {led.Digest}.");
         yield return new CatchUpResult
         {
             Members = options.Members,

@@ -97,7 +97,8 @@ internal sealed class Ensemble : IAsyncDisposable
 
     private string Describe(MemberProcess member)
     {
-        var logged = File.ReadLines(LogOf(member.Settings.Id)).LastOrDefault(line => line.Length > 0 && !line.StartsWith("   at ", StringComparison.Ordinal));
+        var logged = File.ReadLines(LogOf(member.Settings.Id)).LastOrDefault(
+            line => line.Length > 0 && !line.StartsWith("   at ", StringComparison.Ordinal));
         return $"Member {member.Settings.Id}: {member.Status}; logged last: {logged ?? "nothing"}.";
     }
 

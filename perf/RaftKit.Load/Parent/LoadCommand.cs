@@ -16,26 +16,33 @@ internal static class LoadCommand
 
     private static readonly Option<string> Data = new("--data")
     {
-        Description = "A folder on the disk to measure. The members' data and logs go into a new folder below it, removed at the end unless the measurement failed.",
+        Description =
+            "A folder on the disk to measure. The members' data and logs go into a new folder below it, removed at the end unless the measurement failed.",
         HelpName = "DIR",
         DefaultValueFactory = _ => Path.GetTempPath(),
     };
 
     private static readonly Option<bool> Json = new("--json") { Description = "Prints one JSON line for each measurement." };
-    private static readonly Option<bool> Linearizable = new("--linearizable") { Description = "Only linearizable reads (a sync, then a read)." };
-    private static readonly Option<bool> Local = new("--local") { Description = "Only local reads: of the view, and in the session's order." };
-    private static readonly Option<bool> Freeze = new("--freeze") { Description = "Freezes the leader with SIGSTOP instead of killing it." };
+    private static readonly Option<bool> Linearizable = new(
+        "--linearizable") { Description = "Only linearizable reads (a sync, then a read)." };
+    private static readonly Option<bool> Local = new(
+        "--local") { Description = "Only local reads: of the view, and in the session's order." };
+    private static readonly Option<bool> Freeze = new(
+        "--freeze") { Description = "Freezes the leader with SIGSTOP instead of killing it." };
 
     public static async Task<int> RunAsync(string[] args)
     {
-        var writes = new Command("writes", "Sets znodes' data, with fsync on a quorum before each is acknowledged.") { Members, Outstanding, Size, Seconds, Data, Json };
+        var writes = new Command(
+            "writes", "Sets znodes' data, with fsync on a quorum before each is acknowledged.") { Members, Outstanding, Size, Seconds, Data,
+            Json };
         writes.SetAction((flags, _) => RunAsync(flags, Options(flags), Measurements.WritesAsync));
         var reads = new Command("reads", "Reads znodes: of the view, in the session's order, and linearizable.")
         {
             Members, Outstanding, Size, Seconds, Data, Json, Local, Linearizable,
         };
         reads.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Kinds = Kinds(flags) }, Measurements.ReadsAsync));
-        var failover = new Command("failover", "Takes the leader away, and measures until a write that was submitted later is acknowledged.")
+        var failover = new Command(
+            "failover", "Takes the leader away, and measures until a write that was submitted later is acknowledged.")
         {
             Members, Times, Freeze, Data, Json,
         };
@@ -43,15 +50,24 @@ internal static class LoadCommand
             flags,
             Options(flags) with { Kills = flags.GetValue(Times), Freeze = flags.GetValue(Freeze) },
             Measurements.FailoverAsync));
-        var snapshot = new Command("snapshot", "Fills a tree, and measures what a snapshot of it costs the loop while writes go on.") { Znodes, Size, Data, Json };
-        snapshot.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, SnapshotMeasurement.RunAsync));
-        var catchUp = new Command("catch-up", "Brings up a follower that only a snapshot can, while writes go on.") { Members, Znodes, Outstanding, Size, Seconds, Data, Json };
-        catchUp.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, CatchUpMeasurement.RunAsync));
-        var timeouts = new Command("timeouts", "For several heartbeats and election timeouts: the gap of a frozen leader, and elections for nothing on a busy machine.")
+        var snapshot = new Command(
+            "snapshot", "Fills a tree, and measures what a snapshot of it costs the loop while writes go on.") { Znodes, Size, Data, Json };
+        snapshot.SetAction(
+            (flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, SnapshotMeasurement.RunAsync));
+        var catchUp = new Command(
+            "catch-up",
+            "Brings up a follower that only a snapshot can, while writes go on.") { Members, Znodes, Outstanding, Size, Seconds, Data,
+            Json };
+        catchUp.SetAction(
+            (flags, _) => RunAsync(flags, Options(flags) with { Znodes = flags.GetValue(Znodes) }, CatchUpMeasurement.RunAsync));
+        var timeouts = new Command(
+            "timeouts",
+            "For several heartbeats and election timeouts: the gap of a frozen leader, and elections for nothing on a busy machine.")
         {
             Members, Times, Outstanding, Size, Seconds, Data, Json,
         };
-        timeouts.SetAction((flags, _) => RunAsync(flags, Options(flags) with { Kills = flags.GetValue(Times) }, Measurements.TimeoutsAsync));
+        timeouts.SetAction(
+            (flags, _) => RunAsync(flags, Options(flags) with { Kills = flags.GetValue(Times) }, Measurements.TimeoutsAsync));
         var parsed = new RootCommand("Measures a quorum of RaftKit members, each in a process of its own, on loopback.") 
         {
             writes, reads, failover, timeouts, snapshot, catchUp,

@@ -8,7 +8,8 @@ internal static class Measurements
 {
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(60);
 
-    // Multiples of the loop's tick of 5 ms. From one at which a member that merely waits for a processor looks dead, to one that nobody wants to wait for.
+    // Multiples of the loop's tick of 5 ms. From one at which a member that merely waits for a processor looks dead, to one that nobody
+    // wants to wait for.
     private static readonly MemberTimeouts[] Sweep = [new(10, 50), new(15, 100), new(30, 200), new(50, 400), new(100, 1000)];
 
     /// <summary>Writes, issued inside the leader's process.</summary>
@@ -54,7 +55,9 @@ internal static class Measurements
         };
     }
 
-    /// <summary>For each pair of timeouts: how long a frozen leader holds writes up, and how often a busy machine alone makes the members elect.</summary>
+    /// <summary>
+    /// For each pair of timeouts: how long a frozen leader holds writes up, and how often a busy machine alone makes the members elect.
+    /// </summary>
     public static async IAsyncEnumerable<MeasuredResult> TimeoutsAsync(LoadOptions options, string folder)
     {
         foreach (var timeouts in Sweep)
@@ -67,7 +70,8 @@ internal static class Measurements
             using (new BusyNeighbours(Environment.ProcessorCount))
             {
                 leader.Order(new MemberOrder.Run(LoadKind.Write, options.Outstanding, options.Size, options.Seconds));
-                writes = (await ensemble.ReportAsync<MemberReport.WindowClosed>(TimeSpan.FromSeconds(options.Seconds) + Slack)).Figures.Operations;
+                writes = (await ensemble.ReportAsync<MemberReport.WindowClosed>(TimeSpan.FromSeconds(options.Seconds)
+                    + Slack)).Figures.Operations;
             }
 
             yield return new TimeoutsResult
@@ -124,7 +128,8 @@ internal static class Measurements
         var figures = (await ensemble.ReportAsync<MemberReport.WindowClosed>(TimeSpan.FromSeconds(options.Seconds) + Slack)).Figures;
         var cpu = ensemble.ProcessorTime - before;
         if (await ensemble.LeaderAsync() != leader)
-            throw new LoadFailedException("The leader changed during the measurement: it would say nothing about loads inside the leader's process.");
+            throw new LoadFailedException(
+                "The leader changed during the measurement: it would say nothing about loads inside the leader's process.");
         return (figures, cpu);
     }
 

@@ -8,15 +8,16 @@ using RaftKit.Znodes;
 namespace RaftKit.Load.Parent;
 
 /// <summary>
-/// Fills a tree, lets the member take a snapshot of it while writes go on, and reads the node's own counter of the longest turn that the snapshot cost.
-/// One member, in this process: what is measured is a loop, not a quorum.
+/// Fills a tree, lets the member take a snapshot of it while writes go on, and reads the node's own counter of the longest turn that the
+/// snapshot cost. One member, in this process: what is measured is a loop, not a quorum.
 /// </summary>
 internal static class SnapshotMeasurement
 {
     private const int PerEntry = 500;
     private const int Outstanding = 64;
 
-    // So many writes come between the full tree and its snapshot: the collector is done with the filling by then, and what writes alone cost is seen.
+    // So many writes come between the full tree and its snapshot: the collector is done with the filling by then, and what writes alone
+    // cost is seen.
     private const int WritesBefore = 60_000;
 
     public static async IAsyncEnumerable<MeasuredResult> RunAsync(LoadOptions options, string folder)
@@ -66,7 +67,9 @@ internal static class SnapshotMeasurement
 
     private static async Task WriteAsync(IZnodeSession session, LoadOptions options, PauseWatch watch)
     {
-        await Task.WhenAll(Enumerable.Range(0, Outstanding).Select(_ => session.SetAsync(TreeFilling.PathOf(Random.Shared.Next(options.Znodes)), new byte[options.Size])));
+        await Task.WhenAll(
+            Enumerable.Range(0, Outstanding).Select(
+                _ => session.SetAsync(TreeFilling.PathOf(Random.Shared.Next(options.Znodes)), new byte[options.Size])));
         watch.Note(Outstanding);
     }
 }

@@ -11,8 +11,9 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// A broker: an application with a member of the quorum inside. It lives in sessions: in each it registers, campaigns for its partitions and writes to those
-/// that it leads; when a session ends (it was frozen for too long) everything that hung on it is over, and the next one starts from the beginning.
+/// A broker: an application with a member of the quorum inside. It lives in sessions: in each it registers, campaigns for its partitions
+/// and writes to those that it leads; when a session ends (it was frozen for too long) everything that hung on it is over, and the next one
+/// starts from the beginning.
 /// </summary>
 internal sealed class Broker : BackgroundService
 {
@@ -29,7 +30,8 @@ internal sealed class Broker : BackgroundService
     private readonly ProgressLog _progress;
     private readonly WriteGate _gate = new();
 
-    public Broker(BrokerSettings settings, IZnodeSessions sessions, IQuorumMember member, IQuorumMembership membership, SupervisorLink supervisor)
+    public Broker(
+        BrokerSettings settings, IZnodeSessions sessions, IQuorumMember member, IQuorumMembership membership, SupervisorLink supervisor)
     {
         (_settings, _sessions, _member, _membership, _supervisor) = (settings, sessions, member, membership, supervisor);
         _pauses = new PauseDetector(_reports);

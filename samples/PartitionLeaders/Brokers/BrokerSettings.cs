@@ -13,7 +13,8 @@ namespace PartitionLeaders.Brokers;
 /// <param name="SnapshotEvery">After how many entries a snapshot replaces the log before it; null: as the library does.</param>
 /// <param name="HistoryRun">Names the run to the clients that write a history; null: there are none.</param>
 internal sealed record BrokerSettings(
-    int Id, Cluster Cluster, IReadOnlyList<string> Addresses, string DataDirectory, int SessionTimeoutMs, bool ExpireOnRefused, long? SnapshotEvery, string? HistoryRun)
+    int Id, Cluster Cluster, IReadOnlyList<string> Addresses, string DataDirectory, int SessionTimeoutMs, bool ExpireOnRefused,
+    long? SnapshotEvery, string? HistoryRun)
 {
     [JsonIgnore]
     public TimeSpan SessionTimeout => TimeSpan.FromMilliseconds(SessionTimeoutMs);

@@ -5,9 +5,9 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Opens a session, leaves ephemeral znodes, watches those of the next broker's guest, closes the session, and begins anew. Its calls go into the history; what it was
-/// told is held together at the end of each session that lasted until then. Few share a subtree: when an ephemeral went whose session just ended is not known, and a
-/// checker has to try all moments of all of them.
+/// Opens a session, leaves ephemeral znodes, watches those of the next broker's guest, closes the session, and begins anew. Its calls go
+/// into the history; what it was told is held together at the end of each session that lasted until then. Few share a subtree: when an
+/// ephemeral went whose session just ended is not known, and a checker has to try all moments of all of them.
 /// </summary>
 internal sealed class Guest
 {
@@ -105,8 +105,10 @@ internal sealed class Guest
                 await _calls.CallAsync(session, Ephemeral(session, path), end);
                 break;
             case < 5:
-                // As a multi, which tells its zxid: ephemerals that go at an unknown moment, by this or by the end of a session, make a history hard to check.
-                await _calls.CallAsync(session, new() { Op = "multi", Ops = [new() { Op = "delete", Path = path, ExpectedVersion = -1 }] }, end);
+                // As a multi, which tells its zxid: ephemerals that go at an unknown moment, by this or by the end of a session, make a
+                // history hard to check.
+                await _calls.CallAsync(
+                    session, new() { Op = "multi", Ops = [new() { Op = "delete", Path = path, ExpectedVersion = -1 }] }, end);
                 break;
             case < 6:
                 await _calls.CallAsync(session, new() { Op = "get", Path = path }, end);
@@ -122,7 +124,10 @@ internal sealed class Guest
         }
     }
 
-    /// <summary>Makes a change of its own and waits until both the stream and a watch have told of it: both tell in order, so all before it was told.</summary>
+    /// <summary>
+    /// Makes a change of its own and waits until both the stream and a watch have told of it: both tell in order, so all before it was
+    /// told.
+    /// </summary>
     /// <returns>The change's zxid; null if it was not made, or not everything could be followed.</returns>
     private async Task<long?> MarkAsync(IZnodeSession session, Streaming streaming, CancellationToken end)
     {

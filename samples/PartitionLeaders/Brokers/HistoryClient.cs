@@ -5,7 +5,8 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Calls the quorum with a session of its own, one operation at a time, on keys that it shares with the clients of all brokers. Each call is recorded. The paths are spread over several subtrees, so that a checker can look at each alone.
+/// Calls the quorum with a session of its own, one operation at a time, on keys that it shares with the clients of all brokers. Each call
+/// is recorded. The paths are spread over several subtrees, so that a checker can look at each alone.
 /// </summary>
 internal sealed class HistoryClient
 {
@@ -45,7 +46,8 @@ internal sealed class HistoryClient
             for (var calls = 0; ; calls++)
             {
                 // The subtrees' roots come first, as calls like any other: the history begins with nothing.
-                var operation = calls < Subtrees ? new HistoryOperation { Op = "create", Path = Root(calls), In = "", Seq = false, Owner = 0 } : Draw();
+                var operation = calls < Subtrees
+                    ? new HistoryOperation { Op = "create", Path = Root(calls), In = "", Seq = false, Owner = 0 } : Draw();
                 if (!_gate.TryEnter())
                     return;
                 try

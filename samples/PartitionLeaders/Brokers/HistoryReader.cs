@@ -4,7 +4,10 @@ using RaftKit.Znodes;
 
 namespace PartitionLeaders.Brokers;
 
-/// <summary>Reads this member's copy of what the history clients write, and records what it found and as of which zxid: the copy may be behind, and must not be wrong.</summary>
+/// <summary>
+/// Reads this member's copy of what the history clients write, and records what it found and as of which zxid: the copy may be behind, and
+/// must not be wrong.
+/// </summary>
 internal sealed class HistoryReader(IZnodeView view, ReportSink reports, Random random, string run)
 {
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(25);
@@ -29,14 +32,16 @@ internal sealed class HistoryReader(IZnodeView view, ReportSink reports, Random 
         if (random.Next(4) == 0)
         {
             return view.GetChildren(root) is { } children
-                ? new() { Op = "children", Path = root, Call = call, Ret = RecordedCalls.Now(), Status = "ok", Children = children.Names, Zxid = children.Zxid } : null;
+                ? new() { Op = "children", Path = root, Call = call, Ret = RecordedCalls.Now(), Status = "ok", Children = children.Names,
+                    Zxid = children.Zxid } : null;
         }
 
         var path = HistoryClient.Key(root, random);
         return view.Get(path) is { } znode
             ? new()
             {
-                Op = "get", Path = path, Call = call, Ret = RecordedCalls.Now(), Status = "ok", Out = Encoding.UTF8.GetString(znode.Data.Span),
+                Op = "get", Path = path, Call = call, Ret = RecordedCalls.Now(), Status = "ok",
+                Out = Encoding.UTF8.GetString(znode.Data.Span),
                 Version = znode.Stat.Version, Zxid = znode.Zxid,
             }
             : null;

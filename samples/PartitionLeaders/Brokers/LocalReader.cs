@@ -3,8 +3,8 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Reads this member's copy of the tree all the time: that must go on whether or not there is a leader. A read fails if it throws, if it goes back in time,
-/// if what it found before is gone, or if it does not return while this process runs on for a second.
+/// Reads this member's copy of the tree all the time: that must go on whether or not there is a leader. A read fails if it throws, if it
+/// goes back in time, if what it found before is gone, or if it does not return while this process runs on for a second.
 /// </summary>
 internal sealed class LocalReader(IZnodeView view, PauseDetector pauses, Cluster cluster)
 {

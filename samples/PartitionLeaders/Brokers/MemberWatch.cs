@@ -20,7 +20,8 @@ internal sealed class MemberWatch(IQuorumMember member, IQuorumMembership member
                 continue;
             var self = membership.Current?.Members.FirstOrDefault(other => other.Id == now.Self.Value);
             var report = new BrokerReport.Member(
-                now.Role.ToString(), now.Role == RaftRole.Leader && now.Ready, now.Term.Value, self?.Incarnation ?? 0, self?.IsVoter == true, now.Source.Value);
+                now.Role.ToString(), now.Role == RaftRole.Leader && now.Ready, now.Term.Value, self?.Incarnation ?? 0,
+                self?.IsVoter == true, now.Source.Value);
             if (report == told)
                 continue;
             reports.Send(report);

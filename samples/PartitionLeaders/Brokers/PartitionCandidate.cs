@@ -6,13 +6,14 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Campaigns for one partition for as long as a session lasts, and appends to it while it leads. Where another broker is preferred and is back, it hands over
-/// to it (Kafka's preferred replica election): else whoever outlived the others would lead everything.
+/// Campaigns for one partition for as long as a session lasts, and appends to it while it leads. Where another broker is preferred and is
+/// back, it hands over to it (Kafka's preferred replica election): else whoever outlived the others would lead everything.
 /// </summary>
 internal sealed class PartitionCandidate(
     IZnodeSession session, int partition, int broker, IReadOnlyList<int> replicas, ReportSink reports, ProgressLog progress, WriteGate gate)
 {
-    // The elections are queues: whoever joins first leads. At the cluster's first start each broker lets those go first that are preferred to it.
+    // The elections are queues: whoever joins first leads. At the cluster's first start each broker lets those go first that are preferred
+    // to it.
     private static readonly TimeSpan Courtesy = TimeSpan.FromMilliseconds(150);
 
     // So long must the preferred broker be there, in one life, before it is trusted with its partitions again.

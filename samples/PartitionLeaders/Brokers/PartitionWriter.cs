@@ -6,8 +6,9 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Appends numbered records to a partition while this broker leads it. Two things keep a deposed leader out, even one that was frozen and does not know:
-/// each write is a multi that checks that its leader's znode is still there, and it sets the state only at the version that the leader saw last.
+/// Appends numbered records to a partition while this broker leads it. Two things keep a deposed leader out, even one that was frozen and
+/// does not know: each write is a multi that checks that its leader's znode is still there, and it sets the state only at the version that
+/// the leader saw last.
 /// </summary>
 internal sealed class PartitionWriter(
     IZnodeSession session, int partition, Leadership leadership, Task handOver, ReportSink reports, ProgressLog progress, WriteGate gate)
@@ -22,7 +23,9 @@ internal sealed class PartitionWriter(
     private PartitionState _state;
     private int _version;
 
-    /// <summary>Returns when leadership is lost or, between two writes, to be handed over; holds it without writing once the gate is closed.</summary>
+    /// <summary>
+    /// Returns when leadership is lost or, between two writes, to be handed over; holds it without writing once the gate is closed.
+    /// </summary>
     public async Task RunAsync(CancellationToken cancel)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancel, leadership.Lost);
@@ -147,5 +150,6 @@ internal sealed class PartitionWriter(
         return leaders;
     }
 
-    private static InvalidOperationException Missing(string path) => new($"The tree has no {path}, which was created before and never deleted.");
+    private static InvalidOperationException Missing(string path) =>
+        new($"The tree has no {path}, which was created before and never deleted.");
 }

@@ -7,8 +7,8 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Submits a small write every few milliseconds, whether or not the earlier ones were answered, and notes when each was submitted and acknowledged. From
-/// the probes of all brokers the supervisor sees for how long the quorum took no writes.
+/// Submits a small write every few milliseconds, whether or not the earlier ones were answered, and notes when each was submitted and
+/// acknowledged. From the probes of all brokers the supervisor sees for how long the quorum took no writes.
 /// </summary>
 internal sealed class Probe(IZnodeSession session, int broker, Func<NodeStatus?> status, WriteGate gate, ProgressLog progress)
 {

@@ -3,7 +3,9 @@ using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Brokers;
 
-/// <summary>Gathers what was acknowledged and tells it in batches: a line for every write would cost more than the write. Any thread.</summary>
+/// <summary>
+/// Gathers what was acknowledged and tells it in batches: a line for every write would cost more than the write. Any thread.
+/// </summary>
 internal sealed class ProgressLog(ReportSink reports, LocalReader reader)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);

@@ -6,10 +6,15 @@ using RaftKit.Znodes;
 
 namespace PartitionLeaders.Brokers;
 
-/// <summary>Calls the quorum for one client and reports each call, before it is made, and what it returned. Reads are linearizable: a sync, then the read.</summary>
+/// <summary>
+/// Calls the quorum for one client and reports each call, before it is made, and what it returned. Reads are linearizable: a sync, then the
+/// read.
+/// </summary>
 internal sealed class RecordedCalls(ReportSink reports, int client)
 {
-    /// <summary>Calls, and waits for the result. A call whose outcome is not known, also because the session ended or the wait did, is <c>info</c>.</summary>
+    /// <summary>
+    /// Calls, and waits for the result. A call whose outcome is not known, also because the session ended or the wait did, is <c>info</c>.
+    /// </summary>
     /// <param name="session">In which session.</param>
     /// <param name="operation">What.</param>
     /// <param name="stop">Ends the wait.</param>

@@ -2,7 +2,9 @@ using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Brokers;
 
-/// <summary>Writes reports to the supervisor. Each is in the pipe when <see cref="Send"/> returns, so a report survives its sender. Any thread.</summary>
+/// <summary>
+/// Writes reports to the supervisor. Each is in the pipe when <see cref="Send"/> returns, so a report survives its sender. Any thread.
+/// </summary>
 internal sealed class ReportSink
 {
     private readonly Lock _lock = new();

@@ -6,8 +6,8 @@ using PartitionLeaders.Reports;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// Makes this process live exactly as long as its supervisor wants: it stops when told so, or when the supervisor is gone. Ctrl-C, which a terminal sends to
-/// both, is the supervisor's business.
+/// Makes this process live exactly as long as its supervisor wants: it stops when told so, or when the supervisor is gone. Ctrl-C, which a
+/// terminal sends to both, is the supervisor's business.
 /// </summary>
 internal sealed partial class SupervisorLink(IHostApplicationLifetime application) : IHostLifetime, IDisposable
 {

@@ -8,17 +8,20 @@ internal static class Tree
 {
     private static readonly TimeSpan RetryPause = TimeSpan.FromMilliseconds(10);
 
-    /// <summary>Creates what is missing of the brokers' common skeleton. All brokers do so at once; whoever comes first creates it.</summary>
+    /// <summary>
+    /// Creates what is missing of the brokers' common skeleton. All brokers do so at once; whoever comes first creates it.
+    /// </summary>
     public static async Task EnsureAsync(IZnodeSession session, BrokerSettings settings, CancellationToken cancel)
     {
         await Task.WhenAll(new[] { Paths.Brokers, Paths.Partitions, Paths.Probes }.Select(path => EnsureAsync(session, path, cancel)));
         await EnsureAsync(session, Paths.Probe(settings.Id), cancel);
-        await Task.WhenAll(settings.Cluster.PartitionsOf(settings.Id).Select(partition => EnsurePartitionAsync(session, partition, cancel)));
+        await Task.WhenAll(
+            settings.Cluster.PartitionsOf(settings.Id).Select(partition => EnsurePartitionAsync(session, partition, cancel)));
     }
 
     /// <summary>
-    /// Does something that may be done twice until its outcome is known. A quorum without a leader is no reason to give up: the session lives on as long as
-    /// a leader comes back within its timeout.
+    /// Does something that may be done twice until its outcome is known. A quorum without a leader is no reason to give up: the session
+    /// lives on as long as a leader comes back within its timeout.
     /// </summary>
     public static async Task<T> RetryAsync<T>(Func<Task<T>> repeatable, CancellationToken cancel)
     {

@@ -3,8 +3,8 @@ using RaftKit.Znodes;
 namespace PartitionLeaders.Brokers;
 
 /// <summary>
-/// What one session was told of the children of one znode, in three ways: a stream of every change, watches that are told once, and reads. Each is held against the
-/// others: nothing may be missing in any, and nothing may be told that did not happen.
+/// What one session was told of the children of one znode, in three ways: a stream of every change, watches that are told once, and reads.
+/// Each is held against the others: nothing may be missing in any, and nothing may be told that did not happen.
 /// </summary>
 internal sealed class WatchBooks(string root, long from, IReadOnlyList<string> names)
 {

@@ -48,7 +48,9 @@ internal sealed class LiveTable : IRunDisplay
         if (_now < _next || _context is null)
             return;
         _next = _now + Interval;
-        _context.UpdateTarget(new Rows(Brokers(view), Leaders(view), Figures(view), new Panel(string.Join('\n', _events.Select(Markup.Escape))).Header("Events")));
+        _context.UpdateTarget(
+            new Rows(Brokers(view), Leaders(view), Figures(view),
+            new Panel(string.Join('\n', _events.Select(Markup.Escape))).Header("Events")));
     }
 
     private static Table Brokers(RunView view)
@@ -71,7 +73,8 @@ internal sealed class LiveTable : IRunDisplay
 
     // One figure a partition: the broker that leads it.
     private static IRenderable Leaders(RunView view) =>
-        new Markup("Partition leaders: " + string.Concat(view.PartitionLeaders.Select(l => l is { } leader ? Colored(leader, Invariant($"{leader}")) : "[red]-[/]")));
+        new Markup("Partition leaders: "
+            + string.Concat(view.PartitionLeaders.Select(l => l is { } leader ? Colored(leader, Invariant($"{leader}")) : "[red]-[/]")));
 
     private static IRenderable Figures(RunView view) => new Text(Invariant(
         $"""

@@ -21,7 +21,8 @@ internal sealed class PlainDisplay : IRunDisplay
         if (_now < _next)
             return;
         _next = _now + Interval;
-        var brokers = view.Brokers.Select(b => string.Create(CultureInfo.InvariantCulture, $"{b.Id} {b.State} leads {b.PartitionsLed}, {b.WritesPerSecond:0}/s"));
+        var brokers = view.Brokers.Select(
+            b => string.Create(CultureInfo.InvariantCulture, $"{b.Id} {b.State} leads {b.PartitionsLed}, {b.WritesPerSecond:0}/s"));
         Console.WriteLine(Line($"{string.Join("; ", brokers)}; {view.WritesAcked} writes acknowledged"));
     }
 

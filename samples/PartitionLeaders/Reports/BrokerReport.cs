@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace PartitionLeaders.Reports;
 
 /// <summary>
-/// What a broker tells the supervisor: one JSON object a line on its standard output. Times are <see cref="System.Diagnostics.Stopwatch"/> timestamps:
-/// on Linux that clock is the machine's, so the supervisor can compare them with its own.
+/// What a broker tells the supervisor: one JSON object a line on its standard output. Times are <see cref="System.Diagnostics.Stopwatch"/>
+/// timestamps: on Linux that clock is the machine's, so the supervisor can compare them with its own.
 /// </summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "report")]
 [JsonDerivedType(typeof(Member), "member")]
@@ -53,7 +53,9 @@ internal abstract record BrokerReport
     public sealed record Progress(
         long At, IReadOnlyList<AckedRange> Acked, IReadOnlyList<ProbeAck> Probes, long LocalReads, long LocalReadsFailed) : BrokerReport;
 
-    /// <summary>This process did not run for a while (SIGSTOP, or no processor): whatever it owned may have expired, and nobody is to blame.</summary>
+    /// <summary>
+    /// This process did not run for a while (SIGSTOP, or no processor): whatever it owned may have expired, and nobody is to blame.
+    /// </summary>
     public sealed record Suspended(long From, long To) : BrokerReport;
 
     /// <summary>A history client is about to call. Told before the call, so that it is known even of a client that dies in it.</summary>
@@ -92,7 +94,9 @@ internal readonly record struct AckedRange(int Partition, long Token, long First
 /// <param name="Term">The term that the member was in by then.</param>
 internal readonly record struct ProbeAck(long Submitted, long Acked, long Term);
 
-/// <summary>What the supervisor tells a broker: one word a line on its standard input. The end of the input means that the supervisor is gone.</summary>
+/// <summary>
+/// What the supervisor tells a broker: one word a line on its standard input. The end of the input means that the supervisor is gone.
+/// </summary>
 internal static class BrokerCommands
 {
     public const string StopWriters = "stop-writers";
@@ -100,6 +104,7 @@ internal static class BrokerCommands
     public const string Stop = "stop";
 }
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(BrokerReport))]
 internal sealed partial class ReportJson : JsonSerializerContext;

@@ -3,8 +3,8 @@ using System.Text.Json.Serialization;
 namespace PartitionLeaders.Reports;
 
 /// <summary>
-/// One operation of a history client, with what it was given and what it got. A line of <c>--history FILE</c>; a checker decides from these lines alone
-/// whether there is an order that explains every answer. Properties that do not belong to the operation are null and left out.
+/// One operation of a history client, with what it was given and what it got. A line of <c>--history FILE</c>; a checker decides from these
+/// lines alone whether there is an order that explains every answer. Properties that do not belong to the operation are null and left out.
 /// </summary>
 internal sealed record HistoryOperation
 {

@@ -54,7 +54,8 @@ internal sealed class BrokerProcess
 
     /// <summary>Starts a broker. Its reports, then its exit, come through the callbacks, from any thread, in order.</summary>
     public static BrokerProcess Start(
-        Spawner spawner, BrokerSettings settings, string? launcher, string log, Action<BrokerProcess, BrokerReport> onReport, Action<BrokerProcess, int> onExit)
+        Spawner spawner, BrokerSettings settings, string? launcher, string log, Action<BrokerProcess, BrokerReport> onReport,
+        Action<BrokerProcess, int> onExit)
     {
         var self = Environment.ProcessPath!;
         var info = new ProcessStartInfo(launcher ?? self)

@@ -19,7 +19,8 @@ internal sealed class DataFolder : IDisposable
 
     /// <summary>The last line that a broker logged, stack traces left out.</summary>
     public string LastErrorOf(int broker) =>
-        File.ReadLines(Log(broker)).LastOrDefault(line => line.Length > 0 && !line.StartsWith("   at ", StringComparison.Ordinal)) ?? "(nothing)";
+        File.ReadLines(Log(broker)).LastOrDefault(line => line.Length > 0 && !line.StartsWith("   at ", StringComparison.Ordinal))
+            ?? "(nothing)";
 
     /// <summary>Something went wrong: it may be seen from these files what.</summary>
     public void Keep() => _keep = true;

@@ -2,7 +2,9 @@ using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Supervision;
 
-/// <summary>Judges every removal of a broker's ephemeral znode: was that broker dead, frozen or cut off, or did it lose it without being to blame?</summary>
+/// <summary>
+/// Judges every removal of a broker's ephemeral znode: was that broker dead, frozen or cut off, or did it lose it without being to blame?
+/// </summary>
 internal sealed class Ephemerals(TimeSpan sessionTimeout)
 {
     private readonly List<(BrokerProcess Broker, long Zxid, long At)> _registrations = [];
@@ -19,11 +21,14 @@ internal sealed class Ephemerals(TimeSpan sessionTimeout)
     {
         var at = _removals.TryGetValue(report.Zxid, out var known) ? Math.Min(known.At, report.At) : report.At;
         _removals[report.Zxid] = (report.Broker, at);
-        if (OwnerOf(report.Broker, report.Zxid) is { } owner && owner.Zxid == _registrations.Where(r => r.Broker.Id == report.Broker).Max(r => r.Zxid))
+        if (OwnerOf(report.Broker, report.Zxid) is { } owner
+            && owner.Zxid == _registrations.Where(r => r.Broker.Id == report.Broker).Max(r => r.Zxid))
             owner.Broker.Registered = false;
     }
 
-    /// <summary>Those that were removed from brokers that were neither dead nor frozen nor cut off, before the supervisor told all to stop.</summary>
+    /// <summary>
+    /// Those that were removed from brokers that were neither dead nor frozen nor cut off, before the supervisor told all to stop.
+    /// </summary>
     public IReadOnlyList<(BrokerProcess Broker, long Zxid, long At)> FindForeign(long stoppedAt) =>
     [
         .. from removal in _removals
@@ -33,7 +38,8 @@ internal sealed class Ephemerals(TimeSpan sessionTimeout)
            select (owner.Value.Broker, removal.Key, removal.Value.At),
     ];
 
-    // The registration that a removal ended: the newest before it. Null if the broker died before it could tell of it, which needs no explanation.
+    // The registration that a removal ended: the newest before it. Null if the broker died before it could tell of it, which needs no
+    // explanation.
     private (BrokerProcess Broker, long Zxid, long At)? OwnerOf(int broker, long removal)
     {
         var before = _registrations.Where(r => r.Broker.Id == broker && r.Zxid < removal).ToArray();

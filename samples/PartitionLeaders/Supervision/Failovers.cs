@@ -3,7 +3,9 @@ using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Supervision;
 
-/// <summary>Measures how long the quorum and the partitions were without a leader. All times are timestamps of the machine's monotonic clock.</summary>
+/// <summary>
+/// Measures how long the quorum and the partitions were without a leader. All times are timestamps of the machine's monotonic clock.
+/// </summary>
 internal sealed class Failovers
 {
     // Reports of different brokers arrive in any order: a measurement closes a while after its end was first seen.
@@ -32,7 +34,8 @@ internal sealed class Failovers
 
     public void Leading(BrokerReport.Leading report)
     {
-        foreach (var open in _partitionsOpen.Where(o => o.Partition == report.Partition && o.Token < report.Token && report.At >= o.At).ToArray())
+        foreach (var open in _partitionsOpen.Where(
+            o => o.Partition == report.Partition && o.Token < report.Token && report.At >= o.At).ToArray())
         {
             _partitionsOpen.Remove(open);
             _partitionFailovers.Add(Milliseconds(open.At, report.At));
@@ -71,7 +74,9 @@ internal sealed class Failovers
 
     private static double Milliseconds(long from, long to) => Stopwatch.GetElapsedTime(from, to).TotalMilliseconds;
 
-    /// <summary>The quorum's leader was taken away at a moment; over when a write that was submitted later is acknowledged in a later term.</summary>
+    /// <summary>
+    /// The quorum's leader was taken away at a moment; over when a write that was submitted later is acknowledged in a later term.
+    /// </summary>
     private sealed record QuorumOutage(BrokerProcess Broker, long At, bool Frozen)
     {
         private readonly long _term = Broker.Member.Term;

@@ -22,7 +22,8 @@ internal sealed class FaultSchedule
     }
 
     /// <summary>
-    /// The fault that is due and was not done for longest, if any. Asked only while everybody is well: one fault at a time is what a quorum of three survives.
+    /// The fault that is due and was not done for longest, if any. Asked only while everybody is well: one fault at a time is what a quorum
+    /// of three survives.
     /// </summary>
     public Fault? Due(TimeSpan now)
     {

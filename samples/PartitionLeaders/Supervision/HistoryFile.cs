@@ -5,7 +5,9 @@ using PartitionLeaders.Reports;
 
 namespace PartitionLeaders.Supervision;
 
-/// <summary>Writes the history clients' calls, one JSON object a line, as they end. A call whose process died in it is written as unknown.</summary>
+/// <summary>
+/// Writes the history clients' calls, one JSON object a line, as they end. A call whose process died in it is written as unknown.
+/// </summary>
 internal sealed class HistoryFile(string path) : IDisposable
 {
     private readonly StreamWriter _file = new(path, append: false) { NewLine = "\n" };
@@ -52,6 +54,7 @@ internal sealed class HistoryFile(string path) : IDisposable
     }
 }
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(HistoryOperation))]
 internal sealed partial class HistoryJson : JsonSerializerContext;

@@ -3,7 +3,8 @@ using PartitionLeaders.Reports;
 namespace PartitionLeaders.Supervision;
 
 /// <summary>
-/// What the brokers said was acknowledged and who led when: the supervisor's own books, kept outside of the quorum, that the quorum is held against.
+/// What the brokers said was acknowledged and who led when: the supervisor's own books, kept outside of the quorum, that the quorum is held
+/// against.
 /// </summary>
 internal sealed class Ledger(Cluster cluster)
 {
@@ -16,9 +17,11 @@ internal sealed class Ledger(Cluster cluster)
     public int DoubleLeaders { get; private set; }
 
     /// <summary>The broker that leads a partition by the newest token; null if it gave that up or died.</summary>
-    public BrokerProcess? LeaderOf(int partition) => _partitions[partition].Current is { Ended: false, Broker.Exited: false } current ? current.Broker : null;
+    public BrokerProcess? LeaderOf(int partition) =>
+        _partitions[partition].Current is { Ended: false, Broker.Exited: false } current ? current.Broker : null;
 
-    public int PartitionsLedBy(BrokerProcess broker) => _partitions.Count(p => p.Current is { Ended: false } current && current.Broker == broker);
+    public int PartitionsLedBy(BrokerProcess broker) =>
+        _partitions.Count(p => p.Current is { Ended: false } current && current.Broker == broker);
 
     /// <summary>What a broker leads now, with the tokens.</summary>
     public IEnumerable<(int Partition, long Token)> LedBy(BrokerProcess broker) => _partitions.Index()
@@ -55,7 +58,9 @@ internal sealed class Ledger(Cluster cluster)
         foreach (var (token, (first, last)) in _partitions[partition].Acked)
         {
             var epoch = history.Epochs.Index().FirstOrDefault(e => e.Item.Token == token, (-1, default));
-            var end = epoch.Index < 0 ? 0 : epoch.Index + 1 < history.Epochs.Count ? history.Epochs[epoch.Index + 1].First - 1 : state.Number;
+            var end = epoch.Index < 0 ? 0 : epoch.Index + 1 < history.Epochs.Count
+                ? history.Epochs[epoch.Index + 1].First - 1
+                : state.Number;
             var kept = epoch.Index < 0 ? 0 : Math.Max(0, Math.Min(last, end) - Math.Max(first, epoch.Item.First) + 1);
             lost += last - first + 1 - kept;
         }
@@ -63,7 +68,8 @@ internal sealed class Ledger(Cluster cluster)
         return lost + (Replay(state, history) == state.Chain ? 0 : 1);
     }
 
-    // The chain over the records as the history says they were written. A record that is missing, doubled or under another token gives another chain.
+    // The chain over the records as the history says they were written. A record that is missing, doubled or under another token gives
+    // another chain.
     private static ulong Replay(PartitionState state, LeaderHistory history)
     {
         var replayed = default(PartitionState);

@@ -6,8 +6,8 @@ namespace PartitionLeaders.Supervision;
 /// <summary>Finds addresses on loopback whose ports are free and stay so while a broker is down.</summary>
 internal static class LoopbackPorts
 {
-    // Below the range from which Linux gives ports to outgoing connections: else one of these could take a dead broker's port before it is back, even
-    // another broker's attempt to connect to it (which would then be connected to itself).
+    // Below the range from which Linux gives ports to outgoing connections: else one of these could take a dead broker's port before it is
+    // back, even another broker's attempt to connect to it (which would then be connected to itself).
     private const int First = 16_000;
     private const int End = 32_000;
 

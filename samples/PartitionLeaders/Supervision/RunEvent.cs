@@ -31,7 +31,8 @@ internal abstract record RunEvent
     /// <summary>What the member in a broker's process is now; told whenever it changes.</summary>
     public sealed record Member(int Id, int Pid, bool Leader, long Term, int Incarnation, bool Voter, int Source) : RunEvent
     {
-        public override string Describe() => Text($"member {Id} {(Leader ? "leads" : "is in")} term {Term}{(Source == 0 || Source == Id ? "" : $", fed by {Source}")}");
+        public override string Describe() =>
+            Text($"member {Id} {(Leader ? "leads" : "is in")} term {Term}{(Source == 0 || Source == Id ? "" : $", fed by {Source}")}");
     }
 
     /// <summary>A broker's ephemeral znode is there.</summary>
@@ -55,7 +56,8 @@ internal abstract record RunEvent
     /// <summary>A broker's ephemeral znode was removed though nothing had happened to it.</summary>
     public sealed record ForeignEphemeralLost(int Id, int Pid, string Zxid, DateTimeOffset At) : RunEvent
     {
-        public override string Describe() => Text($"broker {Id} lost its ephemeral at zxid {Zxid}, {At:HH:mm:ss.fff}, and was neither dead, frozen nor cut off");
+        public override string Describe() =>
+            Text($"broker {Id} lost its ephemeral at zxid {Zxid}, {At:HH:mm:ss.fff}, and was neither dead, frozen nor cut off");
     }
 
     /// <summary>The supervisor killed a broker.</summary>

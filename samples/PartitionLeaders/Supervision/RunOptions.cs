@@ -25,7 +25,9 @@ internal sealed record RunOptions
     /// <summary>The address of each broker's member, in the order of their ids. Null: free ports on loopback.</summary>
     public IReadOnlyList<string>? Addresses { get; init; }
 
-    /// <summary>A program that each broker is started through: it gets the broker's id and its command line. Null: they are started as they are.</summary>
+    /// <summary>
+    /// A program that each broker is started through: it gets the broker's id and its command line. Null: they are started as they are.
+    /// </summary>
     public string? Launcher { get; init; }
 
     /// <summary>Somebody tells on standard input whom they cut off, and is gone when it ends.</summary>

@@ -9,14 +9,20 @@ internal static class SampleCommand
 {
     private const int BadFlags = 2;
 
-    private static readonly Option<int> Brokers = Count("--brokers", 3, 1, 7, "How many brokers to start, each with a member of the quorum inside.");
+    private static readonly Option<int> Brokers = Count(
+        "--brokers", 3, 1, 7, "How many brokers to start, each with a member of the quorum inside.");
     private static readonly Option<int> Partitions = Count("--partitions", 64, 1, 10_000, "How many partitions to elect leaders for.");
-    private static readonly Option<int> Observers = Count("--observers", 0, 0, 8, "How many processes to start beside them that observe the quorum: sessions, watches and reads, no vote, no partitions.");
-    private static readonly Option<int> SnapshotEvery = Count("--snapshot-every", 0, 0, 10_000_000, "After how many entries members take a snapshot; 0: as the library does.");
+    private static readonly Option<int> Observers = Count(
+        "--observers", 0, 0, 8,
+        "How many processes to start beside them that observe the quorum: sessions, watches and reads, no vote, no partitions.");
+    private static readonly Option<int> SnapshotEvery = Count(
+        "--snapshot-every", 0, 0, 10_000_000, "After how many entries members take a snapshot; 0: as the library does.");
     private static readonly Option<double> RunFor = Seconds("--run-for", 30, "How long to inject faults; 0: until Ctrl-C.");
-    private static readonly Option<double> SessionTimeout = Seconds("--session-timeout", 2, "How long the quorum waits for a silent broker.", 0.5, 60);
+    private static readonly Option<double> SessionTimeout = Seconds(
+        "--session-timeout", 2, "How long the quorum waits for a silent broker.", 0.5, 60);
     private static readonly Option<double> KillEvery = Seconds("--kill-every", 5, "How often to kill a broker with SIGKILL; 0: never.");
-    private static readonly Option<double> FreezeEvery = Seconds("--freeze-every", 20, "How often to freeze a broker with SIGSTOP for three session timeouts; 0: never.");
+    private static readonly Option<double> FreezeEvery = Seconds(
+        "--freeze-every", 20, "How often to freeze a broker with SIGSTOP for three session timeouts; 0: never.");
 
     private static readonly Option<string?> Data = new("--data")
     {
@@ -32,24 +38,28 @@ internal static class SampleCommand
 
     private static readonly Option<string?> Addresses = new("--addresses")
     {
-        Description = "Where each broker's member listens, in the order of their ids, as ADDRESS:PORT,... Default: free ports on loopback. There is no TLS.",
+        Description =
+            "Where each broker's member listens, in the order of their ids, as ADDRESS:PORT,... Default: free ports on loopback. There is no TLS.",
         HelpName = "LIST",
     };
 
     private static readonly Option<string?> Launcher = new("--launcher")
     {
-        Description = "Starts each broker through this program, which gets the broker's id and its command line, and must become that command (exec).",
+        Description =
+            "Starts each broker through this program, which gets the broker's id and its command line, and must become that command (exec).",
         HelpName = "PROGRAM",
     };
 
     private static readonly Option<bool> ExpireOnRefused = new("--expire-on-refused-connection")
     {
-        Description = "A broker that refuses connections counts as dead, also where nothing proves it (other machines, other pid namespaces). Its leases may then overlap with those of others.",
+        Description =
+            "A broker that refuses connections counts as dead, also where nothing proves it (other machines, other pid namespaces). Its leases may then overlap with those of others.",
     };
 
     private static readonly Option<bool> Attended = new("--attended")
     {
-        Description = "Standard input tells who is cut off from the others by somebody outside, and who no longer: 'cut ID', 'mended ID'. The run ends with it.",
+        Description =
+            "Standard input tells who is cut off from the others by somebody outside, and who no longer: 'cut ID', 'mended ID'. The run ends with it.",
     };
 
     private static readonly Option<bool> Json = new("--json") { Description = "Prints one JSON object a line, the summary last." };
@@ -60,7 +70,8 @@ internal static class SampleCommand
             "Brokers that elect the leaders of partitions through a quorum of their own, while they are killed and frozen. "
             + "Exits with 0 if nothing that was acknowledged is missing and no partition had two leaders, 1 if not, 2 for bad flags.")
         {
-            Brokers, Observers, Partitions, SnapshotEvery, RunFor, SessionTimeout, ExpireOnRefused, KillEvery, FreezeEvery, Data, History, Addresses, Launcher, Attended, Json,
+            Brokers, Observers, Partitions, SnapshotEvery, RunFor, SessionTimeout, ExpireOnRefused, KillEvery, FreezeEvery, Data, History,
+            Addresses, Launcher, Attended, Json,
         };
         command.SetAction((flags, _) => RunAsync(flags));
         command.Validators.Add(flags =>
@@ -130,7 +141,8 @@ internal static class SampleCommand
         }
 
         folder.Keep();
-        await Console.Error.WriteLineAsync($"{summary.Failure ?? "The summary shows a failure."} The brokers' data and logs are kept in {folder.Path}.");
+        await Console.Error.WriteLineAsync(
+            $"{summary.Failure ?? "The summary shows a failure."} The brokers' data and logs are kept in {folder.Path}.");
         display.Show(summary);
         return 1;
     }
@@ -155,8 +167,12 @@ internal static class SampleCommand
         {
             if (result.Errors.Any() || result.Tokens.Count == 0)
                 return;
-            if (!double.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var seconds) || !(seconds >= least && seconds <= most))
-                result.AddError(string.Create(CultureInfo.InvariantCulture, $"{name} must be a number of seconds from {least} to {most}, but is '{result.Tokens[0].Value}'."));
+            if (!double.TryParse(result.Tokens[0].Value, CultureInfo.InvariantCulture, out var seconds)
+                || !(seconds >= least && seconds <= most))
+                result.AddError(
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{name} must be a number of seconds from {least} to {most}, but is '{result.Tokens[0].Value}'."));
         });
         return option;
     }

@@ -4,8 +4,8 @@ using System.Diagnostics;
 namespace PartitionLeaders.Supervision;
 
 /// <summary>
-/// Starts processes from one thread that lives as long as the supervisor. A broker asks Linux to be killed when its parent ends (so that none survives a
-/// killed supervisor), and by "parent" Linux means the thread that started it.
+/// Starts processes from one thread that lives as long as the supervisor. A broker asks Linux to be killed when its parent ends (so that
+/// none survives a killed supervisor), and by "parent" Linux means the thread that started it.
 /// </summary>
 internal sealed class Spawner : IDisposable
 {

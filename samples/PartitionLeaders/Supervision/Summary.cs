@@ -47,7 +47,8 @@ internal sealed record Summary : RunEvent
     public string? Failure { get; init; }
 
     [JsonIgnore]
-    public bool Passed => Failure is null && WritesLost == 0 && DoubleLeaders == 0 && ForeignEphemeralsLost == 0 && LocalReadsFailed == 0 && WatchesFailed == 0;
+    public bool Passed => Failure is null && WritesLost == 0 && DoubleLeaders == 0 && ForeignEphemeralsLost == 0 && LocalReadsFailed == 0
+        && WatchesFailed == 0;
 
     public override string Describe() => string.Create(
         System.Globalization.CultureInfo.InvariantCulture,
@@ -72,5 +73,6 @@ internal sealed record Percentiles(double? P50, double? Max)
     }
 
     public override string ToString() =>
-        P50 is null ? "not measured" : string.Create(System.Globalization.CultureInfo.InvariantCulture, $"p50 {P50:0.0} ms, max {Max:0.0} ms");
+        P50 is null ? "not measured"
+            : string.Create(System.Globalization.CultureInfo.InvariantCulture, $"p50 {P50:0.0} ms, max {Max:0.0} ms");
 }

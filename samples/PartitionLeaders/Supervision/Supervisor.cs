@@ -9,8 +9,8 @@ using PartitionLeaders.Reports;
 namespace PartitionLeaders.Supervision;
 
 /// <summary>
-/// Starts the brokers, does to them what the schedule says, restarts what died, and in the end holds what the quorum kept against what was acknowledged.
-/// All state is owned by one loop (<see cref="PumpUntilAsync"/>): reports, exits and ticks come to it through one channel.
+/// Starts the brokers, does to them what the schedule says, restarts what died, and in the end holds what the quorum kept against what was
+/// acknowledged. All state is owned by one loop (<see cref="PumpUntilAsync"/>): reports, exits and ticks come to it through one channel.
 /// </summary>
 internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryFile? history, IRunDisplay display) : IAsyncDisposable
 {
@@ -130,7 +130,9 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     {
         var foreign = _ephemerals.FindForeign(stoppedAt);
         foreach (var (broker, zxid, at) in foreign)
-            display.Show(new RunEvent.ForeignEphemeralLost(broker.Id, broker.Pid, $"{zxid:x}", TimeProvider.System.GetUtcNow() - Stopwatch.GetElapsedTime(at)));
+            display.Show(
+                new RunEvent.ForeignEphemeralLost(
+                    broker.Id, broker.Pid, $"{zxid:x}", TimeProvider.System.GetUtcNow() - Stopwatch.GetElapsedTime(at)));
         return Summarize(foreign.Count);
     }
 
@@ -190,7 +192,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private void Start(int id)
     {
         var settings = new BrokerSettings(
-            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, options.ExpireOnRefused, options.SnapshotEvery,
+            id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, options.ExpireOnRefused,
+            options.SnapshotEvery,
             history is null ? null : _runName);
         var broker = _brokers[id] = BrokerProcess.Start(
             _spawner,
@@ -274,7 +277,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         var changed = member with { Role = broker.Member.Role } != broker.Member;
         broker.Member = member;
         if (changed)
-            display.Show(new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term, member.Incarnation, member.Voter, member.Source));
+            display.Show(
+                new RunEvent.Member(broker.Id, broker.Pid, member.Leader, member.Term, member.Incarnation, member.Voter, member.Source));
         if (!Cluster.IsObserver(broker.Id) || member.Source == 0 || member.Source == broker.LastSource)
             return;
         if (broker.LastSource != 0)
@@ -401,7 +405,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         while (Console.In.ReadLine() is { } line)
         {
             if (line.Split(' ') is ["cut" or "mended", var id])
-                _inbox.Writer.TryWrite(() => OnCutOff(int.Parse(id, CultureInfo.InvariantCulture), line.StartsWith("cut", StringComparison.Ordinal)));
+                _inbox.Writer.TryWrite(
+                    () => OnCutOff(int.Parse(id, CultureInfo.InvariantCulture), line.StartsWith("cut", StringComparison.Ordinal)));
         }
 
         _interrupted.Cancel();

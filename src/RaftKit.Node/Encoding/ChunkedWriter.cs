@@ -3,8 +3,8 @@ using System.Buffers;
 namespace RaftKit.Node.Encoding;
 
 /// <summary>
-/// Writes many small values that live about equally long one behind the other into shared arrays: none has an object of its own, to be allocated,
-/// marked and moved by the garbage collector. An array lives as long as any value in it. One thread at a time.
+/// Writes many small values that live about equally long one behind the other into shared arrays: none has an object of its own, to be
+/// allocated, marked and moved by the garbage collector. An array lives as long as any value in it. One thread at a time.
 /// </summary>
 internal sealed class ChunkedWriter : IBufferWriter<byte>
 {

@@ -17,7 +17,8 @@ internal static class Crc32C
         while (bytes.Length >= sizeof(ulong))
         {
             var word = MemoryMarshal.Read<ulong>(bytes);
-            crc = BitOperations.Crc32C(crc, BitConverter.IsLittleEndian ? word : System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(word));
+            crc = BitOperations.Crc32C(
+                crc, BitConverter.IsLittleEndian ? word : System.Buffers.Binary.BinaryPrimitives.ReverseEndianness(word));
             bytes = bytes[sizeof(ulong)..];
         }
         foreach (var one in bytes)

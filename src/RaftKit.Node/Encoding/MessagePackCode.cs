@@ -77,7 +77,9 @@ internal enum MessagePackType : byte
     Extension,
 }
 
-/// <summary>The bytes are not the MessagePack that was expected: cut short, of another type, out of range. Nothing was taken on their word.</summary>
+/// <summary>
+/// The bytes are not the MessagePack that was expected: cut short, of another type, out of range. Nothing was taken on their word.
+/// </summary>
 internal sealed class MessagePackSerializationException(string message, Exception? inner = null) : Exception(message, inner)
 {
     /// <summary>Where in its file, when whoever threw it knows.</summary>

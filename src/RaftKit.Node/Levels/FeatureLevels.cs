@@ -7,7 +7,8 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.Node.Levels;
 
 /// <summary>The door to the levels: proposes one, and tells whoever waits for one. On the loop but for the calls of the door.</summary>
-internal sealed class FeatureLevels(INodeInbox inbox, FeatureRanges supported, TaskCreationOptions completion) : IFeatureLevels, ILoopParticipant
+internal sealed class FeatureLevels(INodeInbox inbox, FeatureRanges supported, TaskCreationOptions completion)
+    : IFeatureLevels, ILoopParticipant
 {
     private readonly List<Wait> _waiting = [];
     private FinalizedLevels _levels = FinalizedLevels.None;
@@ -123,7 +124,8 @@ internal sealed class FeatureLevels(INodeInbox inbox, FeatureRanges supported, T
             failure == ProposalFailure.NotApplied ? new NotAppliedException(reason) : new OutcomeUnknownException(reason));
     }
 
-    private sealed class Wait(FeatureLevels owner, string feature, int level, TaskCreationOptions completion, CancellationToken cancellationToken) : ILoopCall
+    private sealed class Wait(
+        FeatureLevels owner, string feature, int level, TaskCreationOptions completion, CancellationToken cancellationToken) : ILoopCall
     {
         private readonly TaskCompletionSource _done = new(completion);
 
@@ -142,6 +144,9 @@ internal sealed class FeatureLevels(INodeInbox inbox, FeatureRanges supported, T
 
         public void Stopped() => Fail("The node has stopped.");
 
-        public void Fail(string reason) => _done.TrySetException(new NotAppliedException($"{reason} Nothing more is applied here; level {level} of {feature} was not finalised before that."));
+        public void Fail(string reason) =>
+            _done.TrySetException(
+                new NotAppliedException(
+                    $"{reason} Nothing more is applied here; level {level} of {feature} was not finalised before that."));
     }
 }

@@ -3,7 +3,10 @@ using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Levels;
 
-/// <summary>What one process supports: the library's own feature, and those that the application declares. Immutable; ordered, so that it is the same bytes everywhere.</summary>
+/// <summary>
+/// What one process supports: the library's own feature, and those that the application declares. Immutable; ordered, so that it is the
+/// same bytes everywhere.
+/// </summary>
 internal sealed class FeatureRanges : IEquatable<FeatureRanges>
 {
     /// <summary>The library's own feature. A version that writes what an older one cannot read writes it only from a level on.</summary>

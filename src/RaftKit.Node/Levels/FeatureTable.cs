@@ -46,8 +46,8 @@ internal sealed class FinalizedLevels(IReadOnlyList<(string Feature, FinalizedLe
 }
 
 /// <summary>
-/// Which level of each feature is finalised: replicated, snapshotted, and only ever raised (KIP-584; KRaft's metadata.version). Deterministic; loop thread only, but for what
-/// <see cref="Current"/> gives out.
+/// Which level of each feature is finalised: replicated, snapshotted, and only ever raised (KIP-584; KRaft's metadata.version).
+/// Deterministic; loop thread only, but for what <see cref="Current"/> gives out.
 /// </summary>
 internal sealed class FeatureTable
 {
@@ -56,7 +56,10 @@ internal sealed class FeatureTable
     /// <summary>As of the last entry that was applied.</summary>
     public FinalizedLevels Current { get; private set; } = FinalizedLevels.None;
 
-    /// <summary>Why a level is not finalised; null if it may be. Every member must come to the same, so this asks the command, the table and the membership as of the entry alone.</summary>
+    /// <summary>
+    /// Why a level is not finalised; null if it may be. Every member must come to the same, so this asks the command, the table and the
+    /// membership as of the entry alone.
+    /// </summary>
     public string? Judge(FinalizeLevel command, Membership applied)
     {
         var (feature, level) = (command.Feature, command.Level);
@@ -72,7 +75,8 @@ internal sealed class FeatureTable
         {
             var member = applied.IncarnationOf(id)!.Value;
             if (known.Where(k => k.Member == member).Select(k => (FeatureRange?)k.Range).FirstOrDefault() is not { } range)
-                unready.Add($"member {id} is not connected with the leader, so that nobody knows what it supports: start it, or remove it from the members");
+                unready.Add(
+                    $"member {id} is not connected with the leader, so that nobody knows what it supports: start it, or remove it from the members");
             else if (!range.Contains(level))
                 unready.Add($"member {id} supports levels {range}: start it with a build that supports level {level}");
         }

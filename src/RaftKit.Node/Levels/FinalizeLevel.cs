@@ -10,8 +10,9 @@ namespace RaftKit.Node.Levels;
 internal readonly record struct KnownRange(MemberIncarnation Member, FeatureRange Range);
 
 /// <summary>
-/// A level is to be finalised: a command of the node itself, with a refusal or nothing as its result. Its proposer names the level; the leader adds what every member that it is linked
-/// with supports. So the log itself says on what the decision rests, and every member decides the same, against the membership as of that entry.
+/// A level is to be finalised: a command of the node itself, with a refusal or nothing as its result. Its proposer names the level; the
+/// leader adds what every member that it is linked with supports. So the log itself says on what the decision rests, and every member
+/// decides the same, against the membership as of that entry.
 /// </summary>
 /// <param name="Feature">Which feature.</param>
 /// <param name="Level">The level.</param>
@@ -63,7 +64,8 @@ internal sealed record FinalizeLevel(string Feature, int Level, IReadOnlyList<Kn
         {
             reader.ReadArrayHeader(4);
             known.Add(new KnownRange(
-                new MemberIncarnation(new MemberId(reader.ReadInt32()), reader.ReadInt32()), new FeatureRange(reader.ReadInt32(), reader.ReadInt32())));
+                new MemberIncarnation(new MemberId(reader.ReadInt32()), reader.ReadInt32()),
+                new FeatureRange(reader.ReadInt32(), reader.ReadInt32())));
         }
         return new FinalizeLevel(feature, level, known);
     }

@@ -5,8 +5,8 @@ namespace RaftKit.Node.Liveness;
 /// <summary>
 /// Who was heard when, as the leader judges it (DESIGN, promise 5): sessions now, brokers later. Pure: time is passed in, and what is to be
 /// proposed comes out of <see cref="Advance"/>. It lives while this member leads and is ready, and starts anew with each leadership.
-/// <para>Its time moves at ticks only and leaves out their lateness, so that this process's own pauses count as nobody's silence. A contact heard
-/// between two ticks is given its whole timeout from the second one: never too early, at most a tick too late.</para>
+/// <para>Its time moves at ticks only and leaves out their lateness, so that this process's own pauses count as nobody's silence. A contact
+/// heard between two ticks is given its whole timeout from the second one: never too early, at most a tick too late.</para>
 /// </summary>
 internal sealed class ContactTracker<TId>
     where TId : notnull
@@ -33,8 +33,8 @@ internal sealed class ContactTracker<TId>
     }
 
     /// <summary>
-    /// Takes over a contact with what the log says of its silence. It has the rest of its timeout, but a grace (a quarter) at the least: a live one
-    /// reaches a new leader within that, a dead one ends with the first leader that lasts as long.
+    /// Takes over a contact with what the log says of its silence. It has the rest of its timeout, but a grace (a quarter) at the least: a
+    /// live one reaches a new leader within that, a dead one ends with the first leader that lasts as long.
     /// </summary>
     public void TakeOver(TId id, ContactTerms terms, ContactSilence logged)
     {
@@ -71,8 +71,8 @@ internal sealed class ContactTracker<TId>
     }
 
     /// <summary>
-    /// Whether an answer may promise this contact its whole timeout. Not from the proposal of its end on; and not while the log, or a checkpoint
-    /// on its way there, says that part of the timeout is spent: the next leader would go by that.
+    /// Whether an answer may promise this contact its whole timeout. Not from the proposal of its end on; and not while the log, or a
+    /// checkpoint on its way there, says that part of the timeout is spent: the next leader would go by that.
     /// </summary>
     public bool MayAnswer(TId id) => _contacts.TryGetValue(id, out var contact) && !contact.Condemned && contact.IsClean;
 
@@ -82,7 +82,9 @@ internal sealed class ContactTracker<TId>
     /// <summary>A member was heard, whatever it said: what is attached through it is not silent because of it.</summary>
     public void MemberHeard(MemberId member) => _members[member] = _time;
 
-    /// <summary>The link to a member broke: what is attached through it and can move gets one whole timeout to re-attach elsewhere.</summary>
+    /// <summary>
+    /// The link to a member broke: what is attached through it and can move gets one whole timeout to re-attach elsewhere.
+    /// </summary>
     public void MemberLost(MemberId member)
     {
         var extended = false;
@@ -156,8 +158,8 @@ internal sealed class ContactTracker<TId>
     }
 
     /// <summary>
-    /// A tick passed and everything that arrived before it was handled. Says whose time ran out and whose silence is to be logged; what is not
-    /// then condemned or proposed comes again with the next tick.
+    /// A tick passed and everything that arrived before it was handled. Says whose time ran out and whose silence is to be logged; what is
+    /// not then condemned or proposed comes again with the next tick.
     /// </summary>
     /// <param name="now">The monotonic time, suspended time included.</param>
     /// <param name="lateness">How late the tick came: nobody's silence.</param>

@@ -89,7 +89,8 @@ internal sealed class DeathWatch(HostProcess process, HostProcess observer, Time
 
     /// <summary>It runs, or ran, where this process could see it.</summary>
     public bool CanBeProven =>
-        process.MachineBootId.Length > 0 && process.MachineBootId == observer.MachineBootId && process.PidNamespace == observer.PidNamespace;
+        process.MachineBootId.Length > 0 && process.MachineBootId == observer.MachineBootId
+            && process.PidNamespace == observer.PidNamespace;
 
     private bool Proven()
     {

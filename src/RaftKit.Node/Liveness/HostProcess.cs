@@ -31,7 +31,9 @@ internal sealed partial record HostProcess(string MachineBootId, long PidNamespa
         return new HostProcess(reader.ReadRequiredString(), reader.ReadInt64(), reader.ReadInt32(), reader.ReadInt64());
     }
 
-    /// <summary>This process. On other systems than Linux, and where /proc is another namespace's, one of which nothing can be proven.</summary>
+    /// <summary>
+    /// This process. On other systems than Linux, and where /proc is another namespace's, one of which nothing can be proven.
+    /// </summary>
     public static HostProcess Current()
     {
         if (!OperatingSystem.IsLinux())
@@ -45,7 +47,9 @@ internal sealed partial record HostProcess(string MachineBootId, long PidNamespa
             var boot = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
             var link = new FileInfo("/proc/self/ns/pid").LinkTarget ?? "";
             var start = ProcessStat.Read(pid)?.StartTime ?? 0;
-            return boot.Length > 0 && start > 0 && TryParseNamespace(link, out var space) ? new HostProcess(boot, space, pid, start) : Unknown;
+            return boot.Length > 0 && start > 0 && TryParseNamespace(link, out var space)
+                ? new HostProcess(boot, space, pid, start)
+                : Unknown;
         }
         catch (Exception hidden) when (hidden is IOException or UnauthorizedAccessException)
         {
@@ -76,8 +80,9 @@ internal sealed partial record HostProcess(string MachineBootId, long PidNamespa
     }
 
     /// <summary>
-    /// Whether this process is on its way out, as seen from <paramref name="observer"/>: its first thread has ended. Strong evidence beside a port that refuses, but
-    /// no proof: a program may end its first thread and go on with others. A killed process with many threads and much memory stays like that for tens of milliseconds.
+    /// Whether this process is on its way out, as seen from <paramref name="observer"/>: its first thread has ended. Strong evidence beside
+    /// a port that refuses, but no proof: a program may end its first thread and go on with others. A killed process with many threads and
+    /// much memory stays like that for tens of milliseconds.
     /// </summary>
     public bool IsEnding(HostProcess observer)
     {
@@ -114,8 +119,8 @@ internal sealed partial record HostProcess(string MachineBootId, long PidNamespa
 internal readonly record struct ProcessStat(char State, long Threads, long StartTime)
 {
     /// <summary>
-    /// Dead or a zombie: nothing of it runs, its sockets are closed, only its parent has not asked yet. A zombie with other threads is none: its
-    /// first thread ended before the others, which may still run.
+    /// Dead or a zombie: nothing of it runs, its sockets are closed, only its parent has not asked yet. A zombie with other threads is
+    /// none: its first thread ended before the others, which may still run.
     /// </summary>
     public bool IsDead => State is 'Z' or 'X' or 'x' && Threads <= 1;
 

@@ -65,7 +65,8 @@ internal static class EntryFetcher
             var offset = page * PageFormat.PageSize;
             var problem = $"the file ends after {read} of {raw.Length} bytes";
             if (offset + PageFormat.PageSize > read
-                || PageFormat.Inspect(raw.Slice(offset, PageFormat.PageSize), segment.Number, firstPage + page, out _, out problem) != PageState.Good)
+                || PageFormat.Inspect(
+                    raw.Slice(offset, PageFormat.PageSize), segment.Number, firstPage + page, out _, out problem) != PageState.Good)
                 throw SegmentScan.Corrupt(location, segment.Number, (long)(firstPage + page) * PageFormat.PageSize, problem);
             PageFormat.CopyPayload(raw.Slice(offset, PageFormat.PageSize), payload[(page * PageFormat.PayloadPerPage)..]);
         }
@@ -80,7 +81,9 @@ internal static class EntryFetcher
             if (kind != RecordKind.Entry)
                 throw new MessagePackSerializationException($"a {kind} record stands where entry {index} should");
             var entry = RecordReader.Entry(ref body);
-            return entry.Index == index ? entry : throw new MessagePackSerializationException($"entry {entry.Index} stands where entry {index} should");
+            return entry.Index == index
+                ? entry
+                : throw new MessagePackSerializationException($"entry {entry.Index} stands where entry {index} should");
         }
         catch (MessagePackSerializationException wrong)
         {

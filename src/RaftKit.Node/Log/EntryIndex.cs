@@ -74,7 +74,9 @@ internal sealed class EntryIndex
         }
     }
 
-    /// <summary>The places from <paramref name="from"/> to <paramref name="last"/>: at least one, then as many as fit in the bytes.</summary>
+    /// <summary>
+    /// The places from <paramref name="from"/> to <paramref name="last"/>: at least one, then as many as fit in the bytes.
+    /// </summary>
     public void Copy(LogIndex from, LogIndex last, int maxBytes, List<EntryPlace> into)
     {
         lock (_lock)

@@ -3,7 +3,8 @@ using RaftKit.Consensus;
 namespace RaftKit.Node.Log;
 
 /// <summary>
-/// What a directory without an identity may hold: nothing, or what a first start left that was cut short, which is cleared away. Anything else was somebody's, and stays.
+/// What a directory without an identity may hold: nothing, or what a first start left that was cut short, which is cleared away. Anything
+/// else was somebody's, and stays.
 /// </summary>
 internal static class FirstStart
 {
@@ -40,7 +41,8 @@ internal static class FirstStart
         {
             var state = found.State;
             // Founders begin with one entry of term 1; who joins, with nothing.
-            var isFirst = state is { Term.Value: <= 1, Vote.IsNone: true, First.Value: 1, Entries.Count: <= 1, Boots.Count: 0 } && found.Rot.Count == 0;
+            var isFirst = state is { Term.Value: <= 1, Vote.IsNone: true, First.Value: 1, Entries.Count: <= 1, Boots.Count: 0 }
+                && found.Rot.Count == 0;
             return isFirst ? null : $"its log goes to entry {state.Next.Previous} and term {state.Term}";
         }
         finally
@@ -50,5 +52,6 @@ internal static class FirstStart
     }
 
     private static bool IsOurs(string name) => name is IdentityFile.Name or IdentityFile.AsideName or WitnessFile.Name
-        || Segment.TryParse(name, out _) || Segment.TryParseUnfinished(name, out _) || SnapshotStore.IsSnapshot(name) || SnapshotStore.IsAside(name);
+        || Segment.TryParse(name, out _) || Segment.TryParseUnfinished(name, out _) || SnapshotStore.IsSnapshot(name)
+            || SnapshotStore.IsAside(name);
 }

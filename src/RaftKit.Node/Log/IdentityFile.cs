@@ -109,10 +109,11 @@ internal static class IdentityFile
     }
 
     /// <summary>
-    /// Counts a start, durably, before anything else in the directory is changed, and notes where the run before it left the log: others tell an
-    /// older copy of this disk by its older number, or by what that run had told them.
+    /// Counts a start, durably, before anything else in the directory is changed, and notes where the run before it left the log: others
+    /// tell an older copy of this disk by its older number, or by what that run had told them.
     /// </summary>
-    public static DirectoryIdentity CountStart(ILogDirectory directory, DirectoryIdentity found, long lastBatch, TimeSpan promise = default, long leastBoot = 0)
+    public static DirectoryIdentity CountStart(
+        ILogDirectory directory, DirectoryIdentity found, long lastBatch, TimeSpan promise = default, long leastBoot = 0)
     {
         var started = found with
         {
@@ -143,7 +144,8 @@ internal static class IdentityFile
             founders[i] = new MemberId(reader.ReadInt32());
         return new DirectoryIdentity(member, incarnation, boot, new Guid(cluster.Span, bigEndian: true), founders)
         {
-            RunEnds = RunEnds.Read(ref reader), RolledBack = reader.ReadRequiredString(), LongestPromise = fields > 8 ? new TimeSpan(reader.ReadInt64()) : default,
+            RunEnds = RunEnds.Read(ref reader), RolledBack = reader.ReadRequiredString(),
+            LongestPromise = fields > 8 ? new TimeSpan(reader.ReadInt64()) : default,
         };
     }
 }

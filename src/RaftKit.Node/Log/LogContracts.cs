@@ -68,7 +68,9 @@ internal sealed class LogBatch
     /// <summary>Starts of other members to remember.</summary>
     public IReadOnlyList<PeerBoot> PeerBoots { get; init; } = [];
 
-    /// <summary>Found at a start: see <see cref="RecordKind.RottenEnd"/>. Written by the log itself, at the head of each segment, while it holds.</summary>
+    /// <summary>
+    /// Found at a start: see <see cref="RecordKind.RottenEnd"/>. Written by the log itself, at the head of each segment, while it holds.
+    /// </summary>
     public LogEnd? RottenEnd { get; init; }
 }
 
@@ -106,8 +108,8 @@ internal sealed record DirectoryIdentity(MemberId Member, int Incarnation, long 
     public string RolledBack { get; init; } = "";
 
     /// <summary>
-    /// The longest promise that any start in this directory may have given a leader (see <see cref="RaftCoreOptions.VoterPromise"/>). It may still hold when the next one
-    /// begins, so that waits for as long before it votes.
+    /// The longest promise that any start in this directory may have given a leader (see <see cref="RaftCoreOptions.VoterPromise"/>). It
+    /// may still hold when the next one begins, so that waits for as long before it votes.
     /// </summary>
     public TimeSpan LongestPromise { get; init; }
 }
@@ -138,13 +140,17 @@ internal interface IDiskLane
     void Submit(DiskJob job);
 }
 
-/// <summary>A piece of disk work. <see cref="Run"/> is called once, off the loop; then the loop looks at <see cref="Failure"/> and its type.</summary>
+/// <summary>
+/// A piece of disk work. <see cref="Run"/> is called once, off the loop; then the loop looks at <see cref="Failure"/> and its type.
+/// </summary>
 internal abstract class DiskJob
 {
     /// <summary>Why it failed; null if it did not.</summary>
     public Exception? Failure { get; private set; }
 
-    /// <summary>Whether the lane may run the following job of the same kind before it syncs, then syncs once for both (group commit).</summary>
+    /// <summary>
+    /// Whether the lane may run the following job of the same kind before it syncs, then syncs once for both (group commit).
+    /// </summary>
     public virtual bool CanShareSync => false;
 
     /// <summary>Set by the lane on a job whose follower will sync for both: it is done only when that one is.</summary>
@@ -174,20 +180,23 @@ public sealed class DirectoryInUseException(string message) : IOException(messag
 public sealed class DirectoryMismatchException(string message) : IOException(message);
 
 /// <summary>
-/// The directory is an old copy of itself: other members were told of promises (votes, acknowledged entries) that it has forgotten, so this member must
-/// never again take part under its incarnation. It says so at every start; empty the directory, and the member joins anew.
+/// The directory is an old copy of itself: other members were told of promises (votes, acknowledged entries) that it has forgotten, so this
+/// member must never again take part under its incarnation. It says so at every start; empty the directory, and the member joins anew.
 /// </summary>
 public sealed class DirectoryRolledBackException(string message) : IOException(message);
 
-/// <summary>The log cannot go on: a write or an fsync failed, and what was written since the last success may be lost. The node stops; what was acknowledged before is safe.</summary>
+/// <summary>
+/// The log cannot go on: a write or an fsync failed, and what was written since the last success may be lost. The node stops; what was
+/// acknowledged before is safe.
+/// </summary>
 public sealed class LogFailedException(string message, Exception? inner = null) : IOException(message, inner);
 
 /// <summary>What was durable before does not read back as it was written. Nothing was cut; the message says where.</summary>
 public sealed class LogCorruptException(string message, Exception? inner = null) : IOException(message, inner);
 
 /// <summary>
-/// The directory holds a format that this version of RaftKit does not know: it was written by a newer one. Nothing was changed: start the version that
-/// wrote it, or a newer one.
+/// The directory holds a format that this version of RaftKit does not know: it was written by a newer one. Nothing was changed: start the
+/// version that wrote it, or a newer one.
 /// </summary>
 public sealed class UnknownFormatException : IOException
 {

@@ -4,9 +4,9 @@ using RaftKit.Node.Encoding;
 namespace RaftKit.Node.Log;
 
 /// <summary>
-/// Finds what the files still say. Changes nothing: it tells which batches are surely durable, which whole ones behind them were read
-/// but may be durable or not, and which files count no more; <see cref="SegmentedLog.Open(ILogDirectory, SegmentedLogOptions, SnapshotStore, out RecoveredLog, Action{long})"/>
-/// then writes the log on in a fresh segment.
+/// Finds what the files still say. Changes nothing: it tells which batches are surely durable, which whole ones behind them were read but
+/// may be durable or not, and which files count no more; <see cref="SegmentedLog.Open(ILogDirectory, SegmentedLogOptions, SnapshotStore,
+/// out RecoveredLog, Action{long})"/> then writes the log on in a fresh segment.
 /// </summary>
 internal sealed class LogRecovery
 {
@@ -21,13 +21,16 @@ internal sealed class LogRecovery
     /// <summary>What the batches say; once it is settled, what is left of that.</summary>
     public LogState State { get; } = new();
 
-    /// <summary>What the surely durable batches say of the index of the next entry, of term, vote and boots: what is behind them is written again.</summary>
-    public (LogIndex Next, Term Term, MemberId Vote, IReadOnlyList<PeerBoot> Boots) Durable { get; private set; } = (new(1), default, default, []);
+    /// <summary>
+    /// What the surely durable batches say of the index of the next entry, of term, vote and boots: what is behind them is written again.
+    /// </summary>
+    public (LogIndex Next, Term Term, MemberId Vote, IReadOnlyList<PeerBoot> Boots) Durable { get; private set; } =
+        (new(1), default, default, []);
 
     /// <summary>
-    /// The whole batches behind the durable ones, as the one batch that leads from these to <see cref="State"/>. They were written, and perhaps synced; this process's own fsync is the only
-    /// one it can rely on (a failed one of the last process may have left its pages in the cache, marked clean), so they are written again. Where entries rotted it also records that
-    /// these count no more.
+    /// The whole batches behind the durable ones, as the one batch that leads from these to <see cref="State"/>. They were written, and
+    /// perhaps synced; this process's own fsync is the only one it can rely on (a failed one of the last process may have left its pages in
+    /// the cache, marked clean), so they are written again. Where entries rotted it also records that these count no more.
     /// </summary>
     public LogBatch Rest { get; private set; } = null!;
 
@@ -50,8 +53,9 @@ internal sealed class LogRecovery
     public long LastWhole { get; private set; }
 
     /// <summary>
-    /// Where the last run left the log, as others may hold against it. Numbers skip at each start what was cut before, so those of pages that rotted cannot be counted from the batch before
-    /// the segment: where the newest one has nothing but such pages, it is <see cref="RunEnd.Untold"/>, and no sign of an old copy (simulator seed 946 of 60 s).
+    /// Where the last run left the log, as others may hold against it. Numbers skip at each start what was cut before, so those of pages
+    /// that rotted cannot be counted from the batch before the segment: where the newest one has nothing but such pages, it is <see
+    /// cref="RunEnd.Untold"/>, and no sign of an old copy (simulator seed 946 of 60 s).
     /// </summary>
     public long RunEnd { get; private set; }
 
@@ -94,7 +98,8 @@ internal sealed class LogRecovery
             Rot.Add($"The log in {_directory.Location} begins with entry {first}; what is before that is in no segment and in no whole snapshot.");
         var kept = State.First + State.Places.Count;
         var reset = remainder == LogRemainder.Snapshot ? snapshot : _tailReset;
-        // What rotted lay behind the durable part, and a snapshot covers it: what is written again does not go on where that ends, so it begins behind the snapshot (simulator seed 112).
+        // What rotted lay behind the durable part, and a snapshot covers it: what is written again does not go on where that ends, so it
+        // begins behind the snapshot (simulator seed 112).
         if (snapshot is not null && State.First > (reset?.Index.Next ?? Durable.Next) && Agrees(snapshot))
         {
             State.BeginBehind(snapshot);
@@ -125,7 +130,8 @@ internal sealed class LogRecovery
         var isNewerTerm = State.Term < snapshot.Term;
         State.Vow(isNewerTerm ? snapshot.Term : State.Term, isNewerTerm ? MemberId.None : State.Vote);
         State.Reset(snapshot);
-        Rest = new LogBatch { Term = State.Term, Vote = State.Vote, ResetTo = snapshot, PeerBoots = _tailBoots, RottenEnd = State.RottenEnd };
+        Rest = new LogBatch { Term = State.Term, Vote = State.Vote, ResetTo = snapshot, PeerBoots = _tailBoots,
+            RottenEnd = State.RottenEnd };
     }
 
     /// <summary>Closes every file.</summary>
@@ -164,7 +170,8 @@ internal sealed class LogRecovery
         Replay(chain, floor);
         if (LastWhole < floor)
             throw SegmentScan.Corrupt(
-                _directory.Location, head.Scan.Number, (long)head.Scan.BreakPage * PageFormat.PageSize, $"{head.Scan.Break}, but batch {floor} was durable");
+                _directory.Location, head.Scan.Number, (long)head.Scan.BreakPage * PageFormat.PageSize,
+                $"{head.Scan.Break}, but batch {floor} was durable");
         Leave(Segments);
     }
 
@@ -180,7 +187,8 @@ internal sealed class LogRecovery
             {
                 var header = scan.ReadHeader(_directory.Location, pieces[0]);
                 return header is not null ? new Part(scan, damage, header, pieces) : throw SegmentScan.Corrupt(
-                    _directory.Location, number, 0, $"{WhatIn(damage, pieces[0])}: the segment's header, which repeats term and vote, cannot be told");
+                    _directory.Location, number, 0,
+                    $"{WhatIn(damage, pieces[0])}: the segment's header, which repeats term and vote, cannot be told");
             }
             if (scan.IsUnused && number == _files.Keys.Last())
                 Unused = new Segment(number, scan.File, scan.Pages);
@@ -188,7 +196,10 @@ internal sealed class LogRecovery
         return null;
     }
 
-    /// <summary>The segments before the head, by what each says of the one before it, oldest first, up to where they were compacted, or where nothing says what was before.</summary>
+    /// <summary>
+    /// The segments before the head, by what each says of the one before it, oldest first, up to where they were compacted, or where
+    /// nothing says what was before.
+    /// </summary>
     private List<Part> FollowBack(Part head)
     {
         List<Part> chain = [head];
@@ -218,7 +229,9 @@ internal sealed class LogRecovery
         {
             var (scan, header) = (part.Scan, part.Header);
             if (part != chain[0] && !State.GoOn(header))
-                throw SegmentScan.Corrupt(_directory.Location, scan.Number, 0, $"it begins with entry {header.NextIndex}, the log before it ends before {State.Next}");
+                throw SegmentScan.Corrupt(
+                    _directory.Location, scan.Number, 0,
+                    $"it begins with entry {header.NextIndex}, the log before it ends before {State.Next}");
             Segment? segment = null;
             foreach (var piece in part.Pieces)
             {
@@ -309,7 +322,8 @@ internal sealed class LogRecovery
             var body = new MessagePackReader(record.Body);
             if (kind != RecordKind.Entry)
             {
-                // A reset among what rotted of the durable part is no part of the tail: written again behind entries that followed it, it would void them (simulator seed 437).
+                // A reset among what rotted of the durable part is no part of the tail: written again behind entries that followed it, it
+                // would void them (simulator seed 437).
                 Apply(kind, ref body, durable);
                 continue;
             }

@@ -7,7 +7,9 @@ namespace RaftKit.Node.Log;
 /// <param name="Kind">What it is, where that can be told.</param>
 /// <param name="Body">Its body behind the kind, when its own checksum holds; empty otherwise.</param>
 /// <param name="Bytes">How many bytes it took, or may have taken.</param>
-/// <param name="BehindEntry">An entry of the same batch stands before it, so it is neither a vote nor a cut: the order of records in a batch says so.</param>
+/// <param name="BehindEntry">
+/// An entry of the same batch stands before it, so it is neither a vote nor a cut: the order of records in a batch says so.
+/// </param>
 internal readonly record struct SalvagedRecord(RecordKind? Kind, ReadOnlyMemory<byte> Body, int Bytes, bool BehindEntry)
 {
     /// <summary>Its own checksum holds.</summary>
@@ -15,8 +17,9 @@ internal readonly record struct SalvagedRecord(RecordKind? Kind, ReadOnlyMemory<
 }
 
 /// <summary>
-/// Reads the records of pages whose checksum does not hold: most of them are as they were written, and say so by their own. Of an entry that is not, only that it
-/// stood there is told, and only where everything else about it fits. From the first place where it cannot be told what is what, nothing more is said but how many bytes there are.
+/// Reads the records of pages whose checksum does not hold: most of them are as they were written, and say so by their own. Of an entry
+/// that is not, only that it stood there is told, and only where everything else about it fits. From the first place where it cannot be
+/// told what is what, nothing more is said but how many bytes there are.
 /// </summary>
 internal sealed class LogSalvage
 {
@@ -76,7 +79,8 @@ internal sealed class LogSalvage
         return GiveUp();
     }
 
-    // Both lengths, of the record and of what it carries, must agree: where one was hit, others that follow would be taken for a part of it.
+    // Both lengths, of the record and of what it carries, must agree: where one was hit, others that follow would be taken for a part of
+    // it.
     private static bool IsEntry(ReadOnlyMemory<byte> body, LogIndex? expected)
     {
         var reader = new MessagePackReader(body);

@@ -3,8 +3,8 @@ using RaftKit.Consensus;
 namespace RaftKit.Node.Log;
 
 /// <summary>
-/// What the log says so far, while its records are read at recovery: term and vote, peers' boots, and the entries that still count. Where entries rotted it
-/// goes on behind them, and keeps what stood before them apart: <see cref="Settle"/> says at the end what is left.
+/// What the log says so far, while its records are read at recovery: term and vote, peers' boots, and the entries that still count. Where
+/// entries rotted it goes on behind them, and keeps what stood before them apart: <see cref="Settle"/> says at the end what is left.
 /// </summary>
 internal sealed class LogState
 {
@@ -21,10 +21,14 @@ internal sealed class LogState
     /// <summary>Whether no change of term or vote was among what cannot be read, or a later one followed.</summary>
     public bool IsTermKnown { get; private set; } = true;
 
-    /// <summary>Whether no word of where an earlier log ended was among what cannot be read, or a later segment, which would repeat it, followed.</summary>
+    /// <summary>
+    /// Whether no word of where an earlier log ended was among what cannot be read, or a later segment, which would repeat it, followed.
+    /// </summary>
     public bool IsEarlierEndKnown { get; private set; } = true;
 
-    /// <summary>Whether the log did surely not end behind <see cref="Next"/>: a start behind a snapshot may be among what cannot be read.</summary>
+    /// <summary>
+    /// Whether the log did surely not end behind <see cref="Next"/>: a start behind a snapshot may be among what cannot be read.
+    /// </summary>
     public bool IsBounded(SnapshotMark? snapshot) => !_mayHaveJumped || First <= (snapshot?.Index ?? LogIndex.Zero).Next;
 
     /// <summary>The entries that still count, contiguous, from <see cref="First"/> on.</summary>
@@ -91,7 +95,8 @@ internal sealed class LogState
 
     public void Truncate(LogIndex from)
     {
-        // Into what cannot be read, or before it: the log ends there now, and what stood before is all that there is, if the rest of it is known.
+        // Into what cannot be read, or before it: the log ends there now, and what stood before is all that there is, if the rest of it is
+        // known.
         if (_before is { } before && from <= First)
         {
             if ((before.IsCertain && from <= before.Next) || from <= before.First)
@@ -168,7 +173,8 @@ internal sealed class LogState
     }
 
     /// <summary>
-    /// Everything was read: what is left is what reaches back to the snapshot without a gap. If something else was there, the log counts as ending where that ended.
+    /// Everything was read: what is left is what reaches back to the snapshot without a gap. If something else was there, the log counts as
+    /// ending where that ended.
     /// </summary>
     /// <param name="snapshot">The newest whole snapshot; null if none.</param>
     public LogRemainder Settle(SnapshotMark? snapshot)

@@ -20,7 +20,9 @@ internal static partial class NativeFile
     private const int CloseOnExec = 0x80000;
     private const int ReadWriteCreate = 0x2 | 0x40;
 
-    /// <summary>fdatasync. Never retried after a failure: the kernel may have marked the lost pages clean, and the next call would lie.</summary>
+    /// <summary>
+    /// fdatasync. Never retried after a failure: the kernel may have marked the lost pages clean, and the next call would lie.
+    /// </summary>
     public static void SyncData(SafeFileHandle file, string path)
     {
         RequireLinux();
@@ -59,7 +61,9 @@ internal static partial class NativeFile
         return OpenChecked(path, readOnly ? CloseOnExec : CloseOnExec | ReadWriteCreate);
     }
 
-    /// <summary>Takes a flock, exclusive or shared; the kernel frees it when the process ends, however it ends. False: somebody has it.</summary>
+    /// <summary>
+    /// Takes a flock, exclusive or shared; the kernel frees it when the process ends, however it ends. False: somebody has it.
+    /// </summary>
     public static bool TryLock(SafeFileHandle file, string path, bool shared = false)
     {
         RequireLinux();
@@ -82,7 +86,8 @@ internal static partial class NativeFile
     private static SafeFileHandle OpenChecked(string path, int flags)
     {
         var descriptor = Open(path, flags, 0b110_100_100);
-        return descriptor >= 0 ? new SafeFileHandle(descriptor, ownsHandle: true) : throw Failed("open", path, Marshal.GetLastPInvokeError());
+        return descriptor >= 0 ? new SafeFileHandle(descriptor, ownsHandle: true)
+            : throw Failed("open", path, Marshal.GetLastPInvokeError());
     }
 
     private static LogFailedException Failed(string operation, string path, int error) => new(Describe(operation, path, error));
@@ -100,7 +105,8 @@ internal static partial class NativeFile
     private static void RequireLinux()
     {
         if (!OperatingSystem.IsLinux())
-            throw new PlatformNotSupportedException("RaftKit's disk log runs on Linux: elsewhere nobody has checked how a failed fsync is reported.");
+            throw new PlatformNotSupportedException(
+                "RaftKit's disk log runs on Linux: elsewhere nobody has checked how a failed fsync is reported.");
     }
 
     [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]

@@ -1,6 +1,8 @@
 namespace RaftKit.Node.Log;
 
-/// <summary>Lays a batch's records over pages: a stream of bytes, interrupted by headers and sector stamps. Reused from batch to batch.</summary>
+/// <summary>
+/// Lays a batch's records over pages: a stream of bytes, interrupted by headers and sector stamps. Reused from batch to batch.
+/// </summary>
 internal sealed class PageBuffer
 {
     private const int KeptBytes = 4 << 20;

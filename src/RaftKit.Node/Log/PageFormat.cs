@@ -88,7 +88,9 @@ internal static class PageFormat
         }
         if (unwritten + cut > 0)
         {
-            problem = unwritten == SectorsPerPage ? "never written" : $"of {SectorsPerPage} sectors, {unwritten} were never written and {cut} cut short";
+            problem = unwritten == SectorsPerPage
+                ? "never written"
+                : $"of {SectorsPerPage} sectors, {unwritten} were never written and {cut} cut short";
             return unwritten == SectorsPerPage ? PageState.Empty : PageState.Torn;
         }
 

@@ -3,7 +3,9 @@ using RaftKit.Node.Encoding;
 
 namespace RaftKit.Node.Log;
 
-/// <summary>Reads records back. Whatever is wrong with one throws <see cref="MessagePackSerializationException"/>; its caller says where it stood.</summary>
+/// <summary>
+/// Reads records back. Whatever is wrong with one throws <see cref="MessagePackSerializationException"/>; its caller says where it stood.
+/// </summary>
 internal static class RecordReader
 {
     /// <summary>Checks the next record's sum, and gives a reader of its body, behind the kind.</summary>
@@ -20,7 +22,8 @@ internal static class RecordReader
         var fields = reader.ReadArrayHeader();
         kind = (RecordKind)reader.ReadByte();
         // A newer format may have other fields in its header; that it is newer is said first.
-        if (kind == RecordKind.SegmentHeader && new MessagePackReader(body[(int)reader.Consumed..]).ReadInt32() is var version and not RecordWriter.FormatVersion)
+        if (kind == RecordKind.SegmentHeader
+            && new MessagePackReader(body[(int)reader.Consumed..]).ReadInt32() is var version and not RecordWriter.FormatVersion)
             throw new UnknownFormatException("log format", version, RecordWriter.FormatVersion);
         var known = kind switch
         {
@@ -49,7 +52,8 @@ internal static class RecordReader
         var term = new Term(body.ReadInt64());
         var vote = new MemberId(body.ReadInt32());
         // Whoever follows the segments back goes to older ones only, and ends.
-        if (pages < 1 || previous.Segment < 0 || previous.Segment >= segment || previous.EndPage < 0 || previous.Batch < 0 || nextIndex < new LogIndex(1))
+        if (pages < 1 || previous.Segment < 0 || previous.Segment >= segment || previous.EndPage < 0 || previous.Batch < 0
+            || nextIndex < new LogIndex(1))
             throw new MessagePackSerializationException(
                 $"a header of segment {segment} with {pages} pages, after page {previous.EndPage} of segment {previous.Segment}, before entry {nextIndex}");
         var boots = new PeerBoot[body.ReadArrayHeader()];

@@ -7,14 +7,16 @@ namespace RaftKit.Node.Log;
 /// <param name="Batch">The last batch that was still there after it; <see cref="Untold"/> if rot hides its number.</param>
 internal readonly record struct RunEnd(long Boot, long Batch)
 {
-    /// <summary>Later than any batch that others were told of: rot shows that something was there, so the directory is no old copy for lacking it.</summary>
+    /// <summary>
+    /// Later than any batch that others were told of: rot shows that something was there, so the directory is no old copy for lacking it.
+    /// </summary>
     public const long Untold = long.MaxValue;
 }
 
 /// <summary>
-/// Where each of a member's last runs left its log, oldest first. Whoever was told of a later batch of such a run (every message that promises something
-/// names the last one that is synced) knows that the directory is an old copy, however often it was started since. Bounded: a copy that was started more
-/// often than that without meeting anybody who knows better is not noticed by this.
+/// Where each of a member's last runs left its log, oldest first. Whoever was told of a later batch of such a run (every message that
+/// promises something names the last one that is synced) knows that the directory is an old copy, however often it was started since.
+/// Bounded: a copy that was started more often than that without meeting anybody who knows better is not noticed by this.
 /// </summary>
 internal sealed class RunEnds(IReadOnlyList<RunEnd> ends) : IEquatable<RunEnds>
 {

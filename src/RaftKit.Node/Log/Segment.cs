@@ -23,7 +23,9 @@ internal sealed class Segment(long number, ILogFile file, int pages) : IDisposab
     /// <summary>The first page not yet written.</summary>
     public int NextPage { get; set; }
 
-    /// <summary>No entry that still counts, in this segment or before it, has a higher index: once a snapshot covers this, it may go.</summary>
+    /// <summary>
+    /// No entry that still counts, in this segment or before it, has a higher index: once a snapshot covers this, it may go.
+    /// </summary>
     public LogIndex LastIndex { get; set; }
 
     public static string NameOf(long number) => number.ToString("D12", CultureInfo.InvariantCulture) + Suffix;

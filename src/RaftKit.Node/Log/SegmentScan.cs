@@ -7,13 +7,17 @@ namespace RaftKit.Node.Log;
 /// <summary>A batch found whole.</summary>
 internal readonly record struct ScannedBatch(long Number, int FirstPage, int Pages);
 
-/// <summary>A part of a segment: a whole batch, or pages of batches that are not whole though they were, or may have been, durable.</summary>
+/// <summary>
+/// A part of a segment: a whole batch, or pages of batches that are not whole though they were, or may have been, durable.
+/// </summary>
 /// <param name="Batch">The batch; null when it is not whole.</param>
 /// <param name="FirstPage">The first page.</param>
 /// <param name="Pages">How many.</param>
 internal readonly record struct ScannedPiece(ScannedBatch? Batch, int FirstPage, int Pages);
 
-/// <summary>What one segment's file holds: its whole batches up to the first that is not, and what its pages say of other batches.</summary>
+/// <summary>
+/// What one segment's file holds: its whole batches up to the first that is not, and what its pages say of other batches.
+/// </summary>
 internal sealed class SegmentScan
 {
     private const int PagesPerRead = 64;
@@ -44,7 +48,9 @@ internal sealed class SegmentScan
     /// <summary>The page behind the last whole batch.</summary>
     public int EndPage => Batches.Count == 0 ? 0 : Batches[^1].FirstPage + Batches[^1].Pages;
 
-    /// <summary>Why the batch at <see cref="EndPage"/> is not whole: the first page of it that is missing, and what is there instead.</summary>
+    /// <summary>
+    /// Why the batch at <see cref="EndPage"/> is not whole: the first page of it that is missing, and what is there instead.
+    /// </summary>
     public string? Break { get; private set; }
 
     /// <summary>The page that <see cref="Break"/> speaks of.</summary>
@@ -117,8 +123,9 @@ internal sealed class SegmentScan
     }
 
     /// <summary>
-    /// The segment's batches, and what is left of those that are not whole any more, up to where the log ends. Rot is where something was written and is not what was written; what was not
-    /// written to its end is torn, and ends the log, unless it is known to have been durable.
+    /// The segment's batches, and what is left of those that are not whole any more, up to where the log ends. Rot is where something was
+    /// written and is not what was written; what was not written to its end is torn, and ends the log, unless it is known to have been
+    /// durable.
     /// </summary>
     /// <param name="floor">The last batch that is known to have been durable.</param>
     /// <param name="durableTo">All pages before this one were durable; null in the newest segment.</param>
@@ -130,7 +137,8 @@ internal sealed class SegmentScan
         long reached = 0;
         for (var page = 0; page < end;)
         {
-            if (WholeBatchAt(page, end) is { } batch && (reached == 0 || batch.Number > reached) && (pieces is not [.., { Batch: not null }] || batch.Number == reached + 1))
+            if (WholeBatchAt(page, end) is { } batch && (reached == 0 || batch.Number > reached)
+                && (pieces is not [.., { Batch: not null }] || batch.Number == reached + 1))
             {
                 pieces.Add(new ScannedPiece(batch, page, batch.Pages));
                 reached = batch.Number;
@@ -222,7 +230,9 @@ internal sealed class SegmentScan
             var raw = scratch.AsSpan(0, bytes);
             var payload = scratch.AsSpan(bytes);
             var read = File.Read((long)batch.FirstPage * PageFormat.PageSize, raw);
-            Invariant.Holds(read == bytes, $"segment {Number} gave {read} bytes of the {bytes} from page {batch.FirstPage} on that it had a moment before");
+            Invariant.Holds(
+                read == bytes,
+                $"segment {Number} gave {read} bytes of the {bytes} from page {batch.FirstPage} on that it had a moment before");
             var used = 0;
             for (var page = 0; page < batch.Pages; page++)
             {
@@ -283,7 +293,9 @@ internal sealed class SegmentScan
         if (kind != RecordKind.SegmentHeader)
             throw new MessagePackSerializationException($"its first record is a {kind}");
         var header = RecordReader.Header(ref body);
-        return header.Segment == Number ? header : throw new MessagePackSerializationException($"it says that it is segment {header.Segment}");
+        return header.Segment == Number
+            ? header
+            : throw new MessagePackSerializationException($"it says that it is segment {header.Segment}");
     }
 
     public static LogCorruptException Corrupt(string location, long segment, long offset, string what) => new(

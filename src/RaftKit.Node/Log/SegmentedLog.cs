@@ -50,7 +50,8 @@ internal sealed class SegmentedLog : ILogStore
         _floor = found.End.Batch;
         _lastNumber = found.LastSegment;
         _next = found.Unused;
-        // The log as its durable part leaves it: that is where the fresh segment's header goes on. What it means is the matter of the batch behind that.
+        // The log as its durable part leaves it: that is where the fresh segment's header goes on. What it means is the matter of the batch
+        // behind that.
         (_nextBefore, _term, _vote, var boots) = found.Durable;
         foreach (var boot in boots)
             _boots[boot.Member] = boot;
@@ -90,7 +91,8 @@ internal sealed class SegmentedLog : ILogStore
     /// <exception cref="UnknownFormatException">A newer version wrote it. Nothing was changed.</exception>
     /// <exception cref="LogFailedException">The disk refused. What was durable still is.</exception>
     public static SegmentedLog Open(
-        ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered, Action<long>? beforeChanges = null)
+        ILogDirectory directory, SegmentedLogOptions options, SnapshotStore snapshots, out RecoveredLog recovered,
+        Action<long>? beforeChanges = null)
     {
         var found = LogRecovery.Read(directory);
         try
@@ -167,7 +169,8 @@ internal sealed class SegmentedLog : ILogStore
             if (gone == 0)
                 return;
 
-            // First the index: from here on nobody is sent to a segment that goes. Oldest first, so that no crash leaves a gap in the middle.
+            // First the index: from here on nobody is sent to a segment that goes. Oldest first, so that no crash leaves a gap in the
+            // middle.
             _index.DropBefore(_segments[gone - 1].LastIndex.Next);
             for (var i = 0; i < gone; i++)
             {
@@ -279,7 +282,8 @@ internal sealed class SegmentedLog : ILogStore
         _written.Clear();
         if (_headerDue)
         {
-            _records.Header(new SegmentHeader(_active!.Number, _active.Pages, _end, _nextBefore ?? _index.Next, _term, _vote, [.. _boots.Values]));
+            _records.Header(
+                new SegmentHeader(_active!.Number, _active.Pages, _end, _nextBefore ?? _index.Next, _term, _vote, [.. _boots.Values]));
             if (_rottenEnd is { } rotten)
                 _records.RottenEnd(rotten);
         }
@@ -429,7 +433,8 @@ internal sealed class SegmentedLog : ILogStore
     private void ThrowIfFailed()
     {
         if (_failure is not null)
-            throw new LogFailedException($"The log in {_directory.Location} failed before and takes nothing more: {_failure.Message}", _failure);
+            throw new LogFailedException(
+                $"The log in {_directory.Location} failed before and takes nothing more: {_failure.Message}", _failure);
     }
 
     private LogFailedException Fail(Exception failure)

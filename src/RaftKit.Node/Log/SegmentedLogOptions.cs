@@ -6,7 +6,9 @@ internal sealed record SegmentedLogOptions
     /// <summary>A segment's size once the log has grown; a larger batch gets a segment of its own size.</summary>
     public long SegmentBytes { get; init; } = 16 << 20;
 
-    /// <summary>The first segment of every start, which is waited for; each next one is four times as large, up to <see cref="SegmentBytes"/>.</summary>
+    /// <summary>
+    /// The first segment of every start, which is waited for; each next one is four times as large, up to <see cref="SegmentBytes"/>.
+    /// </summary>
     public long FirstSegmentBytes { get; init; } = 1 << 20;
 
     /// <summary>The next segment is filled with zeros in pieces of this size while this one is being written.</summary>

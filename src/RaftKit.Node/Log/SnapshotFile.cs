@@ -67,7 +67,8 @@ internal sealed class SnapshotFile : IDisposable
     {
         var length = file.Length;
         Span<byte> trailer = stackalloc byte[TrailerSize];
-        if (length < Head.Length + TrailerSize || file.Read(length - TrailerSize, trailer) != TrailerSize || trailer[0] != MessagePackCode.UInt64)
+        if (length < Head.Length + TrailerSize || file.Read(length - TrailerSize, trailer) != TrailerSize
+            || trailer[0] != MessagePackCode.UInt64)
             throw Damaged(length, "its end is missing");
         var footerAt = BinaryPrimitives.ReadInt64BigEndian(trailer[1..]);
         if (footerAt < Head.Length || footerAt > length - TrailerSize || length - TrailerSize - footerAt > 1 << 16)

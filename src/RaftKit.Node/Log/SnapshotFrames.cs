@@ -42,7 +42,8 @@ internal static class SnapshotFrames
         };
         offset += consumed + width;
         if (length > snapshot.Mark.Length - offset)
-            throw new MessagePackSerializationException($"a frame of {section} announces {length} bytes, {snapshot.Mark.Length - offset} follow");
+            throw new MessagePackSerializationException(
+                $"a frame of {section} announces {length} bytes, {snapshot.Mark.Length - offset} follow");
 
         var bytes = new byte[length];
         var got = snapshot.Read(offset, bytes);

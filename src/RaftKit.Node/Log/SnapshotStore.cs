@@ -32,7 +32,9 @@ internal sealed class SnapshotStore : IDisposable
         }
     }
 
-    /// <summary>What was found to be corrupt when the store was opened; empty if nothing was. The log says whether the member can do without.</summary>
+    /// <summary>
+    /// What was found to be corrupt when the store was opened; empty if nothing was. The log says whether the member can do without.
+    /// </summary>
     public string Damage { get; private set; } = "";
 
     /// <summary>Reads every snapshot whole, newest first, until one is. Changes nothing.</summary>
@@ -61,7 +63,10 @@ internal sealed class SnapshotStore : IDisposable
 
     public static bool IsUnfinished(string name) => name.EndsWith(AsideSuffix, StringComparison.Ordinal);
 
-    /// <summary>Deletes what was never finished. Before the first <see cref="Begin(SnapshotMark)"/>, and only once the whole directory could be read.</summary>
+    /// <summary>
+    /// Deletes what was never finished. Before the first <see cref="Begin(SnapshotMark)"/>, and only once the whole directory could be
+    /// read.
+    /// </summary>
     public void DeleteUnfinished()
     {
         foreach (var name in _directory.List().Where(IsUnfinished))
@@ -83,7 +88,9 @@ internal sealed class SnapshotStore : IDisposable
     /// <summary>Begins to receive another member's snapshot.</summary>
     public SnapshotReceiver BeginReceive(SnapshotMark mark) => new(Begin(mark), mark);
 
-    /// <summary>Reads bytes of a snapshot, to send them. -1: this store no longer has that one; start over with <see cref="Newest"/>.</summary>
+    /// <summary>
+    /// Reads bytes of a snapshot, to send them. -1: this store no longer has that one; start over with <see cref="Newest"/>.
+    /// </summary>
     /// <exception cref="LogCorruptException">They do not read back as they were written.</exception>
     public int Read(SnapshotMark mark, long offset, Span<byte> into)
     {

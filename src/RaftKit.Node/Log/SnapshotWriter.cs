@@ -108,8 +108,8 @@ internal sealed class SnapshotWriter : IDisposable
 }
 
 /// <summary>
-/// Takes a snapshot that another member sends, piece by piece in order. After a lost link it goes on at <see cref="NextOffset"/>; a start of
-/// the process begins anew.
+/// Takes a snapshot that another member sends, piece by piece in order. After a lost link it goes on at <see cref="NextOffset"/>; a start
+/// of the process begins anew.
 /// </summary>
 internal sealed class SnapshotReceiver : IDisposable
 {
@@ -129,7 +129,9 @@ internal sealed class SnapshotReceiver : IDisposable
 
     public bool IsComplete => NextOffset == _mark.Length;
 
-    /// <summary>Writes a piece; what is already here is passed over. False: it leaves a gap or goes beyond the end, and nothing was written.</summary>
+    /// <summary>
+    /// Writes a piece; what is already here is passed over. False: it leaves a gap or goes beyond the end, and nothing was written.
+    /// </summary>
     public bool Write(long offset, ReadOnlySpan<byte> bytes)
     {
         if (offset < 0 || offset > NextOffset || bytes.Length > _mark.Length - offset)

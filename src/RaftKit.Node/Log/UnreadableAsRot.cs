@@ -1,15 +1,18 @@
 namespace RaftKit.Node.Log;
 
 /// <summary>
-/// A directory whose disk answers some reads with an error. A bad sector is rot like any other (Alagappan et al., FAST'18, count both as one fault): what stands there is lost, and that it
-/// stood there is not. So such a page is read again by itself, since the error may have passed; then it reads as bytes that no writer ever leaves, and recovery does with it what it does with rot:
-/// entries are fetched from the leader, a lost vote makes this a wiped member. Snapshots have checksums that no such bytes pass.
+/// A directory whose disk answers some reads with an error. A bad sector is rot like any other (Alagappan et al., FAST'18, count both as
+/// one fault): what stands there is lost, and that it stood there is not. So such a page is read again by itself, since the error may have
+/// passed; then it reads as bytes that no writer ever leaves, and recovery does with it what it does with rot: entries are fetched from the
+/// leader, a lost vote makes this a wiped member. Snapshots have checksums that no such bytes pass.
 /// </summary>
 /// <param name="directory">What is read.</param>
 /// <param name="noted">Hears of every error, in words for people; on the reading thread.</param>
 internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? noted = null) : ILogDirectory
 {
-    /// <summary>Beyond this it is no bad sector but a disk that is gone: each failed read may take seconds, and nothing will be there to repair.</summary>
+    /// <summary>
+    /// Beyond this it is no bad sector but a disk that is gone: each failed read may take seconds, and nothing will be there to repair.
+    /// </summary>
     public const int MostPages = 64;
 
     // Neither a segment's stamp nor a zero, wherever the page is: never torn, never unwritten, never whole.
@@ -18,7 +21,8 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
     private readonly Lock _gate = new();
     private readonly List<string> _errors = [];
 
-    // What could not be read once is lost until it is written again, so that recovery and verification, which read some pages twice, see one disk.
+    // What could not be read once is lost until it is written again, so that recovery and verification, which read some pages twice, see
+    // one disk.
     private readonly HashSet<(string File, long Page)> _lost = [];
 
     public string Location => directory.Location;

@@ -16,9 +16,10 @@ namespace RaftKit.Node.Log;
 internal sealed record Witnessed(MemberId Member, int Incarnation, long Boot, long Told, HostProcess Process, RunEnds RunEnds);
 
 /// <summary>
-/// Keeps what this member was told by others, so that an old copy of one of their directories is noticed though everybody was restarted since (DESIGN, promise 4). Two slots, written in turn
-/// over zeros that are on the disk already: one of them is always whole, and no write changes a name or a length. Nothing depends on the newest being there: it is written a little after what it
-/// tells of, and a slot that is damaged is passed over.
+/// Keeps what this member was told by others, so that an old copy of one of their directories is noticed though everybody was restarted
+/// since (DESIGN, promise 4). Two slots, written in turn over zeros that are on the disk already: one of them is always whole, and no write
+/// changes a name or a length. Nothing depends on the newest being there: it is written a little after what it tells of, and a slot that is
+/// damaged is passed over.
 /// </summary>
 internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
 {
@@ -73,7 +74,8 @@ internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
         if (length is < 1 or > SlotBytes - HeadBytes)
             return null;
         var body = new byte[length];
-        if (_file.Read(((long)slot * SlotBytes) + HeadBytes, body) != length || Crc32C.Of(body) != BinaryPrimitives.ReadUInt32LittleEndian(head[4..]))
+        if (_file.Read(((long)slot * SlotBytes) + HeadBytes, body) != length
+            || Crc32C.Of(body) != BinaryPrimitives.ReadUInt32LittleEndian(head[4..]))
             return null;
         try
         {
@@ -107,7 +109,9 @@ internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
         }
         writer.Flush();
         var bytes = output.WrittenSpan.ToArray();
-        Invariant.Holds(bytes.Length <= SlotBytes, $"what is known of {witnessed.Count} members takes {bytes.Length} bytes, more than the {SlotBytes} of a slot");
+        Invariant.Holds(
+            bytes.Length <= SlotBytes,
+            $"what is known of {witnessed.Count} members takes {bytes.Length} bytes, more than the {SlotBytes} of a slot");
         BinaryPrimitives.WriteInt32LittleEndian(bytes, bytes.Length - HeadBytes);
         BinaryPrimitives.WriteUInt32LittleEndian(bytes.AsSpan(4), Crc32C.Of(bytes.AsSpan(HeadBytes)));
         return bytes;
@@ -125,7 +129,8 @@ internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
         for (var count = reader.ReadArrayHeader(); count > 0; count--)
         {
             reader.ReadArrayHeader(6);
-            var (member, incarnation, boot, told) = (new MemberId(reader.ReadInt32()), reader.ReadInt32(), reader.ReadInt64(), reader.ReadInt64());
+            var (member, incarnation, boot, told) =
+                (new MemberId(reader.ReadInt32()), reader.ReadInt32(), reader.ReadInt64(), reader.ReadInt64());
             witnessed.Add(new Witnessed(member, incarnation, boot, told, HostProcess.Read(ref reader), RunEnds.Read(ref reader)));
         }
         return reader.End ? witnessed : null;

@@ -9,8 +9,9 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// Applies committed entries, in order, each once: to the state machine that its envelope names, and tells this member's own proposals their results.
-/// It owns what every member derives from the log alone: the proposer table, the cluster's id, the applied position. Loop thread only.
+/// Applies committed entries, in order, each once: to the state machine that its envelope names, and tells this member's own proposals
+/// their results. It owns what every member derives from the log alone: the proposer table, the cluster's id, the applied position. Loop
+/// thread only.
 /// </summary>
 internal sealed class Applier
 {
@@ -95,7 +96,9 @@ internal sealed class Applier
         return count;
     }
 
-    /// <summary>The command that mints the cluster's id. A new cluster begins at the lowest levels that its first leader supports.</summary>
+    /// <summary>
+    /// The command that mints the cluster's id. A new cluster begins at the lowest levels that its first leader supports.
+    /// </summary>
     public static ReadOnlyMemory<byte> MintClusterId(Guid id, FeatureRanges supported)
     {
         var output = new ArrayBufferWriter<byte>(20);
@@ -154,7 +157,9 @@ internal sealed class Applier
         Levels.ReadFrom(frame);
     }
 
-    /// <summary>What a snapshot holds may be of levels that this process does not support: then it must not reach the state machines.</summary>
+    /// <summary>
+    /// What a snapshot holds may be of levels that this process does not support: then it must not reach the state machines.
+    /// </summary>
     public void RequireSupported(string where, LogIndex index)
     {
         // What was never named holds nothing of any form yet.
@@ -190,22 +195,26 @@ internal sealed class Applier
         {
             var sequence = _pending.FirstSequence;
             var found = Proposers.TryGetResult(_pending.Proposer, sequence, out var at, out var result);
-            Invariant.Holds(found, $"the result of proposal {sequence} of {_pending.Proposer}, not acknowledged yet, is not in the table of snapshot {mark.Index}");
+            Invariant.Holds(
+                found, $"the result of proposal {sequence} of {_pending.Proposer}, not acknowledged yet, is not in the table of snapshot {mark.Index}");
             if (result is null)
                 _pending.LoseFirst(sequence, NotKept);
             else if (at.IsRefusal)
                 _pending.RefuseFirst(sequence, System.Text.Encoding.UTF8.GetString(result));
             else
-                _pending.CompleteFirst(sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid) { Levels = Levels.Current.AsOf(at.Index) }, result);
+                _pending.CompleteFirst(
+                    sequence, new CommandContext(at.Index, at.Term, at.Stamp, at.Zxid) { Levels = Levels.Current.AsOf(at.Index) }, result);
         }
     }
 
-    public CommandContext Context(in SnapshotMark mark) => new(mark.Index, mark.Term, mark.Stamp, Zxid(mark.Index)) { Levels = Levels.Current };
+    public CommandContext Context(in SnapshotMark mark) =>
+        new(mark.Index, mark.Term, mark.Stamp, Zxid(mark.Index)) { Levels = Levels.Current };
 
     private void Apply(in Entry entry)
     {
         Invariant.Holds(entry.Index == Applied.Next, $"entry {entry.Index} is applied after {Applied}");
-        Invariant.Holds(entry.Stamp >= AppliedStamp, $"entry {entry.Index} of term {entry.Term} has stamp {entry.Stamp}, before {AppliedStamp}");
+        Invariant.Holds(
+            entry.Stamp >= AppliedStamp, $"entry {entry.Index} of term {entry.Term} has stamp {entry.Stamp}, before {AppliedStamp}");
         Applied = entry.Index;
         AppliedTerm = entry.Term;
         AppliedStamp = entry.Stamp;
@@ -236,7 +245,8 @@ internal sealed class Applier
             return;
         if (NodeCommand.RefusalIn(envelope) is { } refusal)
         {
-            Proposers.Record(envelope.Proposer, envelope.Sequence, ResultStamp.OfRefusal(context), System.Text.Encoding.UTF8.GetBytes(refusal));
+            Proposers.Record(
+                envelope.Proposer, envelope.Sequence, ResultStamp.OfRefusal(context), System.Text.Encoding.UTF8.GetBytes(refusal));
             if (envelope.Proposer == _pending.Proposer)
                 _pending.RefuseFirst(envelope.Sequence, refusal);
             return;
@@ -276,7 +286,8 @@ internal sealed class Applier
             ApplyNodeCommand(context.Index, envelope.Command);
             return;
         }
-        // Another member, which has it, proposed this: a rolling upgrade begun at the wrong end. Whoever skipped it could never be told from one that did not.
+        // Another member, which has it, proposed this: a rolling upgrade begun at the wrong end. Whoever skipped it could never be told
+        // from one that did not.
         throw new StateMachineMissingException(System.Text.Encoding.UTF8.GetString(envelope.Machine.Span), context.Index, "Entry");
     }
 
@@ -301,7 +312,8 @@ internal sealed class Applier
                 FinalizeIfReady(index, FinalizeLevel.ReadRest(ref reader));
                 return;
             }
-            Invariant.Holds(kind == NodeCommand.ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
+            Invariant.Holds(
+                kind == NodeCommand.ObserverLife, $"a command of the node itself is '{kind}', which this version does not know");
             var observer = new MemberId(reader.ReadInt32());
             var life = Members.BeginLife(observer, Proposers.LastLife(observer));
             var writer = new MessagePackWriter(_result);

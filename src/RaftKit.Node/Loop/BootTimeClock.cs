@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// CLOCK_BOOTTIME: monotonic, and counts on while the machine is suspended, which a Stopwatch does not; a lease measured by anything else could
-/// outlive its end. Elsewhere than on Linux it is the Stopwatch.
+/// CLOCK_BOOTTIME: monotonic, and counts on while the machine is suspended, which a Stopwatch does not; a lease measured by anything else
+/// could outlive its end. Elsewhere than on Linux it is the Stopwatch.
 /// </summary>
 internal static partial class BootTimeClock
 {

@@ -4,15 +4,17 @@ using Microsoft.Extensions.Logging;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// Loggers that hand over what is logged and return: a thread of their own writes it, in order. Consensus must not wait for whoever reads the console, nor for a
-/// log message's formatting to be compiled: on the loop of a process that had just started, that took longer than an election. Bounded: what comes while 4,096 wait is dropped and counted.
+/// Loggers that hand over what is logged and return: a thread of their own writes it, in order. Consensus must not wait for whoever reads
+/// the console, nor for a log message's formatting to be compiled: on the loop of a process that had just started, that took longer than an
+/// election. Bounded: what comes while 4,096 wait is dropped and counted.
 /// </summary>
 internal sealed class DeferredLoggers : ILoggerFactory
 {
     private const int MostWaiting = 4096;
 
     private static readonly Action<ILogger, long, Exception?> TellDropped = LoggerMessage.Define<long>(
-        LogLevel.Warning, new EventId(99, "LogEntriesDropped"), "{Count} log entries were dropped here: the log is written more slowly than RaftKit logs");
+        LogLevel.Warning, new EventId(99, "LogEntriesDropped"),
+        "{Count} log entries were dropped here: the log is written more slowly than RaftKit logs");
 
     private readonly ILoggerFactory _inner;
     private readonly Channel<Entry> _entries = Channel.CreateBounded<Entry>(
@@ -96,7 +98,8 @@ internal sealed class DeferredLoggers : ILoggerFactory
     }
 
     private sealed class Entry<TState>(
-        ILogger logger, LogLevel level, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter) : Entry(logger)
+        ILogger logger, LogLevel level, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter) : Entry(
+            logger)
     {
         public override void Write() => Logger.Log(level, id, state, exception, formatter);
     }
@@ -108,7 +111,8 @@ internal sealed class DeferredLoggers : ILoggerFactory
 
         public bool IsEnabled(LogLevel logLevel) => inner.IsEnabled(logLevel);
 
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
+            Func<TState, Exception?, string> formatter) =>
             owner.Add(new Entry<TState>(inner, logLevel, eventId, state, exception, formatter));
     }
 }

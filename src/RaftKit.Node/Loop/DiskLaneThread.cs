@@ -3,7 +3,8 @@ using RaftKit.Node.Log;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// A thread that runs disk jobs in order. Jobs that wait while an fsync is under way then share the next one: group commit, without a lingering timer.
+/// A thread that runs disk jobs in order. Jobs that wait while an fsync is under way then share the next one: group commit, without a
+/// lingering timer.
 /// </summary>
 internal sealed class DiskLaneThread : IDiskLane
 {
@@ -88,7 +89,8 @@ internal sealed class DiskLaneThread : IDiskLane
         {
             lock (_gate)
             {
-                while (_group.Count < MaxGroup && _jobs.TryPeek(out var next) && (_group.Count == 0 || (next.CanShareSync && _group[^1].CanShareSync)))
+                while (_group.Count < MaxGroup && _jobs.TryPeek(out var next)
+                    && (_group.Count == 0 || (next.CanShareSync && _group[^1].CanShareSync)))
                     _group.Add(_jobs.Dequeue());
                 if (_group.Count > 0)
                     return true;

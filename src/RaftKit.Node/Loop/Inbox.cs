@@ -3,20 +3,27 @@ namespace RaftKit.Node.Loop;
 /// <summary>What an input to the loop counts as, when too much waits.</summary>
 internal enum InboxShare : byte
 {
-    /// <summary>Always taken: ticks, links, completions of what the loop itself began, ends. Their number is bounded by what they answer.</summary>
+    /// <summary>
+    /// Always taken: ticks, links, completions of what the loop itself began, ends. Their number is bounded by what they answer.
+    /// </summary>
     Owed,
 
     /// <summary>Asked by this process: refused as surely not applied.</summary>
     Call,
 
-    /// <summary>From a peer, in its priority lane (heartbeats, votes, session touches): has room of its own, which no load of the other kinds takes.</summary>
+    /// <summary>
+    /// From a peer, in its priority lane (heartbeats, votes, session touches): has room of its own, which no load of the other kinds takes.
+    /// </summary>
     Urgent,
 
     /// <summary>From a peer, entries or snapshot chunks: dropped as on the network, and sent again.</summary>
     Bulk,
 }
 
-/// <summary>How much may wait for a loop's next turn, by share: far above what a healthy member sees, low enough to keep a stuck one from taking the machine's memory.</summary>
+/// <summary>
+/// How much may wait for a loop's next turn, by share: far above what a healthy member sees, low enough to keep a stuck one from taking the
+/// machine's memory.
+/// </summary>
 internal sealed record InboxLimits
 {
     public static InboxLimits Default { get; } = new();

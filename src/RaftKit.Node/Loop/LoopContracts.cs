@@ -24,16 +24,21 @@ public sealed record NodeStatus(
     MemberId Self, RaftRole Role, Term Term, MemberId Leader, bool Ready, LogIndex Commit, LogIndex Applied)
 {
     /// <summary>
-    /// How often an operator forced a new quorum out of a lost one: the upper 16 bits of every zxid from then on. Where it grows, what was acknowledged in an earlier epoch may be gone.
+    /// How often an operator forced a new quorum out of a lost one: the upper 16 bits of every zxid from then on. Where it grows, what was
+    /// acknowledged in an earlier epoch may be gone.
     /// </summary>
     public int RecoveryEpoch { get; init; }
 
-    /// <summary>Who feeds this one with what is committed: the leader that it follows, or the member that an observer goes by; nobody while there is none.</summary>
+    /// <summary>
+    /// Who feeds this one with what is committed: the leader that it follows, or the member that an observer goes by; nobody while there is
+    /// none.
+    /// </summary>
     public MemberId Source { get; init; }
 
     /// <summary>
-    /// Where this member's log ended before entries of it rotted on its disk; null when nothing is missing. Until a leader has sent them again the member votes as one that still has them, and
-    /// does not lead. While this stays, no leader is there that has them: bring back the members that are down.
+    /// Where this member's log ended before entries of it rotted on its disk; null when nothing is missing. Until a leader has sent them
+    /// again the member votes as one that still has them, and does not lead. While this stays, no leader is there that has them: bring back
+    /// the members that are down.
     /// </summary>
     public LogIndex? RottenEnd { get; init; }
 }
@@ -58,16 +63,23 @@ internal interface ILoopServices
     /// <summary>Where the members that this one is configured with listen.</summary>
     IReadOnlyDictionary<MemberId, string> ConfiguredEndpoints { get; }
 
-    /// <summary>Proposes from this member, exactly once, forwarded to the leader when that is another. The callback runs on the loop.</summary>
+    /// <summary>
+    /// Proposes from this member, exactly once, forwarded to the leader when that is another. The callback runs on the loop.
+    /// </summary>
     void Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback);
 
-    /// <summary>Proposes straight into this leader's log, without exactly-once; false when it does not lead or is busy. For the leader's own housekeeping, whose commands are idempotent.</summary>
+    /// <summary>
+    /// Proposes straight into this leader's log, without exactly-once; false when it does not lead or is busy. For the leader's own
+    /// housekeeping, whose commands are idempotent.
+    /// </summary>
     bool ProposeAsLeader(string machine, ReadOnlyMemory<byte> command);
 
     /// <summary>Sends bytes to the part of the same channel on another member, in the priority lane. May be lost.</summary>
     void Send(MemberId to, byte channel, ReadOnlyMemory<byte> payload);
 
-    /// <summary>Asks for a linearizable read point: the callback runs on the loop once everything acknowledged before now is applied here.</summary>
+    /// <summary>
+    /// Asks for a linearizable read point: the callback runs on the loop once everything acknowledged before now is applied here.
+    /// </summary>
     void ReadBarrier(IReadCallback callback);
 }
 
@@ -112,7 +124,9 @@ internal interface ILoopParticipant
     /// <summary>The node stops in order: say goodbye (close the host's own session) and call back when done.</summary>
     void Stopping(Action done);
 
-    /// <summary>The loop has ended, in order or not; every proposal was told. Nothing is called after this: whoever still waits must be told now.</summary>
+    /// <summary>
+    /// The loop has ended, in order or not; every proposal was told. Nothing is called after this: whoever still waits must be told now.
+    /// </summary>
     void Stopped(string reason)
     {
     }
@@ -144,7 +158,9 @@ internal interface IReadCallback
     /// <summary>Nobody waits for it any more: it is dropped with the next tick, whether there is a leader or not.</summary>
     bool IsAbandoned => false;
 
-    /// <summary>Takes its answer from the state and keeps it: what it rests on is checked after it. Comes again if that does not hold.</summary>
+    /// <summary>
+    /// Takes its answer from the state and keeps it: what it rests on is checked after it. Comes again if that does not hold.
+    /// </summary>
     void Read()
     {
     }
@@ -164,7 +180,10 @@ internal interface IReadCallback
 /// <summary>A call to run on the loop, in order with everything else. The seam by which other threads reach the loop's state.</summary>
 internal interface ILoopCall
 {
-    /// <summary>Whether it is refused where too much waits. Not what ends or follows something that was taken: a refusal would leave that behind for good.</summary>
+    /// <summary>
+    /// Whether it is refused where too much waits. Not what ends or follows something that was taken: a refusal would leave that behind for
+    /// good.
+    /// </summary>
     bool MayBeRefused => false;
 
     /// <summary>Bytes that it holds while it waits, roughly.</summary>
@@ -180,17 +199,18 @@ internal interface ILoopCall
 }
 
 /// <summary>
-/// Where inputs to the loop go in; any thread. Bounded (<see cref="InboxLimits"/>): what this process asks beyond that is refused before the call returns, what peers send
-/// is dropped, and what the loop is owed is always taken.
+/// Where inputs to the loop go in; any thread. Bounded (<see cref="InboxLimits"/>): what this process asks beyond that is refused before
+/// the call returns, what peers send is dropped, and what the loop is owed is always taken.
 /// </summary>
 internal interface INodeInbox
 {
     void Post(NodeInput input);
 
     /// <summary>
-    /// Where the loop sleeps, makes the calling thread the one that gives it its next turn: what anybody posts from now on waits for <see cref="Leave"/>,
-    /// which must follow soon, whatever happens in between. For threads of RaftKit's own only (a turn runs the application's state machines, which must not find
-    /// themselves inside a lock of the application), and under no lock. False: the loop is awake; just post.
+    /// Where the loop sleeps, makes the calling thread the one that gives it its next turn: what anybody posts from now on waits for <see
+    /// cref="Leave"/>, which must follow soon, whatever happens in between. For threads of RaftKit's own only (a turn runs the
+    /// application's state machines, which must not find themselves inside a lock of the application), and under no lock. False: the loop
+    /// is awake; just post.
     /// </summary>
     bool TryEnter() => false;
 

@@ -3,9 +3,10 @@ using RaftKit.Consensus;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// Gives a <see cref="NodeLoop"/> its turns, one at a time: everything that was posted since the last one, and a tick when one is due. They run on a thread
-/// of its own, which blocks while there is nothing to do; or, while that sleeps, on another thread of this node that has something to post and time for one turn
-/// (a link's reader, the log's): waking a thread costs more than most turns do. Whatever is left after such a turn is the own thread's again.
+/// Gives a <see cref="NodeLoop"/> its turns, one at a time: everything that was posted since the last one, and a tick when one is due. They
+/// run on a thread of its own, which blocks while there is nothing to do; or, while that sleeps, on another thread of this node that has
+/// something to post and time for one turn (a link's reader, the log's): waking a thread costs more than most turns do. Whatever is left
+/// after such a turn is the own thread's again.
 /// </summary>
 internal sealed class LoopThread : INodeInbox
 {
@@ -22,7 +23,8 @@ internal sealed class LoopThread : INodeInbox
     private Exception? _escaped;
     private bool _closed;
 
-    // Whether somebody holds the right to give turns: this thread until it finds nothing to do, then whoever entered. Guarded by the gate, as what follows.
+    // Whether somebody holds the right to give turns: this thread until it finds nothing to do, then whoever entered. Guarded by the gate,
+    // as what follows.
     private bool _held = true;
     private bool _asleep;
     private bool _tickWaits;
@@ -133,7 +135,8 @@ internal sealed class LoopThread : INodeInbox
             _escaped = failure;
         }
         Close();
-        // Something may have been thrown while the loop told others that it had failed (by a logger, say). It must not end the host process.
+        // Something may have been thrown while the loop told others that it had failed (by a logger, say). It must not end the host
+        // process.
         _ended!(_loop!.Failure ?? _escaped);
     }
 
@@ -195,8 +198,8 @@ internal sealed class LoopThread : INodeInbox
     }
 
     /// <summary>
-    /// A tick that is a little late is made up for, so that time runs true; after a longer pause of this process there is one tick, which says how late
-    /// it is, so that nobody's silence is judged by a time in which nobody was heard.
+    /// A tick that is a little late is made up for, so that time runs true; after a longer pause of this process there is one tick, which
+    /// says how late it is, so that nobody's silence is judged by a time in which nobody was heard.
     /// </summary>
     private void AddTicks(TimeSpan now, ref TimeSpan due)
     {
@@ -226,7 +229,9 @@ internal sealed class LoopThread : INodeInbox
             Refuse(input);
     }
 
-    /// <summary>Tells whoever waits for it that it will not be done. What came from a peer is dropped in silence, as the network may drop it.</summary>
+    /// <summary>
+    /// Tells whoever waits for it that it will not be done. What came from a peer is dropped in silence, as the network may drop it.
+    /// </summary>
     /// <param name="input">What will not be done.</param>
     /// <param name="busy">Why, if there is too much to do; null: the node has stopped.</param>
     internal static void Refuse(NodeInput input, string? busy = null)

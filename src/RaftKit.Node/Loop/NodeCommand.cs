@@ -8,8 +8,9 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// What other members may propose to the node itself. The leader looks before a command reaches the log: there, one that cannot be read would stop every member, at every start again; a
-/// newer build may ask for what this one does not know, without a level that allows it. <see cref="Applier"/> applies them.
+/// What other members may propose to the node itself. The leader looks before a command reaches the log: there, one that cannot be read
+/// would stop every member, at every start again; a newer build may ask for what this one does not know, without a level that allows it.
+/// <see cref="Applier"/> applies them.
 /// </summary>
 internal static class NodeCommand
 {
@@ -17,7 +18,8 @@ internal static class NodeCommand
     public const string ObserverLife = "observer";
 
     /// <summary>
-    /// Begins what a leader puts into the log in place of a command that it could not apply. Only leaders make it: forwarded, it is not sound.
+    /// Begins what a leader puts into the log in place of a command that it could not apply. Only leaders make it: forwarded, it is not
+    /// sound.
     /// </summary>
     private const string Refused = "refused";
 

@@ -1,6 +1,9 @@
 namespace RaftKit.Node.Loop;
 
-/// <summary>What a node has done since it started. Written by the loop and the log lane, read by anybody: each number is right, the set is not a moment.</summary>
+/// <summary>
+/// What a node has done since it started. Written by the loop and the log lane, read by anybody: each number is right, the set is not a
+/// moment.
+/// </summary>
 public sealed class NodeCounters
 {
     internal long TurnsCount;
@@ -52,7 +55,9 @@ public sealed class NodeCounters
     /// <summary>Proposals made by this member.</summary>
     public long Proposals => Volatile.Read(ref ProposalsCount);
 
-    /// <summary>The longest that a snapshot held up one turn: being begun, sliced, or restored. All the time that passed, whoever took it.</summary>
+    /// <summary>
+    /// The longest that a snapshot held up one turn: being begun, sliced, or restored. All the time that passed, whoever took it.
+    /// </summary>
     public TimeSpan LongestSnapshotTurn => TimeSpan.FromTicks(Volatile.Read(ref LongestSnapshotTurnTicks));
 
     /// <summary>The same without the time for which the runtime had all threads stopped meanwhile, to collect garbage.</summary>

@@ -7,13 +7,17 @@ namespace RaftKit.Node.Loop;
 
 internal sealed partial class NodeLoop
 {
-    /// <summary>How a member without an identity comes by one, and what this member tells others who have none. <see cref="Bootstrap"/> decides, this acts.</summary>
+    /// <summary>
+    /// How a member without an identity comes by one, and what this member tells others who have none. <see cref="Bootstrap"/> decides,
+    /// this acts.
+    /// </summary>
     private sealed class Formation(NodeLoop loop)
     {
         private const int ProbeEveryTicks = 8;
         private const int JoinEveryTicks = 20;
 
-        private readonly Bootstrap _bootstrap = new(loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap, loop._options.JoinOnly);
+        private readonly Bootstrap _bootstrap = new(
+            loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap, loop._options.JoinOnly);
         private SeededGuids _guids = new(loop._options.Seed);
         private MemberId _leaderHint;
         private readonly HashSet<MemberId> _minting = [];
@@ -22,7 +26,8 @@ internal sealed partial class NodeLoop
         private int _ticks;
 
         public string Waiting => _refusal.Length > 0 ? _refusal
-            : loop.Self.IsObserver ? $"Waiting for one of members {string.Join(", ", loop._options.Members.Keys.Order())}, of a cluster that is formed and has a leader." : _bootstrap.Waiting;
+            : loop.Self.IsObserver
+                ? $"Waiting for one of members {string.Join(", ", loop._options.Members.Keys.Order())}, of a cluster that is formed and has a leader." : _bootstrap.Waiting;
 
         public Guid NewClusterId() => _guids.Next();
 
@@ -77,7 +82,8 @@ internal sealed partial class NodeLoop
             if (loop.Core is null)
                 state = BootstrapState.Empty;
             // A founder that is late is told so; one that took part already, and asks, has lost its disk.
-            else if (loop.Core.Commit == LogIndex.Zero && loop.ClusterId == Guid.Empty && !loop._links.Remembers(from) && probe.Configured.Contains(from))
+            else if (loop.Core.Commit == LogIndex.Zero && loop.ClusterId == Guid.Empty && !loop._links.Remembers(from)
+                && probe.Configured.Contains(from))
                 state = BootstrapState.Forming;
             loop._ports.Transport.Send(from, new PeerMessage.BootstrapAnswer(state, loop.ClusterId, _bootstrap.Configured));
         }
@@ -104,10 +110,12 @@ internal sealed partial class NodeLoop
             {
                 // Any member may answer: the log gives the number. One that waits for its answer already is not asked for again.
                 if (!loop.Self.IsObserver && loop.ClusterId != Guid.Empty && loop.Status.Ready && _minting.Add(from))
-                    loop.Take(new NodeInput.Propose(Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from, link)));
+                    loop.Take(new NodeInput.Propose(
+                        Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from, link)));
                 return;
             }
-            if (MembershipKeeper.Join(core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
+            if (MembershipKeeper.Join(
+                core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
             {
                 // The new member may not know of the leader yet: it is told where to find it.
                 var leader = reply.Leader.IsNone ? "" : loop.Endpoints(core).GetValueOrDefault(reply.Leader, "");
@@ -118,8 +126,8 @@ internal sealed partial class NodeLoop
         public void Minted(MemberId observer, long link, int life)
         {
             _minting.Remove(observer);
-            // Once only, and only to the process that asked: one that was started since may have had a later life already, and lost it, and could propose nothing under this one (simulator seed 73 of
-            // 60 s). It asks again.
+            // Once only, and only to the process that asked: one that was started since may have had a later life already, and lost it, and
+            // could propose nothing under this one (simulator seed 73 of 60 s). It asks again.
             if (life > 0 && loop._links.IsHeard(observer, link) && loop._links.Current(observer) is { Incarnation: 0 })
                 loop._ports.Transport.Send(observer, new PeerMessage.JoinReply(true, loop.ClusterId, life, loop.Status.Leader, ""));
         }
@@ -132,9 +140,11 @@ internal sealed partial class NodeLoop
             if (!reply.Accepted)
             {
                 _leaderHint = reply.Leader;
-                if (reply.Leader is { IsNone: false, IsObserver: false } && reply.Leader != loop.Self && NetworkAddress.TryParse(reply.LeaderEndpoint, out _))
+                if (reply.Leader is { IsNone: false, IsObserver: false } && reply.Leader != loop.Self
+                    && NetworkAddress.TryParse(reply.LeaderEndpoint, out _))
                     loop.Learn(reply.Leader, reply.LeaderEndpoint);
-                // At once only when it names another, and once: a leader that refuses is asked again in its time, not as fast as it answers.
+                // At once only when it names another, and once: a leader that refuses is asked again in its time, not as fast as it
+                // answers.
                 if (reply.Leader != from && !reply.Leader.IsNone && !_redirected)
                 {
                     _redirected = true;
@@ -166,7 +176,8 @@ internal sealed partial class NodeLoop
         }
 
         private void AskToJoin(MemberId member) =>
-            loop._ports.Transport.Send(member, new PeerMessage.JoinRequest(loop.Self, loop._options.Members.GetValueOrDefault(loop.Self, "")));
+            loop._ports.Transport.Send(
+                member, new PeerMessage.JoinRequest(loop.Self, loop._options.Members.GetValueOrDefault(loop.Self, "")));
 
         private void TakeIdentity(Func<RestoredState> take)
         {

@@ -7,13 +7,19 @@ using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Loop;
 
-/// <summary>The loop's dealings with feature levels: what this process supports is said and asked; who does not support what is finalised takes no part.</summary>
+/// <summary>
+/// The loop's dealings with feature levels: what this process supports is said and asked; who does not support what is finalised takes no
+/// part.
+/// </summary>
 internal sealed partial class NodeLoop
 {
     private FinalizedLevels _levelsSeen = FinalizedLevels.None;
 
     /// <summary>Reads back what the directory holds.</summary>
-    /// <returns>False when that is of a level that this process does not support: the node has then stopped, as it does when it meets such an entry later, and the host process lives on.</returns>
+    /// <returns>
+    /// False when that is of a level that this process does not support: the node has then stopped, as it does when it meets such an entry
+    /// later, and the host process lives on.
+    /// </returns>
     private bool TakeUp(LoopTime now)
     {
         if (!_storage.Open())
@@ -34,8 +40,8 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>
-    /// A proposal to finalise a level, with what every linked member supports. The log then holds on what the decision rests; and it is the leader who adds it, since nobody else
-    /// is linked with all.
+    /// A proposal to finalise a level, with what every linked member supports. The log then holds on what the decision rests; and it is the
+    /// leader who adds it, since nobody else is linked with all.
     /// </summary>
     private byte[]? WithWhatLeaderKnows(Envelope envelope)
     {
@@ -77,7 +83,8 @@ internal sealed partial class NodeLoop
     }
 
     private void AnnounceSelf() =>
-        _ports.Transport.SetHello(new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members.GetValueOrDefault(Self, ""), HostProcess)
+        _ports.Transport.SetHello(
+            new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members.GetValueOrDefault(Self, ""), HostProcess)
         {
             RunEnds = _storage.Identity?.RunEnds ?? RunEnds.None,
             Features = _options.Features,

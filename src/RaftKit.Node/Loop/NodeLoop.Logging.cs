@@ -5,7 +5,8 @@ namespace RaftKit.Node.Loop;
 
 internal sealed partial class NodeLoop
 {
-    [LoggerMessage(100, LogLevel.Information, "Member {Member} began as incarnation {Incarnation}, boot {Boot}, in term {Term} with log end {LastIndex}.")]
+    [LoggerMessage(100, LogLevel.Information,
+        "Member {Member} began as incarnation {Incarnation}, boot {Boot}, in term {Term} with log end {LastIndex}.")]
     private static partial void LogBegan(ILogger logger, int member, int incarnation, long boot, long term, long lastIndex);
 
     [LoggerMessage(101, LogLevel.Information, "Became {Role} in term {Term}; leader {Leader}, ready {Ready}, commit {Commit}.")]
@@ -26,23 +27,28 @@ internal sealed partial class NodeLoop
     [LoggerMessage(106, LogLevel.Warning, "Member {Member} has no identity yet. {Waiting}")]
     private static partial void LogWaiting(ILogger logger, int member, string waiting);
 
-    [LoggerMessage(107, LogLevel.Warning, "Member {Member} joined cluster {ClusterId} as incarnation {Incarnation}, taken in by member {Leader}.")]
+    [LoggerMessage(
+        107, LogLevel.Warning, "Member {Member} joined cluster {ClusterId} as incarnation {Incarnation}, taken in by member {Leader}.")]
     private static partial void LogJoining(ILogger logger, int member, Guid clusterId, int incarnation, int leader);
 
-    [LoggerMessage(108, LogLevel.Debug, "A message {Kind} of member {Member} was ignored: it is addressed to another member or another start.")]
+    [LoggerMessage(
+        108, LogLevel.Debug, "A message {Kind} of member {Member} was ignored: it is addressed to another member or another start.")]
     private static partial void LogIgnored(ILogger logger, string kind, int member);
 
     [LoggerMessage(109, LogLevel.Error,
         "Member {Member} cannot read entries {FirstIndex} to {RottenIndex} (term {RottenTerm}) of its own log. It votes as one that has them, does not lead, and waits for a leader to send them again. {Rot}")]
     private static partial void LogRot(ILogger logger, int member, long firstIndex, long rottenIndex, long rottenTerm, string rot);
 
-    [LoggerMessage(110, LogLevel.Warning, "Member {Member} has again all that it could not read, up to entry {RottenIndex}; its log ends at {LastIndex}, sent by member {Leader}.")]
+    [LoggerMessage(
+        110, LogLevel.Warning,
+        "Member {Member} has again all that it could not read, up to entry {RottenIndex}; its log ends at {LastIndex}, sent by member {Leader}.")]
     private static partial void LogRepaired(ILogger logger, int member, long rottenIndex, long lastIndex, int leader);
 
     [LoggerMessage(111, LogLevel.Warning, "Part of what member {Member} stored is not what was written, and is not needed any more. {Rot}")]
     private static partial void LogRotPassed(ILogger logger, int member, string rot);
 
-    [LoggerMessage(112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
+    [LoggerMessage(
+        112, LogLevel.Information, "Member {Member} applies at level {Level} of feature {Feature}, which entry {Index} finalised.")]
     private static partial void LogFinalized(ILogger logger, int member, string feature, int level, long index);
 
     [LoggerMessage(113, LogLevel.Warning,

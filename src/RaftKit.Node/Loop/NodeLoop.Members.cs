@@ -41,8 +41,8 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>
-    /// Links with everybody who is a member or is to be one. Until somebody asked for a change, also with whoever is configured; a member of which it is not known
-    /// where it listens (this one joined, and has not applied that yet) is waited for.
+    /// Links with everybody who is a member or is to be one. Until somebody asked for a change, also with whoever is configured; a member
+    /// of which it is not known where it listens (this one joined, and has not applied that yet) is waited for.
     /// </summary>
     private void LinkMembers()
     {
@@ -54,7 +54,8 @@ internal sealed partial class NodeLoop
         }
         else if (Self.IsObserver)
         {
-            // What it holds of the members may be of long ago, and nobody dials it: those that it is configured with can tell who they are now.
+            // What it holds of the members may be of long ago, and nobody dials it: those that it is configured with can tell who they are
+            // now.
             foreach (var (id, endpoint) in _options.Members)
                 endpoints.TryAdd(id, endpoint);
         }
@@ -83,24 +84,29 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>
-    /// Levels never fall, so whoever is of this cluster tells the truth of them: also one that this member does not know yet. But for what a forced quorum gave up: the survivor does not name
-    /// whom it never knew of, and their word is about levels that may be gone.
+    /// Levels never fall, so whoever is of this cluster tells the truth of them: also one that this member does not know yet. But for what
+    /// a forced quorum gave up: the survivor does not name whom it never knew of, and their word is about levels that may be gone.
     /// </summary>
     private bool MayKnowLevels(MemberId member) =>
-        _applier.Recovery.Epoch == 0 || (_links.Current(member) is { } hello && Core?.Membership.IncarnationOf(member)?.Incarnation == hello.Incarnation);
+        _applier.Recovery.Epoch == 0
+            || (_links.Current(member) is { } hello && Core?.Membership.IncarnationOf(member)?.Incarnation == hello.Incarnation);
 
-    /// <summary>This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.</summary>
+    /// <summary>
+    /// This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.
+    /// </summary>
     private void EndDiverged(string why)
     {
-        var reason = $"{why}. An operator forced a new quorum, which gave up what this observer holds beyond it, or the directory is of another cluster. "
+        var reason =
+            $"{why}. An operator forced a new quorum, which gave up what this observer holds beyond it, or the directory is of another cluster. "
             + "Empty the directory: the observer then starts anew.";
         _storage.MarkRolledBack(reason);
         throw new DirectoryRolledBackException($"{_ports.Directory.Location} holds what is not the cluster's: {reason}");
     }
 
     /// <summary>
-    /// A later start of this observer proposes already. Nobody need have noticed its directory, since it promises nothing: that may be an old copy, of before it was emptied and given another life
-    /// (then no later start can propose either, and says so), or be in use twice, or its clock, by which it counts its starts, went back (then the next one is later).
+    /// A later start of this observer proposes already. Nobody need have noticed its directory, since it promises nothing: that may be an
+    /// old copy, of before it was emptied and given another life (then no later start can propose either, and says so), or be in use twice,
+    /// or its clock, by which it counts its starts, went back (then the next one is later).
     /// </summary>
     private void EndSuperseded()
     {

@@ -5,7 +5,9 @@ using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Loop;
 
-/// <summary>The loop's dealings with proposals: this member's own on their way to the leader, and others' that come to it while it leads.</summary>
+/// <summary>
+/// The loop's dealings with proposals: this member's own on their way to the leader, and others' that come to it while it leads.
+/// </summary>
 internal sealed partial class NodeLoop
 {
     private void Propose(NodeInput.Propose propose)
@@ -51,7 +53,8 @@ internal sealed partial class NodeLoop
         if (_reads.Count < _options.MaxPendingReads)
             _reads.Add(read.Callback, read.Consistency);
         else
-            read.Callback.Failed($"Member {Self} is busy: {_reads.Count} reads wait for the quorum already. Await some of them before making more.");
+            read.Callback.Failed(
+                $"Member {Self} is busy: {_reads.Count} reads wait for the quorum already. Await some of them before making more.");
     }
 
     private void TakeForwarded(MemberId from, PeerMessage.ForwardProposals forward)
@@ -73,8 +76,9 @@ internal sealed partial class NodeLoop
     }
 
     /// <summary>
-    /// What this leader could not apply itself does not get into the log through it: a machine that it was not given (a rolling restart that is under way), or a command of the node itself of another
-    /// shape. Everybody like it would stop there. The log says instead that it is refused, and its proposer goes on with what it proposed after it (<see cref="AdmissionDesk"/>).
+    /// What this leader could not apply itself does not get into the log through it: a machine that it was not given (a rolling restart
+    /// that is under way), or a command of the node itself of another shape. Everybody like it would stop there. The log says instead that
+    /// it is refused, and its proposer goes on with what it proposed after it (<see cref="AdmissionDesk"/>).
     /// </summary>
     private string? WhyUnfit(Envelope envelope)
     {
@@ -112,11 +116,15 @@ internal sealed partial class NodeLoop
         _forwardRefused = refused.Refusal != ForwardRefusal.Gap;
     }
 
-    /// <summary>Once a term: what is appended in it is committed, or goes with the leadership. A refusal (a handover under way) is tried again.</summary>
+    /// <summary>
+    /// Once a term: what is appended in it is committed, or goes with the leadership. A refusal (a handover under way) is tried again.
+    /// </summary>
     private void MintClusterId(RaftCore core)
     {
         if (ClusterId == Guid.Empty && _mintedIn != core.Term
-            && core.Propose(Applier.MintClusterId(_formation.NewClusterId(), _options.Features), Now.UnixMilliseconds, out _) == ProposeOutcome.Appended)
+            && core.Propose(
+                Applier.MintClusterId(_formation.NewClusterId(), _options.Features), Now.UnixMilliseconds,
+                out _) == ProposeOutcome.Appended)
         {
             _mintedIn = core.Term;
         }
@@ -145,7 +153,8 @@ internal sealed partial class NodeLoop
         if (core.Role == RaftRole.Leader)
         {
             // The same door as for forwarded ones: not before the log of older terms is applied.
-            if (Status.Ready && Status.Term == core.Term && _pending.ProposeTo(core, Now.UnixMilliseconds, WithWhatLeaderKnows) == ProposeOutcome.Busy)
+            if (Status.Ready && Status.Term == core.Term
+                && _pending.ProposeTo(core, Now.UnixMilliseconds, WithWhatLeaderKnows) == ProposeOutcome.Busy)
                 _forwardRefused = true;
         }
         else if (!core.Leader.IsNone && _links.IsUp(core.Leader))

@@ -6,8 +6,8 @@ namespace RaftKit.Node.Loop;
 internal sealed partial class NodeLoop
 {
     /// <summary>
-    /// A stop in order: the participants say goodbye (the host's session closes), leadership is handed over, what is being written becomes durable;
-    /// each for a bounded time. Then the loop ends.
+    /// A stop in order: the participants say goodbye (the host's session closes), leadership is handed over, what is being written becomes
+    /// durable; each for a bounded time. Then the loop ends.
     /// </summary>
     private sealed class GracefulStop(NodeLoop loop)
     {

@@ -2,7 +2,10 @@ using RaftKit.Node.Log;
 
 namespace RaftKit.Node.Loop;
 
-/// <summary>What others told of their disks is written down a little later, beside the log: no promise waits for it, and an idle cluster writes nothing.</summary>
+/// <summary>
+/// What others told of their disks is written down a little later, beside the log: no promise waits for it, and an idle cluster writes
+/// nothing.
+/// </summary>
 internal sealed partial class NodeLoop
 {
     private WitnessJob? _witnessing;

@@ -10,9 +10,9 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// The one owner of a member's state: feeds the consensus core, carries out its effects, applies what is committed, and lets sessions and other
-/// participants live beside it. <see cref="Turn"/> is synchronous and takes its time and all of its inputs from outside, so the simulator drives
-/// exactly what production runs. One thread at a time.
+/// The one owner of a member's state: feeds the consensus core, carries out its effects, applies what is committed, and lets sessions and
+/// other participants live beside it. <see cref="Turn"/> is synchronous and takes its time and all of its inputs from outside, so the
+/// simulator drives exactly what production runs. One thread at a time.
 /// </summary>
 internal sealed partial class NodeLoop : ILoopServices
 {
@@ -301,7 +301,8 @@ internal sealed partial class NodeLoop : ILoopServices
 
     private void LinkUp(long link, PeerHello hello, PeerHello? told)
     {
-        // A handshake that was under way when this member took its identity: the peer would keep us for one without, and drop all that the core sends.
+        // A handshake that was under way when this member took its identity: the peer would keep us for one without, and drop all that the
+        // core sends.
         if (told is not null && (told.Incarnation, told.Boot) != (Incarnation, Boot))
         {
             _ports.Transport.Relink(link, $"Member {Self} has an identity now.");
@@ -472,7 +473,8 @@ internal sealed partial class NodeLoop : ILoopServices
         if (job.Failure is { } failure)
         {
             throw failure as LogFailedException
-                ?? new LogFailedException($"{job.GetType().Name} failed in {_ports.Directory.Location}: {failure.Message} This member stops.", failure);
+                ?? new LogFailedException(
+                    $"{job.GetType().Name} failed in {_ports.Directory.Location}: {failure.Message} This member stops.", failure);
         }
         if (job is not LogWriteJob written)
         {
@@ -482,7 +484,8 @@ internal sealed partial class NodeLoop : ILoopServices
                 _snapshots.Done(job, core, this);
             return;
         }
-        Invariant.Holds(_writing.TryDequeue(out var oldest) && oldest == written, "log writes end in the order in which they were submitted");
+        Invariant.Holds(
+            _writing.TryDequeue(out var oldest) && oldest == written, "log writes end in the order in which they were submitted");
         if (written.Request is { } request)
             Core!.Persisted(request);
         _durableBatch = written.LastBatch;
@@ -500,7 +503,8 @@ internal sealed partial class NodeLoop : ILoopServices
             : !core.Leader.IsNone;
         var before = Status;
         if (before.Commit == core.Commit && before.Applied == _applier.Applied && before.Role == core.Role && before.Term == core.Term
-            && before.Leader == core.Leader && before.Ready == ready && before.Source == core.Source && before.RecoveryEpoch == _applier.Recovery.Epoch
+            && before.Leader == core.Leader && before.Ready == ready && before.Source == core.Source
+                && before.RecoveryEpoch == _applier.Recovery.Epoch
             && before.RottenEnd == core.RottenEnd?.Index)
         {
             return false;
@@ -565,7 +569,8 @@ internal sealed partial class NodeLoop : ILoopServices
         _snapshots.Store = _storage.Snapshots;
         _snapshots.WarmUp();
         Core = new RaftCore(
-            _options.CoreOptions(Incarnation, (uint)Boot) with { PromisedUntil = _ports.LeaseClock.Now + _storage.PromisedBefore }, restored, _storage.Log);
+            _options.CoreOptions(Incarnation, (uint)Boot) with { PromisedUntil = _ports.LeaseClock.Now + _storage.PromisedBefore },
+            restored, _storage.Log);
         Core.TimeIs(_ports.LeaseClock.Now);
         foreach (var propose in _early)
             _pending.TryAdd(_names[propose.Machine], propose.Command, propose.Callback, propose.Machine == Applier.NodeSection);

@@ -30,7 +30,9 @@ internal sealed record NodeLoopOptions
     /// <summary>How often, at most, what others told of their disks is written down.</summary>
     public int WitnessTicks { get; init; } = 200;
 
-    /// <summary>For how long a voter that answers the leader's heartbeat lets nobody else lead: what leader leases rest on. Zero: there are none.</summary>
+    /// <summary>
+    /// For how long a voter that answers the leader's heartbeat lets nobody else lead: what leader leases rest on. Zero: there are none.
+    /// </summary>
     public TimeSpan VoterPromise { get; init; }
 
     /// <summary>How much any member's clock may run faster or slower than true time, as a fraction of it.</summary>

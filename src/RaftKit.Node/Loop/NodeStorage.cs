@@ -44,11 +44,12 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     }
 
     /// <summary>
-    /// Reads back what is durable, into the state machines and for the core. Counts the start, durably, before anybody hears of it: an older number
-    /// shows a directory that was rolled back.
+    /// Reads back what is durable, into the state machines and for the core. Counts the start, durably, before anybody hears of it: an
+    /// older number shows a directory that was rolled back.
     /// </summary>
     /// <param name="now">
-    /// Unix milliseconds. An observer counts its starts by them, since nobody remembers them durably: an old copy of its directory must not number its proposals as it did before.
+    /// Unix milliseconds. An observer counts its starts by them, since nobody remembers them durably: an old copy of its directory must not
+    /// number its proposals as it did before.
     /// </param>
     public RestoredState Recover(long now) => Recover(lastBatch =>
         Identity = IdentityFile.CountStart(directory, Identity!, lastBatch, options.VoterPromise, options.Self.IsObserver ? now : 0));
@@ -70,7 +71,8 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
             if (entry.Kind == EntryKind.Membership)
                 (membership, at) = (MembershipCodec.Decode(entry.Payload.Span), entry.Index);
         }
-        return new RestoredState(recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries) { RottenEnd = recovered.RottenEnd };
+        return new RestoredState(
+            recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries) { RottenEnd = recovered.RottenEnd };
     }
 
     private RecoveredLog OpenLog(Action<long>? beforeChanges)
@@ -91,7 +93,9 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     // An error that passed is no rot: it is in the log already.
     private string Told(string rot) => rot.Length == 0 || _readable.ErrorCount == 0 ? rot : $"{rot} {_readable.Errors}";
 
-    /// <summary>Makes this an initial member of a new cluster. Every founder writes the same first entry, so that their logs agree from the start.</summary>
+    /// <summary>
+    /// Makes this an initial member of a new cluster. Every founder writes the same first entry, so that their logs agree from the start.
+    /// </summary>
     public RestoredState Form()
     {
         var founders = options.Members.Keys.Order().ToList();
@@ -132,7 +136,8 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
 
     private RestoredState Begin(LogBatch first)
     {
-        // The log comes before the identity: a crash between the two leaves a directory that still counts as empty, and has nothing else (see FirstStart).
+        // The log comes before the identity: a crash between the two leaves a directory that still counts as empty, and has nothing else
+        // (see FirstStart).
         foreach (var leftover in directory.List())
             directory.Delete(leftover);
         using (var log = SegmentedLog.Open(directory, options.Log, out _))

@@ -7,8 +7,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// A member in production: a <see cref="NodeLoop"/> on its thread, its disk lanes and its transport. It holds no rule of its own; it starts the parts in
-/// order and ends them in order.
+/// A member in production: a <see cref="NodeLoop"/> on its thread, its disk lanes and its transport. It holds no rule of its own; it starts
+/// the parts in order and ends them in order.
 /// </summary>
 internal sealed class RaftNode : IAsyncDisposable
 {
@@ -32,7 +32,8 @@ internal sealed class RaftNode : IAsyncDisposable
         _logLane = new DiskLaneThread($"raftkit {options.Self} log", _thread);
         _snapshotLane = new DiskLaneThread($"raftkit {options.Self} snapshot", _thread);
         _transport = new TcpTransport(transport, _thread, time, loggers.CreateLogger("RaftKit.Transport"));
-        var ports = new NodeLoopPorts(new DiskLogDirectory(dataDirectory), _logLane, _snapshotLane, _transport, _thread, loggers.CreateLogger("RaftKit.Node"));
+        var ports = new NodeLoopPorts(
+            new DiskLogDirectory(dataDirectory), _logLane, _snapshotLane, _transport, _thread, loggers.CreateLogger("RaftKit.Node"));
         Loop = new NodeLoop(options, ports, machines, participants);
         _thread.Counters = Loop.Counters;
     }
@@ -58,12 +59,13 @@ internal sealed class RaftNode : IAsyncDisposable
     }
 
     /// <summary>
-    /// Stops in order: the host's session closes, leadership is handed over, writes become durable; then the peers hear a goodbye. Each step takes a
-    /// bounded time. Also ends what a failed start left.
+    /// Stops in order: the host's session closes, leadership is handed over, writes become durable; then the peers hear a goodbye. Each
+    /// step takes a bounded time. Also ends what a failed start left.
     /// </summary>
     public Task StopAsync()
     {
-        // Whoever asks a second time (a disposal after a stop that its caller no longer waited for) waits for the same stop: the directory is free only then.
+        // Whoever asks a second time (a disposal after a stop that its caller no longer waited for) waits for the same stop: the directory
+        // is free only then.
         lock (_gate)
             return _stop ??= StopOnceAsync();
     }

@@ -3,7 +3,10 @@ using RaftKit.Node.Reads;
 
 namespace RaftKit.Node.Loop;
 
-/// <summary>Calls to one state machine, as inputs of the loop. <paramref name="completion"/> says where what awaits them goes on: on the pool, or as the simulator wants.</summary>
+/// <summary>
+/// Calls to one state machine, as inputs of the loop. <paramref name="completion"/> says where what awaits them goes on: on the pool, or as
+/// the simulator wants.
+/// </summary>
 internal sealed class Replicated<TMachine>(TMachine machine, INodeInbox inbox, TaskCreationOptions completion) : IReplicated<TMachine>
     where TMachine : class, IStateMachine
 {
@@ -13,7 +16,8 @@ internal sealed class Replicated<TMachine>(TMachine machine, INodeInbox inbox, T
     public Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, CancellationToken cancellationToken = default) =>
         Propose(command, null, cancellationToken);
 
-    public Task<ReadOnlyMemory<byte>> ProposeAsync(ReadOnlyMemory<byte> command, ReadSession session, CancellationToken cancellationToken = default)
+    public Task<ReadOnlyMemory<byte>> ProposeAsync(
+        ReadOnlyMemory<byte> command, ReadSession session, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(session);
         return Propose(command, session, cancellationToken);
@@ -30,7 +34,8 @@ internal sealed class Replicated<TMachine>(TMachine machine, INodeInbox inbox, T
         Read(query, consistency, static result => result, cancellationToken);
 
     private Task<TAnswer> Read<TResult, TAnswer>(
-        Func<TMachine, TResult> query, ReadConsistency consistency, Func<ReadResult<TResult>, TAnswer> told, CancellationToken cancellationToken) =>
+        Func<TMachine, TResult> query, ReadConsistency consistency, Func<ReadResult<TResult>, TAnswer> told,
+        CancellationToken cancellationToken) =>
         StateRead<TMachine, TResult, TAnswer>.Post(inbox, machine, query, consistency, told, completion, cancellationToken);
 
     private Task<ReadOnlyMemory<byte>> Propose(ReadOnlyMemory<byte> command, ReadSession? session, CancellationToken cancellationToken)

@@ -9,8 +9,9 @@ using SnapshotReceiver = RaftKit.Node.Log.SnapshotReceiver;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// Snapshots of this member's state, slice by slice beside the applying; chunks of them for peers; and the way of a leader's snapshot into this
-/// member: received aside, durable, restored frame by frame, then the log starts after it. Disk work runs in the snapshot lane. Loop thread only.
+/// Snapshots of this member's state, slice by slice beside the applying; chunks of them for peers; and the way of a leader's snapshot into
+/// this member: received aside, durable, restored frame by frame, then the log starts after it. Disk work runs in the snapshot lane. Loop
+/// thread only.
 /// </summary>
 internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts ports, Applier applier, NodeCounters counters)
 {
@@ -33,7 +34,8 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     {
         if (_capture is null && !IsRestoring && IsDue(core))
             _capture = Begin();
-        if (_capture is not { } capture || capture.FramesInFlight >= MaxFramesInFlight || capture.IsSliced || capture.SlicedIn == counters.TurnsCount)
+        if (_capture is not { } capture || capture.FramesInFlight >= MaxFramesInFlight || capture.IsSliced
+            || capture.SlicedIn == counters.TurnsCount)
             return false;
         var start = Moment.Now;
         Slice(capture);
@@ -110,7 +112,9 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         }
     }
 
-    /// <summary>Closes what is open; the lane has ended. What was not finished is deleted by the next start: the disk may be what failed.</summary>
+    /// <summary>
+    /// Closes what is open; the lane has ended. What was not finished is deleted by the next start: the disk may be what failed.
+    /// </summary>
     public void Dispose()
     {
         _capture?.Dispose();
@@ -249,7 +253,8 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         var elapsed = Stopwatch.GetElapsedTime(start.Timestamp, now.Timestamp);
         // A collection that began before this piece of work did may count as a whole.
         var working = elapsed - (now.Paused - start.Paused);
-        _turn = new TurnTime(counters.TurnsCount, before.Elapsed + elapsed, before.Working + (working > TimeSpan.Zero ? working : TimeSpan.Zero));
+        _turn = new TurnTime(
+            counters.TurnsCount, before.Elapsed + elapsed, before.Working + (working > TimeSpan.Zero ? working : TimeSpan.Zero));
         if (_turn.Elapsed.Ticks > counters.LongestSnapshotTurnTicks)
             counters.LongestSnapshotTurnTicks = _turn.Elapsed.Ticks;
         if (_turn.Working.Ticks > counters.LongestSnapshotTurnWorkTicks)
@@ -263,7 +268,9 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
     private readonly record struct TurnTime(long Number, TimeSpan Elapsed, TimeSpan Working);
 
-    /// <summary>A snapshot on its way here. Its file belongs to the snapshot lane while a job of it is under way, of which there is one at most.</summary>
+    /// <summary>
+    /// A snapshot on its way here. Its file belongs to the snapshot lane while a job of it is under way, of which there is one at most.
+    /// </summary>
     private sealed class Receiving(SnapshotMark mark, MemberId from)
     {
         public SnapshotMark Mark => mark;
@@ -277,7 +284,8 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         SnapshotMark Mark, MemberId From, IEnumerator<SnapshotFrame> Frames, FrameRouter Router);
 
     /// <summary>A snapshot of all machines, begun at one moment.</summary>
-    private sealed class Capture(SnapshotStore store, SnapshotMark mark, IReadOnlyList<(string Section, ISnapshotCapture Slices)> machines) : IDisposable
+    private sealed class Capture(SnapshotStore store, SnapshotMark mark, IReadOnlyList<(string Section, ISnapshotCapture Slices)> machines)
+        : IDisposable
     {
         private readonly Stack<ArrayBufferWriter<byte>> _buffers = new();
         private SnapshotWriter? _writer;
@@ -297,7 +305,8 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
         public void NextMachine() => machines[_machine++].Slices.Dispose();
 
-        // A buffer for each frame would be most of what the process allocates meanwhile, and each beyond 85 kB one for the oldest generation.
+        // A buffer for each frame would be most of what the process allocates meanwhile, and each beyond 85 kB one for the oldest
+        // generation.
         public ArrayBufferWriter<byte> TakeBuffer() => _buffers.TryPop(out var buffer) ? buffer : new ArrayBufferWriter<byte>(64 << 10);
 
         public void GiveBack(ArrayBufferWriter<byte> buffer)

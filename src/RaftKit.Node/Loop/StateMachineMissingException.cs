@@ -3,8 +3,9 @@ using RaftKit.Consensus;
 namespace RaftKit.Node.Loop;
 
 /// <summary>
-/// The log (or a snapshot) holds work of a state machine that was not registered on this member. The node stops before it: skipping the entry would make
-/// this member's state differ from the others' for good. Nothing is lost: the entry stays in the log, and a start with the machine registered goes on from there.
+/// The log (or a snapshot) holds work of a state machine that was not registered on this member. The node stops before it: skipping the
+/// entry would make this member's state differ from the others' for good. Nothing is lost: the entry stays in the log, and a start with the
+/// machine registered goes on from there.
 /// </summary>
 public sealed class StateMachineMissingException : Exception
 {

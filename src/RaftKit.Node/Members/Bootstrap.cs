@@ -17,11 +17,12 @@ internal enum BootstrapStep
 }
 
 /// <summary>
-/// Decides what an empty directory means. A cluster is formed only when every configured member says that it is empty (or forming, and has no record of us)
-/// with the same list of members; anything else means that this member may have voted before and lost it, so it must join (DESIGN, promise 4). A member of a cluster that
-/// links to it meanwhile, configured or not, makes it a join as well; it is not waited for. What a list cannot tell is a cluster that it does not name: two who were added to one, lost
-/// their disks and are configured with each other alone look like founders from where they stand. So who is to be added is told to join, and never forms.
-/// Pure but for what it is told. Loop thread only.
+/// Decides what an empty directory means. A cluster is formed only when every configured member says that it is empty (or forming, and has
+/// no record of us) with the same list of members; anything else means that this member may have voted before and lost it, so it must join
+/// (DESIGN, promise 4). A member of a cluster that links to it meanwhile, configured or not, makes it a join as well; it is not waited for.
+/// What a list cannot tell is a cluster that it does not name: two who were added to one, lost their disks and are configured with each
+/// other alone look like founders from where they stand. So who is to be added is told to join, and never forms. Pure but for what it is
+/// told. Loop thread only.
 /// </summary>
 /// <param name="self">This member.</param>
 /// <param name="configured">Whom it is configured with, itself included.</param>
@@ -56,16 +57,17 @@ internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configure
     }
 
     /// <summary>
-    /// A member answered. An answer stays good though its link breaks: while everybody said "empty" during this process's own life, this member
-    /// cannot have taken part in anything that it has forgotten. And that a cluster exists is known until the member that said so is seen to be empty, or this process ends: whoever throws
-    /// a cluster away empties the directories of all of its members.
+    /// A member answered. An answer stays good though its link breaks: while everybody said "empty" during this process's own life, this
+    /// member cannot have taken part in anything that it has forgotten. And that a cluster exists is known until the member that said so is
+    /// seen to be empty, or this process ends: whoever throws a cluster away empties the directories of all of its members.
     /// </summary>
     public void Answered(MemberId from, PeerMessage.BootstrapAnswer answer)
     {
         // As in Linked: an observer's copy may be of a cluster that is gone.
         if (from.IsObserver)
             return;
-        // A quorum that links to whom it is not configured with has it among its members: it lost its disk, and those it is configured with may have lost theirs.
+        // A quorum that links to whom it is not configured with has it among its members: it lost its disk, and those it is configured with
+        // may have lost theirs.
         if (configured.Contains(from) || answer.State == BootstrapState.Formed)
             _answers[from] = answer;
         else
@@ -85,7 +87,8 @@ internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configure
             return BootstrapStep.Wait;
         }
         var others = configured.Where(m => m != self).ToList();
-        var differing = others.FirstOrDefault(m => _answers.TryGetValue(m, out var answer) && !answer.Configured.Order().SequenceEqual(configured.Order()));
+        var differing = others.FirstOrDefault(
+            m => _answers.TryGetValue(m, out var answer) && !answer.Configured.Order().SequenceEqual(configured.Order()));
         if (!differing.IsNone)
         {
             Waiting = _answers[differing].Configured is { Count: > 0 } other

@@ -6,20 +6,22 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.Node.Members;
 
 /// <summary>
-/// Makes the member of one directory the whole quorum of its cluster, while nobody uses that directory. Two entries go behind its log: a membership in which it alone votes and
-/// everybody else is a learner under a later life, and the epoch break. The rest is done by what is there already: it elects itself, commits what its log holds, refuses the old
-/// lives, and takes in whoever comes back with an empty directory.
+/// Makes the member of one directory the whole quorum of its cluster, while nobody uses that directory. Two entries go behind its log: a
+/// membership in which it alone votes and everybody else is a learner under a later life, and the epoch break. The rest is done by what is
+/// there already: it elects itself, commits what its log holds, refuses the old lives, and takes in whoever comes back with an empty
+/// directory.
 /// </summary>
 internal sealed class LostQuorum : IDisposable
 {
     /// <summary>
-    /// Members that were left behind, but still run and do not reach this one, may go on electing each other for a while. So far ahead, no term of theirs is ever one of the new quorum's,
-    /// and nothing that is told apart by its term is mistaken.
+    /// Members that were left behind, but still run and do not reach this one, may go on electing each other for a while. So far ahead, no
+    /// term of theirs is ever one of the new quorum's, and nothing that is told apart by its term is mistaken.
     /// </summary>
     private const int TermBits = 20;
     private const long TermsAhead = 1 << TermBits;
 
-    // The survivor's log may not know of every life that was given to another member: those that it does not know of were left behind as well.
+    // The survivor's log may not know of every life that was given to another member: those that it does not know of were left behind as
+    // well.
     private const int LivesAhead = 1 << 10;
 
     private readonly IDisposable _lock;
@@ -32,7 +34,8 @@ internal sealed class LostQuorum : IDisposable
     {
         _lock = taken;
         Identity = IdentityFile.Read(directory)
-            ?? throw new DirectoryMismatchException($"{directory.Location} is empty: it belongs to no member yet. Name the directory of the survivor that is to go on.");
+            ?? throw new DirectoryMismatchException(
+                $"{directory.Location} is empty: it belongs to no member yet. Name the directory of the survivor that is to go on.");
         if (Identity.Member.IsObserver)
         {
             throw new DirectoryMismatchException(
@@ -103,10 +106,12 @@ internal sealed class LostQuorum : IDisposable
     public long Force()
     {
         if (LastIndex == LogIndex.Zero)
-            throw new DirectoryMismatchException($"Member {Identity.Member} joined, and had heard nothing of its cluster yet: there is nothing to go on with. Nothing was changed. Force another survivor.");
+            throw new DirectoryMismatchException(
+                $"Member {Identity.Member} joined, and had heard nothing of its cluster yet: there is nothing to go on with. Nothing was changed. Force another survivor.");
         var known = EpochKnown();
         if (known >= RecoveryEpoch.Most)
-            throw new InvalidOperationException($"Cluster {ClusterId} was forced {RecoveryEpoch.Most} times: no zxid is left for another epoch.");
+            throw new InvalidOperationException(
+                $"Cluster {ClusterId} was forced {RecoveryEpoch.Most} times: no zxid is left for another epoch.");
         var self = new MemberIncarnation(Identity.Member, Identity.Incarnation);
         var others = Membership.All.Where(id => id != self.Id).Select(id => Membership.IncarnationOf(id)!.Value).ToList();
         var membership = new Membership([self], others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + LivesAhead)), []);
@@ -128,10 +133,11 @@ internal sealed class LostQuorum : IDisposable
     }
 
     /// <summary>
-    /// One that joined after an earlier break may not have that part of the log yet, and would give its epoch, and zxids, a second time (simulator seed 358). The term it has from the first that it was
-    /// sent, and every break went so far ahead with it.
+    /// One that joined after an earlier break may not have that part of the log yet, and would give its epoch, and zxids, a second time
+    /// (simulator seed 358). The term it has from the first that it was sent, and every break went so far ahead with it.
     /// </summary>
-    private int EpochKnown() => (int)Math.Max(Epoch.Epoch, Math.Min(Math.Max(Term.Value, LastTerm.Value) >> TermBits, RecoveryEpoch.Most - 1));
+    private int EpochKnown() =>
+        (int)Math.Max(Epoch.Epoch, Math.Min(Math.Max(Term.Value, LastTerm.Value) >> TermBits, RecoveryEpoch.Most - 1));
 
     public void Dispose()
     {

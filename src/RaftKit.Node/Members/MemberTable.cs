@@ -11,9 +11,9 @@ namespace RaftKit.Node.Members;
 internal sealed record WantedMember(string Endpoint, bool IsVoter, IReadOnlyList<MemberId>? Until = null);
 
 /// <summary>
-/// Who is to be a member, and where each listens: replicated, so that a change of the membership survives the leader that began it. Commands change what is
-/// wanted; the leader's <see cref="MembershipKeeper"/> moves the membership towards it, one committed step at a time. Empty until the first change: the
-/// members are then the founders, where each is configured to be. Deterministic; loop thread only.
+/// Who is to be a member, and where each listens: replicated, so that a change of the membership survives the leader that began it.
+/// Commands change what is wanted; the leader's <see cref="MembershipKeeper"/> moves the membership towards it, one committed step at a
+/// time. Empty until the first change: the members are then the founders, where each is configured to be. Deterministic; loop thread only.
 /// </summary>
 internal sealed class MemberTable
 {
@@ -32,10 +32,13 @@ internal sealed class MemberTable
     public int NextLife(MemberId id) => _lives.GetValueOrDefault(id) + 1;
 
     /// <summary>
-    /// An observer with an empty directory gets a life that no other had: what an earlier one proposed is never taken for its own. No membership names it.
+    /// An observer with an empty directory gets a life that no other had: what an earlier one proposed is never taken for its own. No
+    /// membership names it.
     /// </summary>
     /// <param name="observer">Who.</param>
-    /// <param name="proposed">The last life under which it proposed here; a forced quorum may know of that, and not of the entry that gave it.</param>
+    /// <param name="proposed">
+    /// The last life under which it proposed here; a forced quorum may know of that, and not of the entry that gave it.
+    /// </param>
     public int BeginLife(MemberId observer, int proposed = 0) => _lives[observer] = Math.Max(NextLife(observer), proposed + 1);
 
     /// <summary>Applies a change, or refuses it.</summary>
@@ -120,7 +123,8 @@ internal sealed class MemberTable
         {
             reader.ReadArrayHeader(4);
             var id = new MemberId(reader.ReadInt32());
-            _wanted[id] = new WantedMember(reader.ReadRequiredString(), reader.ReadBoolean(), reader.TryReadNil() ? null : MemberCodec.ReadIds(ref reader));
+            _wanted[id] = new WantedMember(
+                reader.ReadRequiredString(), reader.ReadBoolean(), reader.TryReadNil() ? null : MemberCodec.ReadIds(ref reader));
         }
         for (var count = reader.ReadArrayHeader(); count > 0; count--)
         {

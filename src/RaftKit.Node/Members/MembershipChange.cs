@@ -10,7 +10,8 @@ namespace RaftKit.Node.Members;
 internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> Known)
 {
     /// <summary>A new member, which learns, and votes once it has caught up if it is to.</summary>
-    public sealed record Add(IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint, bool IsVoter) : MembershipChange(Known)
+    public sealed record Add(IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint, bool IsVoter)
+        : MembershipChange(Known)
     {
         protected override int Code => 1;
 
@@ -55,7 +56,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     }
 
     /// <summary>From any set of voters to any other, in one joint change, once the new ones have caught up.</summary>
-    public sealed record Set(IReadOnlyDictionary<MemberId, string> Known, IReadOnlyDictionary<MemberId, string> Voters) : MembershipChange(Known)
+    public sealed record Set(IReadOnlyDictionary<MemberId, string> Known, IReadOnlyDictionary<MemberId, string> Voters)
+        : MembershipChange(Known)
     {
         protected override int Code => 3;
 
@@ -89,7 +91,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     }
 
     /// <summary>One goes when the other votes, with the same change.</summary>
-    public sealed record Replace(IReadOnlyDictionary<MemberId, string> Known, MemberId Old, MemberId New, string Endpoint) : MembershipChange(Known)
+    public sealed record Replace(IReadOnlyDictionary<MemberId, string> Known, MemberId Old, MemberId New, string Endpoint)
+        : MembershipChange(Known)
     {
         protected override int Code => 4;
 
@@ -121,7 +124,9 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
 
     protected abstract int Code { get; }
 
-    /// <summary>Whether it names members that there can be, at endpoints that can be dialled: once it is in the log, every member dials them.</summary>
+    /// <summary>
+    /// Whether it names members that there can be, at endpoints that can be dialled: once it is in the log, every member dials them.
+    /// </summary>
     public virtual bool IsSound =>
         // A quorum of one may be configured with port 0: what is known is not asked for.
         Known.All(k => IsMember(k.Key) && (k.Value.Length == 0 || NetworkAddress.TryParse(k.Value, out _)));
@@ -161,7 +166,8 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             2 => new Remove(known, new MemberId(fields.ReadInt32())),
             3 => new Set(known, ReadEndpoints(ref fields)),
             4 => new Replace(known, new MemberId(fields.ReadInt32()), new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
-            _ => throw new MessagePackSerializationException($"A change of the membership has kind {code}, which this version does not know."),
+            _ => throw new MessagePackSerializationException(
+                $"A change of the membership has kind {code}, which this version does not know."),
         };
     }
 

@@ -4,14 +4,15 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Members;
 
 /// <summary>
-/// The leader's side of replacing a member that lost its disk: its old incarnation leaves the voters and the next one enters as a learner, in one change;
-/// once it has caught up, it is promoted. Each step is a single committed change (thesis 4.1). Loop thread only.
+/// The leader's side of replacing a member that lost its disk: its old incarnation leaves the voters and the next one enters as a learner,
+/// in one change; once it has caught up, it is promoted. Each step is a single committed change (thesis 4.1). Loop thread only.
 /// </summary>
 internal static class MembershipKeeper
 {
     /// <summary>
-    /// How far behind the commit a learner may be when it is promoted. One that has acknowledged nothing is not, however short the log: it would count at once, and a leader whose disk stands still cannot read
-    /// for it what it lacks; so the others would be no quorum without that disk (simulator seed 357 of 60 s).
+    /// How far behind the commit a learner may be when it is promoted. One that has acknowledged nothing is not, however short the log: it
+    /// would count at once, and a leader whose disk stands still cannot read for it what it lacks; so the others would be no quorum without
+    /// that disk (simulator seed 357 of 60 s).
     /// </summary>
     private const long CaughtUp = 64;
 
@@ -23,7 +24,8 @@ internal static class MembershipKeeper
     /// <param name="wasSeen">Whether a life of a member was ever seen to take part.</param>
     /// <param name="now">Unix milliseconds.</param>
     /// <returns>The answer; null while the change is not committed: the member asks again.</returns>
-    public static PeerMessage.JoinReply? Join(RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, Func<MemberIncarnation, bool> wasSeen, long now)
+    public static PeerMessage.JoinReply? Join(
+        RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, Func<MemberIncarnation, bool> wasSeen, long now)
     {
         if (core.Role != RaftRole.Leader || !ready || clusterId == Guid.Empty)
             return new PeerMessage.JoinReply(false, clusterId, 0, core.Leader, "Not the leader, or not ready yet.");
@@ -42,20 +44,23 @@ internal static class MembershipKeeper
         }
         if (core.Commit < core.MembershipIndex)
             return null;
-        // A learner's incarnation never voted, so a member that lost its reply may have it once more. One that acknowledged entries and lost its disk again
-        // may not: they would still count for it, in its promotion and then in commits. Nor one that was seen: others would find that it forgot what it told them.
+        // A learner's incarnation never voted, so a member that lost its reply may have it once more. One that acknowledged entries and
+        // lost its disk again may not: they would still count for it, in its promotion and then in commits. Nor one that was seen: others
+        // would find that it forgot what it told them.
         if (core.MatchOf(request.Member) == LogIndex.Zero && !wasSeen(current))
             return new PeerMessage.JoinReply(true, clusterId, current.Incarnation, core.Self, "");
         core.ProposeMembership(
             new Membership(
-                membership.Voters, membership.Learners.Where(l => l != current).Append(new MemberIncarnation(current.Id, current.Incarnation + 1)), []),
+                membership.Voters,
+                membership.Learners.Where(l => l != current).Append(new MemberIncarnation(current.Id, current.Incarnation + 1)), []),
             now, out _);
         return null;
     }
 
     /// <summary>
-    /// Moves the membership one step towards what is wanted: who enters learns first; whoever has caught up votes; who goes, goes with the change that they waited for.
-    /// Single changes where one voter changes (thesis 4.1), joint ones where several do (Raft 6). Called with every tick; while a change is under way it does nothing.
+    /// Moves the membership one step towards what is wanted: who enters learns first; whoever has caught up votes; who goes, goes with the
+    /// change that they waited for. Single changes where one voter changes (thesis 4.1), joint ones where several do (Raft 6). Called with
+    /// every tick; while a change is under way it does nothing.
     /// </summary>
     public static void Advance(RaftCore core, MemberTable table, Func<MemberId, PeerHello?> linked, long now)
     {
@@ -68,7 +73,8 @@ internal static class MembershipKeeper
     {
         if (table.IsEmpty)
             return now.Learners.Count > 0;
-        return !table.Wanted.Keys.SequenceEqual(now.All) || table.Wanted.Any(w => w.Value.Until is not null || w.Value.IsVoter != now.IsVoter(w.Key));
+        return !table.Wanted.Keys.SequenceEqual(now.All)
+            || table.Wanted.Any(w => w.Value.Until is not null || w.Value.IsVoter != now.IsVoter(w.Key));
     }
 
     private static Membership? NextStep(RaftCore core, MemberTable table, Func<MemberId, PeerHello?> linked)
@@ -77,7 +83,8 @@ internal static class MembershipKeeper
         if (now.IsJoint)
             return new Membership(now.Voters, now.Learners, []);
         var caughtUp = now.Learners
-            .Where(l => linked(l.Id)?.Incarnation == l.Incarnation && core.MatchOf(l.Id) is var match && match > LogIndex.Zero && match + CaughtUp >= core.Commit)
+            .Where(l => linked(l.Id)?.Incarnation == l.Incarnation && core.MatchOf(l.Id) is var match && match > LogIndex.Zero && match
+                + CaughtUp >= core.Commit)
             .ToList();
         if (table.IsEmpty)
             return caughtUp is [var first, ..] ? Promoted(now, first) : null;
@@ -94,11 +101,13 @@ internal static class MembershipKeeper
         if (leaving.Count == 0)
             return entering is [var next, ..] && !IsAwaited(next.Id) ? Promoted(now, next) : null;
         var voters = now.Voters.Except(leaving).Concat(entering).ToList();
-        // It would count at once, and never be committed: nobody could lead any more, and who lost its disk could not be taken in again. So it waits until enough of those who stay are there.
+        // It would count at once, and never be committed: nobody could lead any more, and who lost its disk could not be taken in again. So
+        // it waits until enough of those who stay are there.
         if (voters.Count(v => v.Id == core.Self || linked(v.Id)?.Incarnation == v.Incarnation) <= voters.Count / 2)
             return null;
         // A voter that is to learn only stays as a learner, with the same life.
-        var learners = now.Learners.Except(entering).Concat(leaving.Where(v => wanted.TryGetValue(v.Id, out var stays) && stays is { IsVoter: false, Until: null }));
+        var learners = now.Learners.Except(entering).Concat(
+            leaving.Where(v => wanted.TryGetValue(v.Id, out var stays) && stays is { IsVoter: false, Until: null }));
         return new Membership(voters, learners, leaving.Count + entering.Count > 1 ? now.Voters : []);
 
         bool IsOver(WantedMember stays) => stays.Until?.All(id => now.IsVoter(id) || entering.Any(e => e.Id == id)) == true;
@@ -107,5 +116,6 @@ internal static class MembershipKeeper
         bool IsAwaited(MemberId id) => wanted.Values.Any(w => w.Until is { Count: > 1 } until && until.Contains(id));
     }
 
-    private static Membership Promoted(Membership now, MemberIncarnation learner) => new(now.Voters.Append(learner), now.Learners.Where(l => l != learner), []);
+    private static Membership Promoted(Membership now, MemberIncarnation learner) =>
+        new(now.Voters.Append(learner), now.Learners.Where(l => l != learner), []);
 }

@@ -21,7 +21,9 @@ internal enum Admission
 
 /// <summary>Why a link's peer is not heard.</summary>
 /// <param name="Reason">In words, with the values, and what to do.</param>
-/// <param name="IsRolledBack">Its disk has forgotten what it promised under this incarnation: it must never take part under it again.</param>
+/// <param name="IsRolledBack">
+/// Its disk has forgotten what it promised under this incarnation: it must never take part under it again.
+/// </param>
 /// <param name="IsUnready">Its process does not support a level that is finalised.</param>
 internal sealed record LinkRefusal(string Reason, bool IsRolledBack, bool IsUnready = false)
 {
@@ -30,8 +32,8 @@ internal sealed record LinkRefusal(string Reason, bool IsRolledBack, bool IsUnre
 }
 
 /// <summary>
-/// Who is at the other end of each link, and whether it may take part: a member that lost or rolled back its disk must never vote or acknowledge under
-/// the identity it had (DESIGN, promise 4). Decided on the loop, so that the simulator decides it too. Loop thread only.
+/// Who is at the other end of each link, and whether it may take part: a member that lost or rolled back its disk must never vote or
+/// acknowledge under the identity it had (DESIGN, promise 4). Decided on the loop, so that the simulator decides it too. Loop thread only.
 /// </summary>
 internal sealed class PeerLinks
 {
@@ -65,7 +67,8 @@ internal sealed class PeerLinks
         foreach (var one in witnessed)
         {
             _heard[one.Member] = new HeardStart(
-                new PeerHello(Guid.Empty, one.Member, one.Incarnation, one.Boot, "", one.Process) { RunEnds = one.RunEnds }) { Told = one.Told };
+                new PeerHello(
+                    Guid.Empty, one.Member, one.Incarnation, one.Boot, "", one.Process) { RunEnds = one.RunEnds }) { Told = one.Told };
         }
     }
 
@@ -165,7 +168,8 @@ internal sealed class PeerLinks
         if (!_links.TryGetValue(link, out var peer) || _current[peer.Hello.Member] != link)
             return Admission.Refused;
         // A promise, or the word of one: its sender's disk held all of it up to this batch.
-        if (message is PeerMessage.Raft { DurableBatch: var batch } && _heard.TryGetValue(peer.Hello.Member, out var heard) && batch > heard.Told)
+        if (message is PeerMessage.Raft { DurableBatch: var batch } && _heard.TryGetValue(peer.Hello.Member, out var heard)
+            && batch > heard.Told)
         {
             heard.Told = batch;
             HasNews |= !peer.Hello.Member.IsObserver;
@@ -176,9 +180,10 @@ internal sealed class PeerLinks
     }
 
     /// <summary>
-    /// Whether the core may hear a message that was admitted. Messages name members and not lives: what a later life answers would count for the one that this membership names, which
-    /// may have promised, or acknowledged, what the later one knows nothing of. So it is left out until this member has heard of a membership that names the later one; that
-    /// there is a newer term is heard nevertheless. Requests are of whoever makes them.
+    /// Whether the core may hear a message that was admitted. Messages name members and not lives: what a later life answers would count
+    /// for the one that this membership names, which may have promised, or acknowledged, what the later one knows nothing of. So it is left
+    /// out until this member has heard of a membership that names the later one; that there is a newer term is heard nevertheless. Requests
+    /// are of whoever makes them.
     /// </summary>
     public bool MayCount(Message message, Membership membership, Term term)
     {
@@ -215,7 +220,8 @@ internal sealed class PeerLinks
         return unready;
     }
 
-    // Levels never fall, so that what is too low for one that is known here, which may not be the newest, is too low for good. Whether it is too high only its own log can tell.
+    // Levels never fall, so that what is too low for one that is known here, which may not be the newest, is too low for good. Whether it
+    // is too high only its own log can tell.
     private LinkRefusal? Unready(PeerHello hello)
     {
         foreach (var (feature, finalized) in Levels.All)
@@ -246,11 +252,13 @@ internal sealed class PeerLinks
         }
         if (Replaced(hello, membership) is { } replaced)
             return new(replaced, false);
-        if (_remembered.TryGetValue(hello.Member, out var known) && IsOlder(new PeerBoot(hello.Member, hello.Incarnation, hello.Boot), known.Incarnation, known.Boot))
+        if (_remembered.TryGetValue(hello.Member, out var known)
+            && IsOlder(new PeerBoot(hello.Member, hello.Incarnation, hello.Boot), known.Incarnation, known.Boot))
         {
             return RolledBack(hello, $"but incarnation {known.Incarnation}, boot {known.Boot} of it was seen");
         }
-        return _heard.TryGetValue(hello.Member, out var heard) && heard.WhatIsForgottenBy(hello) is { } forgotten ? RolledBack(hello, forgotten) : Unready(hello);
+        return _heard.TryGetValue(hello.Member, out var heard) && heard.WhatIsForgottenBy(hello) is { } forgotten
+            ? RolledBack(hello, forgotten) : Unready(hello);
     }
 
     private static LinkRefusal RolledBack(PeerHello hello, string why) => new(
@@ -292,7 +300,8 @@ internal sealed class PeerLinks
                     ? $"and so did another process of it (pid {hello.Process.Pid})"
                     : null;
             }
-            // An observer counts its starts by the clock, which may have been set back; but never below one that its directory knows of (simulator seed 541).
+            // An observer counts its starts by the clock, which may have been set back; but never below one that its directory knows of
+            // (simulator seed 541).
             if (later.Boot < hello.Boot)
                 return $"but boot {hello.Boot} of it was seen";
             if (later.RunEnds.Of(hello.Boot) is { } end && end < Told)

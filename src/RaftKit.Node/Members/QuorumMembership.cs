@@ -8,7 +8,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Members;
 
 /// <summary>
-/// The door to the membership: proposes changes, and tells whoever asked when the applied membership has become what it wanted. On the loop but for the calls of the door.
+/// The door to the membership: proposes changes, and tells whoever asked when the applied membership has become what it wanted. On the loop
+/// but for the calls of the door.
 /// </summary>
 internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions completion) : IQuorumMembership, ILoopParticipant
 {
@@ -40,7 +41,8 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
         var id = Checked(member, nameof(member));
         return AskAsync(
             known => new MembershipChange.Remove(known, id),
-            new Goal($"Member {member} is to be a member again", table => !table.Wanted.ContainsKey(id), now => !now.IsJoint && now.IncarnationOf(id) is null),
+            new Goal($"Member {member} is to be a member again", table => !table.Wanted.ContainsKey(id), now =>
+                !now.IsJoint && now.IncarnationOf(id) is null),
             cancellationToken);
     }
 
@@ -52,7 +54,8 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
             known => new MembershipChange.Replace(known, leaving, entering, endpoint),
             new Goal(
                 $"Member {@new} is no longer to replace member {old}",
-                table => table.Wanted.ContainsKey(entering) && (!table.Wanted.TryGetValue(leaving, out var stays) || stays.Until is not null),
+                table => table.Wanted.ContainsKey(entering)
+                    && (!table.Wanted.TryGetValue(leaving, out var stays) || stays.Until is not null),
                 now => Votes(now, entering) && now.IncarnationOf(leaving) is null),
             cancellationToken);
     }
@@ -79,7 +82,8 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
     {
         (_table, _applied) = (table, applied);
         Current = new QuorumMembers(
-            [.. applied.All.Select(id => new QuorumMember(id.Value, applied.IncarnationOf(id)!.Value.Incarnation, applied.IsVoter(id), endpoints.GetValueOrDefault(id, "")))],
+            [.. applied.All.Select(id => new QuorumMember(
+                id.Value, applied.IncarnationOf(id)!.Value.Incarnation, applied.IsVoter(id), endpoints.GetValueOrDefault(id, "")))],
             applied.IsJoint || MembershipKeeper.IsWanting(table, applied));
         for (var i = _waiting.Count - 1; i >= 0; i--)
         {
@@ -151,7 +155,8 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
     private sealed record Goal(string TakenBack, Func<MemberTable, bool> IsWanted, Func<Membership, bool> IsReached);
 
     private sealed class Request(
-        QuorumMembership owner, Func<IReadOnlyDictionary<MemberId, string>, MembershipChange> change, Goal goal, TaskCreationOptions completion,
+        QuorumMembership owner, Func<IReadOnlyDictionary<MemberId, string>, MembershipChange> change, Goal goal,
+        TaskCreationOptions completion,
         CancellationToken cancellationToken) : ILoopCall, IProposalCallback
     {
         private readonly TaskCompletionSource<QuorumMembers> _done = new(completion);

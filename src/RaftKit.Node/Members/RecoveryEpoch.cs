@@ -7,8 +7,9 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.Node.Members;
 
 /// <summary>
-/// An epoch break, as the log holds it: an operator made one member the whole quorum, because the others were lost. From that entry on every zxid carries the new epoch, so
-/// that none is ever given twice, though indexes are. Also the lives that it left behind: what they hold beyond the break is lost, and must not come back.
+/// An epoch break, as the log holds it: an operator made one member the whole quorum, because the others were lost. From that entry on
+/// every zxid carries the new epoch, so that none is ever given twice, though indexes are. Also the lives that it left behind: what they
+/// hold beyond the break is lost, and must not come back.
 /// </summary>
 /// <param name="Epoch">Counts from 1; 0 for a cluster that was never forced.</param>
 /// <param name="LeftBehind">The incarnations whose data is of before.</param>

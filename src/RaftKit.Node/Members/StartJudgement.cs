@@ -3,9 +3,9 @@ using RaftKit.Consensus;
 namespace RaftKit.Node.Members;
 
 /// <summary>
-/// Whether this start may vote and acknowledge already. Its directory may be an old copy, which only those can tell who were told what it has forgotten:
-/// so it waits until every other member has judged its hello. Not for ever, or one member that is down would keep another from coming back; who cannot
-/// be reached for an election timeout judges later, when it can. Loop thread only.
+/// Whether this start may vote and acknowledge already. Its directory may be an old copy, which only those can tell who were told what it
+/// has forgotten: so it waits until every other member has judged its hello. Not for ever, or one member that is down would keep another
+/// from coming back; who cannot be reached for an election timeout judges later, when it can. Loop thread only.
 /// </summary>
 internal sealed class StartJudgement(IEnumerable<MemberId> others, int patience)
 {

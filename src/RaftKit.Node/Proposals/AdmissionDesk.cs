@@ -5,8 +5,9 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Proposals;
 
 /// <summary>
-/// The leader's door for proposals that other members forward: takes each proposer's in sequence into the log, skips what is in the log already, and
-/// tells where a gap begins. Only opened once an entry of the leader's own term is applied: then the table knows all that older terms left in the log.
+/// The leader's door for proposals that other members forward: takes each proposer's in sequence into the log, skips what is in the log
+/// already, and tells where a gap begins. Only opened once an entry of the leader's own term is applied: then the table knows all that
+/// older terms left in the log.
 /// </summary>
 /// <param name="table">What was applied.</param>
 /// <param name="whyUnfit">Why members of this build cannot apply it, as far as the leader can tell; null: they can.</param>
@@ -53,9 +54,11 @@ internal sealed class AdmissionDesk(ProposerTable table, Func<Envelope, string?>
                 (_garbled[proposer], _next[proposer]) = (next, next);
                 return new PeerMessage.ForwardRefused(proposer, next, ForwardRefusal.Busy);
             }
-            // What cannot be applied must neither reach the log, where it would stop everybody like this leader, nor stay with its proposer, where everything behind it would wait. So the log holds,
-            // under its number, that it is refused: a late copy of it can then never be applied, and its caller is told for certain.
-            var outcome = core.Propose(unfit is null ? complete(envelope) ?? forward.Envelopes[(int)i] : NodeCommand.Refusal(envelope, unfit), now, out _);
+            // What cannot be applied must neither reach the log, where it would stop everybody like this leader, nor stay with its
+            // proposer, where everything behind it would wait. So the log holds, under its number, that it is refused: a late copy of it
+            // can then never be applied, and its caller is told for certain.
+            var outcome = core.Propose(
+                unfit is null ? complete(envelope) ?? forward.Envelopes[(int)i] : NodeCommand.Refusal(envelope, unfit), now, out _);
             if (outcome != ProposeOutcome.Appended)
             {
                 _next[proposer] = next;

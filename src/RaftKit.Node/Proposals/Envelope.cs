@@ -6,8 +6,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Proposals;
 
 /// <summary>
-/// The payload of a command entry: who proposed it as its which, for which state machine, and the command under a checksum of its own, computed
-/// where it was proposed and checked where it is applied.
+/// The payload of a command entry: who proposed it as its which, for which state machine, and the command under a checksum of its own,
+/// computed where it was proposed and checked where it is applied.
 /// </summary>
 /// <param name="Proposer">Whose; member 0 for a leader's own housekeeping, which is not sequenced.</param>
 /// <param name="Sequence">Counts the proposer's commands from 1.</param>
@@ -59,7 +59,8 @@ internal readonly record struct Envelope(
     /// Whether bytes that a peer sent are what the proposer made as this number. Asked before they reach the log: what is in there has to
     /// apply, or every member stops at it, and at every start again.
     /// </summary>
-    public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence) => IsSound(payload, proposer, sequence, out _);
+    public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence) =>
+        IsSound(payload, proposer, sequence, out _);
 
     /// <summary>As <see cref="IsSound(ReadOnlyMemory{byte}, ProposerId, long)"/>, and what it is.</summary>
     public static bool IsSound(ReadOnlyMemory<byte> payload, ProposerId proposer, long sequence, out Envelope envelope)
@@ -86,7 +87,8 @@ internal readonly record struct Envelope(
     public static byte[] Name(string machine) => System.Text.Encoding.UTF8.GetBytes(machine);
 
     private static void Write(
-        ProposerId proposer, long sequence, long floor, ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command, IBufferWriter<byte> output)
+        ProposerId proposer, long sequence, long floor, ReadOnlySpan<byte> machine, ReadOnlyMemory<byte> command,
+        IBufferWriter<byte> output)
     {
         var writer = new MessagePackWriter(output);
         writer.WriteArrayHeader(Fields);

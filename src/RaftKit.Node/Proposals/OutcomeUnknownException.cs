@@ -1,8 +1,8 @@
 namespace RaftKit.Node.Proposals;
 
 /// <summary>
-/// A write was handed to the quorum and its outcome cannot be told: it may have been applied, or may still be, or may never be. Read the state
-/// before trying again. (A refusal that is certain is never reported as this.)
+/// A write was handed to the quorum and its outcome cannot be told: it may have been applied, or may still be, or may never be. Read the
+/// state before trying again. (A refusal that is certain is never reported as this.)
 /// </summary>
 public sealed class OutcomeUnknownException(string message, Exception? inner = null) : Exception(message, inner);
 

@@ -7,8 +7,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Proposals;
 
 /// <summary>
-/// This member's own proposals that have no result yet, in their sequence. They are sent in order, again from the first one whenever the leader
-/// changes or one was lost, and end in order, when they are applied here. Loop thread only.
+/// This member's own proposals that have no result yet, in their sequence. They are sent in order, again from the first one whenever the
+/// leader changes or one was lost, and end in order, when they are applied here. Loop thread only.
 /// </summary>
 internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMeter? meter = null)
 {
@@ -89,7 +89,9 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
         {
             var pending = _items[i];
             // Nearly nobody asks: the others are not even read.
-            var envelope = pending.AsksLeader && Envelope.IsSound(pending.Envelope, Proposer, NextToSend, out var asked) ? complete(asked) : null;
+            var envelope = pending.AsksLeader && Envelope.IsSound(pending.Envelope, Proposer, NextToSend, out var asked)
+                ? complete(asked)
+                : null;
             var outcome = core.Propose(envelope ?? pending.Envelope, now, out _);
             if (outcome != ProposeOutcome.Appended)
                 return outcome;
@@ -99,7 +101,8 @@ internal sealed class PendingProposals(int maxCount, long maxBytes, IProposalMet
     }
 
     /// <summary>The oldest one was applied here with this result.</summary>
-    public void CompleteFirst(long sequence, in CommandContext context, ReadOnlyMemory<byte> result) => EndFirst(sequence).Callback?.Applied(context, result);
+    public void CompleteFirst(long sequence, in CommandContext context, ReadOnlyMemory<byte> result) =>
+        EndFirst(sequence).Callback?.Applied(context, result);
 
     /// <summary>The log says that the oldest one is never applied.</summary>
     public void RefuseFirst(long sequence, string reason) => EndFirst(sequence).Callback?.Failed(ProposalFailure.NotApplied, reason);

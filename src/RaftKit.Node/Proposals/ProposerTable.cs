@@ -32,14 +32,17 @@ internal sealed class ProposerTable
     public const int MaxResultBytes = 1 << 20;
 
     /// <summary>
-    /// How many bytes of unacknowledged results are kept for one proposer. Of those beyond only the stamps are: whoever applies them itself has them anyway, and who was sent a snapshot instead is told that
-    /// they are gone. Part of the replicated state: every member must come to the same.
+    /// How many bytes of unacknowledged results are kept for one proposer. Of those beyond only the stamps are: whoever applies them itself
+    /// has them anyway, and who was sent a snapshot instead is told that they are gone. Part of the replicated state: every member must
+    /// come to the same.
     /// </summary>
     public const int MaxKeptBytes = 64 << 20;
 
     private readonly SortedDictionary<MemberId, Row> _rows = [];
 
-    /// <summary>The last sequence of this proposer that was applied; 0 if none, or if the table knows only other starts of its member.</summary>
+    /// <summary>
+    /// The last sequence of this proposer that was applied; 0 if none, or if the table knows only other starts of its member.
+    /// </summary>
     public long LastSequence(ProposerId proposer) =>
         _rows.TryGetValue(proposer.Member, out var row) && row.Proposer == proposer ? row.LastSequence : 0;
 
@@ -50,7 +53,9 @@ internal sealed class ProposerTable
     public bool IsSuperseded(ProposerId proposer) =>
         _rows.TryGetValue(proposer.Member, out var row) && proposer.IsOlderThan(row.Proposer);
 
-    /// <summary>Judges a command; on <see cref="ProposalVerdict.Apply"/> the caller applies it and then calls <see cref="Record"/>.</summary>
+    /// <summary>
+    /// Judges a command; on <see cref="ProposalVerdict.Apply"/> the caller applies it and then calls <see cref="Record"/>.
+    /// </summary>
     /// <param name="proposer">Whose.</param>
     /// <param name="sequence">Its number.</param>
     /// <param name="floor">Results at or below this number have been seen by the proposer.</param>
@@ -80,9 +85,12 @@ internal sealed class ProposerTable
         _rows[proposer.Member].Record(sequence, stamp, result);
 
     /// <summary>The command was applied, and its result is not kept.</summary>
-    public void RecordWithoutResult(ProposerId proposer, long sequence, in ResultStamp stamp) => _rows[proposer.Member].RecordWithoutResult(sequence, stamp);
+    public void RecordWithoutResult(ProposerId proposer, long sequence, in ResultStamp stamp) =>
+        _rows[proposer.Member].RecordWithoutResult(sequence, stamp);
 
-    /// <summary>The kept result of a command, null if it was applied and its result is not kept; false when it was acknowledged, or not applied.</summary>
+    /// <summary>
+    /// The kept result of a command, null if it was applied and its result is not kept; false when it was acknowledged, or not applied.
+    /// </summary>
     public bool TryGetResult(ProposerId proposer, long sequence, out ResultStamp stamp, out byte[]? result)
     {
         stamp = default;
@@ -113,7 +121,9 @@ internal sealed class ProposerTable
         return reader.Consumed;
     }
 
-    /// <summary>One member's newest start. The results lie one behind the other in a ring of bytes, so that keeping one allocates nothing.</summary>
+    /// <summary>
+    /// One member's newest start. The results lie one behind the other in a ring of bytes, so that keeping one allocates nothing.
+    /// </summary>
     private sealed class Row(ProposerId proposer)
     {
         // A negative length is of a result that is not kept.

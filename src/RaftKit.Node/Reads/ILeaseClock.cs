@@ -3,8 +3,9 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Node.Reads;
 
 /// <summary>
-/// The clock that leases and bounds of staleness are held against. It is read when it matters, not once a turn: what was read from the state before a pause must not pass for what is
-/// true after it. It must count on while the machine sleeps, and run true within <see cref="NodeLoopOptions.ClockDrift"/>. Loop thread only.
+/// The clock that leases and bounds of staleness are held against. It is read when it matters, not once a turn: what was read from the
+/// state before a pause must not pass for what is true after it. It must count on while the machine sleeps, and run true within <see
+/// cref="NodeLoopOptions.ClockDrift"/>. Loop thread only.
 /// </summary>
 internal interface ILeaseClock
 {

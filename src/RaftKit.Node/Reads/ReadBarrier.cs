@@ -4,9 +4,10 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Node.Reads;
 
 /// <summary>
-/// Read points. Linearizable ones (thesis 6.4): all that ask within one turn share one round; a round that nobody can answer is asked again, so a reader waits for a leader rather than
-/// failing. Weaker ones wait for a place in the log, or until this member's copy was confirmed lately enough. Whatever rests on a clock is read from the state first, and checked after
-/// it (DESIGN promise 8). Loop thread only.
+/// Read points. Linearizable ones (thesis 6.4): all that ask within one turn share one round; a round that nobody can answer is asked
+/// again, so a reader waits for a leader rather than failing. Weaker ones wait for a place in the log, or until this member's copy was
+/// confirmed lately enough. Whatever rests on a clock is read from the state first, and checked after it (DESIGN promise 8). Loop thread
+/// only.
 /// </summary>
 internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan leastPatience, double clockDrift)
 {
@@ -81,7 +82,10 @@ internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan lea
         _waiting = [];
     }
 
-    /// <summary>Those whom nobody could answer ask again, once a tick; whoever gave up waiting is forgotten, so that a time without a leader gathers none.</summary>
+    /// <summary>
+    /// Those whom nobody could answer ask again, once a tick; whoever gave up waiting is forgotten, so that a time without a leader gathers
+    /// none.
+    /// </summary>
     public void Tick()
     {
         foreach (var reader in _refused)
@@ -149,7 +153,9 @@ internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan lea
             AnswerStale(zxid);
     }
 
-    /// <summary>Nobody is answered any more. Whoever is told may ask again at once (a session goes on with its next call), and is told again.</summary>
+    /// <summary>
+    /// Nobody is answered any more. Whoever is told may ask again at once (a session goes on with its next call), and is told again.
+    /// </summary>
     public void FailAll(string reason)
     {
         while (TakeAll() is { Count: > 0 } readers)
@@ -168,7 +174,8 @@ internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan lea
     private void Answer(Reader reader, Round round, long zxid, TimeSpan leaseEnd)
     {
         reader.Callback.Read();
-        // Only now: had this process been stopped before it read, or while it did, another may lead and have acknowledged what is not in that answer.
+        // Only now: had this process been stopped before it read, or while it did, another may lead and have acknowledged what is not in
+        // that answer.
         if (round.RestsOnOwnLease && clock.Now >= leaseEnd)
         {
             _waiting.Add(reader);

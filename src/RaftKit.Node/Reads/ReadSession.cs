@@ -1,8 +1,9 @@
 namespace RaftKit.Node.Reads;
 
 /// <summary>
-/// What one user of the cluster has seen, through whichever members: reads with <see cref="ReadConsistency.Session"/> never go back behind it. Carry <see cref="Seen"/> from one process to
-/// the next (in a cookie, in a header, with a job); it has a meaning in one cluster only. Any thread may use it.
+/// What one user of the cluster has seen, through whichever members: reads with <see cref="ReadConsistency.Session"/> never go back behind
+/// it. Carry <see cref="Seen"/> from one process to the next (in a cookie, in a header, with a job); it has a meaning in one cluster only.
+/// Any thread may use it.
 /// </summary>
 /// <param name="seen">What was seen before, as <see cref="Seen"/> of another session; 0 for nothing.</param>
 public sealed class ReadSession(long seen = 0)

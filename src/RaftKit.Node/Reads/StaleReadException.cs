@@ -1,6 +1,8 @@
 namespace RaftKit.Node.Reads;
 
-/// <summary>A read allowed this member's copy to be behind by so much, and no leader confirmed within that time that it is not further behind.</summary>
+/// <summary>
+/// A read allowed this member's copy to be behind by so much, and no leader confirmed within that time that it is not further behind.
+/// </summary>
 public sealed class StaleReadException : Exception
 {
     internal StaleReadException(string message, TimeSpan? behind, TimeSpan bound)

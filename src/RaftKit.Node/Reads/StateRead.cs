@@ -16,7 +16,8 @@ internal sealed class StateRead<TState, TResult, TAnswer> : IReadCallback
     private Exception? _failure;
 
     private StateRead(
-        TState state, Func<TState, TResult> query, ReadConsistency consistency, Func<ReadResult<TResult>, TAnswer> told, TaskCreationOptions completion,
+        TState state, Func<TState, TResult> query, ReadConsistency consistency, Func<ReadResult<TResult>, TAnswer> told,
+        TaskCreationOptions completion,
         CancellationToken cancellationToken)
     {
         (_state, _query, _session, _told, _cancellationToken) = (state, query, consistency.Seen, told, cancellationToken);

@@ -8,9 +8,9 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Rehearsal;
 
 /// <summary>
-/// A few members in memory, with a time of their own: what a failover needs is run through once before the first real one, so that it is not compiled in
-/// the middle of that. The shipped <see cref="NodeLoop"/>, log and codec run; disk, network and time are replaced. One thread drives it; nothing of it
-/// leaves the process.
+/// A few members in memory, with a time of their own: what a failover needs is run through once before the first real one, so that it is
+/// not compiled in the middle of that. The shipped <see cref="NodeLoop"/>, log and codec run; disk, network and time are replaced. One
+/// thread drives it; nothing of it leaves the process.
 /// </summary>
 internal sealed class RehearsalEnsemble
 {
@@ -135,7 +135,8 @@ internal sealed class RehearsalMember : INodeInbox, ITransport, IDiskLane
     private List<NodeInput> _taken = [];
 
     internal RehearsalMember(
-        RehearsalEnsemble ensemble, MemberId id, IReadOnlyDictionary<MemberId, string> endpoints, Func<INodeInbox, RehearsalParts> parts, ILogger logger)
+        RehearsalEnsemble ensemble, MemberId id, IReadOnlyDictionary<MemberId, string> endpoints, Func<INodeInbox, RehearsalParts> parts,
+        ILogger logger)
     {
         _ensemble = ensemble;
         Id = id;
@@ -149,7 +150,8 @@ internal sealed class RehearsalMember : INodeInbox, ITransport, IDiskLane
             Log = new SegmentedLogOptions { SegmentBytes = 1 << 18, FirstSegmentBytes = 1 << 16 },
         };
         Loop = new NodeLoop(
-            options, new NodeLoopPorts(new MemoryLogDirectory($"the memory of rehearsing member {id}"), this, this, this, this, logger), own.Machines, own.Participants);
+            options, new NodeLoopPorts(new MemoryLogDirectory($"the memory of rehearsing member {id}"), this, this, this, this, logger),
+            own.Machines, own.Participants);
     }
 
     public MemberId Id { get; }

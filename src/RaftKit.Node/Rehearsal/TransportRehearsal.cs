@@ -6,8 +6,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Node.Rehearsal;
 
 /// <summary>
-/// The other half of a failover: a link breaks, dials are refused, the process table gives proof. Two shipped transports on free loopback ports, for some
-/// milliseconds; they let in nobody but each other.
+/// The other half of a failover: a link breaks, dials are refused, the process table gives proof. Two shipped transports on free loopback
+/// ports, for some milliseconds; they let in nobody but each other.
 /// </summary>
 internal static class TransportRehearsal
 {

@@ -4,8 +4,8 @@ using System.Buffers.Binary;
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// Frames on their way out, one after another, in one piece that is written with one call. Reused from batch to batch; after a huge frame it
-/// shrinks again, so that one snapshot chunk does not cost its size for the life of the link.
+/// Frames on their way out, one after another, in one piece that is written with one call. Reused from batch to batch; after a huge frame
+/// it shrinks again, so that one snapshot chunk does not cost its size for the life of the link.
 /// </summary>
 internal sealed class FrameBuffer : IBufferWriter<byte>
 {
@@ -30,7 +30,9 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
         _length += LengthBytes;
     }
 
-    /// <summary>Writes the frame's length before its body. False, and the frame is taken back, when the body is longer than allowed.</summary>
+    /// <summary>
+    /// Writes the frame's length before its body. False, and the frame is taken back, when the body is longer than allowed.
+    /// </summary>
     public bool EndFrame(int maxBody)
     {
         var body = _length - _frame - LengthBytes;

@@ -41,9 +41,10 @@ internal enum RefusalCode : byte
 }
 
 /// <summary>
-/// The link's own frames: hello [1, "RaftKit", highest version, lowest version, attempt, cluster id, member, incarnation, boot, endpoint, [machine boot id, pid
-/// namespace, pid, start time], [[boot, last batch]...], [[feature, lowest level, highest level]...]]; refusal [2, code, reason]; goodbye [3, reason].
-/// A hello is said before anybody knows which version the two have in common, so its shape stays: later versions add elements at the end, which earlier ones pass over.
+/// The link's own frames: hello [1, "RaftKit", highest version, lowest version, attempt, cluster id, member, incarnation, boot, endpoint,
+/// [machine boot id, pid namespace, pid, start time], [[boot, last batch]...], [[feature, lowest level, highest level]...]]; refusal [2,
+/// code, reason]; goodbye [3, reason]. A hello is said before anybody knows which version the two have in common, so its shape stays: later
+/// versions add elements at the end, which earlier ones pass over.
 /// </summary>
 internal static class HandshakeCodec
 {
@@ -87,7 +88,8 @@ internal static class HandshakeCodec
     }
 
     /// <summary>Whether a body is one of the link's own frames.</summary>
-    public static bool IsLinkFrame(ReadOnlySpan<byte> body) => body.Length >= 2 && body[1] is >= (byte)FrameKind.Hello and <= (byte)FrameKind.Goodbye;
+    public static bool IsLinkFrame(ReadOnlySpan<byte> body) =>
+        body.Length >= 2 && body[1] is >= (byte)FrameKind.Hello and <= (byte)FrameKind.Goodbye;
 
     /// <exception cref="MalformedFrameException">These bytes are not such a frame.</exception>
     public static LinkFrame Decode(ReadOnlyMemory<byte> body) => Decode(body, ProtocolRange.Spoken);
@@ -107,7 +109,8 @@ internal static class HandshakeCodec
                 (FrameKind.Hello, >= 3) => ReadHello(ref reader, elements, versions),
                 (FrameKind.Refusal, 3) => ReadRefusal(ref reader),
                 (FrameKind.Goodbye, 2) => new LinkFrame.Goodbye(reader.ReadText()),
-                _ => throw new MalformedFrameException($"A frame of kind {(byte)kind} with {elements} elements is not part of a handshake."),
+                _ => throw new MalformedFrameException(
+                    $"A frame of kind {(byte)kind} with {elements} elements is not part of a handshake."),
             };
             if (!reader.End && frame is not LinkFrame.Hello { Said: null })
                 throw new MalformedFrameException($"{reader.Remaining} bytes follow the end of a {kind}.");
@@ -161,7 +164,8 @@ internal static class HandshakeCodec
         var endpoint = reader.ReadText();
         var process = HostProcess.Read(ref reader);
         if (process.MachineBootId.Length > LongestBootId)
-            throw new MalformedFrameException($"A machine's boot id has at most {LongestBootId} characters, this one has {process.MachineBootId.Length}.");
+            throw new MalformedFrameException(
+                $"A machine's boot id has at most {LongestBootId} characters, this one has {process.MachineBootId.Length}.");
         var hello = new LinkFrame.Hello(
             versions, attempt, new PeerHello(cluster, member, incarnation, boot, endpoint, process)
             {

@@ -11,7 +11,8 @@ internal static class HelloRules
     /// <param name="theirs">What came.</param>
     /// <param name="dialled">The member that we dialled; nobody when it dialled us.</param>
     /// <param name="isPeer">Whether a member is one that we keep links with.</param>
-    public static LinkFrame.Refusal? Judge(ProtocolRange versions, PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer)
+    public static LinkFrame.Refusal? Judge(
+        ProtocolRange versions, PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer)
     {
         if (versions.Common(theirs.Versions) is null || theirs.Said is not { } said)
         {
@@ -43,7 +44,8 @@ internal static class HelloRules
         // Who has no identity yet, and whom nobody told of all members, must hear that it is one of a cluster: else it forms another.
         if (!isPeer(said.Member) && !(ours.Incarnation == 0 && said.ClusterId != Guid.Empty))
         {
-            return new(RefusalCode.Member, $"Member {ours.Member} knows no member {said.Member}: its configuration and membership do not name it.");
+            return new(RefusalCode.Member,
+                $"Member {ours.Member} knows no member {said.Member}: its configuration and membership do not name it.");
         }
         return null;
     }

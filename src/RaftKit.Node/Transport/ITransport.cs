@@ -15,7 +15,10 @@ internal interface ITransport
     /// <summary>Flushes what was sent during the turn: one write per peer.</summary>
     void Flush();
 
-    /// <summary>The members to keep links with, and where they listen; "" where that is not known: such a one is only waited for. Called when the membership or an address changes.</summary>
+    /// <summary>
+    /// The members to keep links with, and where they listen; "" where that is not known: such a one is only waited for. Called when the
+    /// membership or an address changes.
+    /// </summary>
     void SetPeers(IReadOnlyDictionary<MemberId, string> endpoints);
 
     /// <summary>What this member says of itself from the next handshake on.</summary>
@@ -24,7 +27,9 @@ internal interface ITransport
     /// <summary>Ends a link that was made under what this member said of itself before, with a goodbye: it is made again at once.</summary>
     void Relink(long link, string reason);
 
-    /// <summary>Ends a link that the loop does not want (a stale boot, a wiped member that is not admitted), with a reason for the peer's log.</summary>
+    /// <summary>
+    /// Ends a link that the loop does not want (a stale boot, a wiped member that is not admitted), with a reason for the peer's log.
+    /// </summary>
     void Refuse(long link, string reason);
 }
 

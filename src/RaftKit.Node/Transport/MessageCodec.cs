@@ -78,7 +78,9 @@ internal static class MessageCodec
         writer.Flush();
     }
 
-    /// <summary>Reads the body of a frame. The message keeps slices of <paramref name="body"/>: its bytes must never change afterwards.</summary>
+    /// <summary>
+    /// Reads the body of a frame. The message keeps slices of <paramref name="body"/>: its bytes must never change afterwards.
+    /// </summary>
     /// <exception cref="MalformedFrameException">These bytes are not a message.</exception>
     public static PeerMessage Decode(ReadOnlyMemory<byte> body)
     {
@@ -167,7 +169,8 @@ internal static class MessageCodec
             case FrameKind.StartJudged:
                 CheckElements(kind, 4, elements);
                 return new PeerMessage.StartJudged(
-                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadText(), reader.ReadBoolean());
+                    reader.ReadSmallNotNegative("incarnation"), reader.ReadNotNegative("boot number"), reader.ReadText(),
+                    reader.ReadBoolean());
             default:
                 throw new MalformedFrameException(
                     $"A frame of kind {(byte)kind} came, which protocol versions {ProtocolRange.Spoken} do not have between two hellos.");

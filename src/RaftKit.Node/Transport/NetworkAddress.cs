@@ -35,7 +35,9 @@ internal readonly record struct NetworkAddress(string Host, int Port)
             return "write host:port, such as 10.0.0.4:7420, or [address]:port for IPv6.";
         if (address.Port == 0)
             return "its port is 0. Give the port that the member listens on.";
-        if (IPAddress.TryParse(address.Host, out var ip) ? ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any) : Uri.CheckHostName(address.Host) == UriHostNameType.Unknown)
+        if (IPAddress.TryParse(address.Host, out var ip)
+            ? ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any)
+            : Uri.CheckHostName(address.Host) == UriHostNameType.Unknown)
             return $"'{address.Host}' is not the address or the name of one machine. Give the one by which the others reach the member.";
         return null;
     }

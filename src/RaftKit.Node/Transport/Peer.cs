@@ -7,8 +7,8 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// One other member: at most one link with it at a time, a loop that dials while there is none, and the watch for its death. Both sides dial,
-/// so that a restarted process is linked at once; where two dials cross, the one of the lower id wins.
+/// One other member: at most one link with it at a time, a loop that dials while there is none, and the watch for its death. Both sides
+/// dial, so that a restarted process is linked at once; where two dials cross, the one of the lower id wins.
 /// </summary>
 internal sealed class Peer(MemberId id, TransportContext context)
 {
@@ -26,7 +26,9 @@ internal sealed class Peer(MemberId id, TransportContext context)
     /// <summary>Our own dial whose hello is out and unanswered; null for none.</summary>
     private Dial? _dial;
 
-    /// <summary>Our last dial was accepted and not answered: until a link is up, the other side's dials are not turned away for ours.</summary>
+    /// <summary>
+    /// Our last dial was accepted and not answered: until a link is up, the other side's dials are not turned away for ours.
+    /// </summary>
     private bool _dialsGoUnanswered;
 
     /// <summary>The latest start of the member that shook hands here.</summary>
@@ -35,7 +37,10 @@ internal sealed class Peer(MemberId id, TransportContext context)
     private (int Incarnation, long Boot, bool Proven)? _reported;
     private TimeSpan _backoff = context.Options.MinBackoff;
 
-    /// <summary>How long the next dial's handshake may take. One that is not answered soon may have gone into a hole, and another would not; a peer that is merely slow gets more each time.</summary>
+    /// <summary>
+    /// How long the next dial's handshake may take. One that is not answered soon may have gone into a hole, and another would not; a peer
+    /// that is merely slow gets more each time.
+    /// </summary>
     private TimeSpan _patience = context.Options.FirstPatience;
     private TimeSpan _nextDial;
     private RefusalCode? _lastRefusal;
@@ -131,12 +136,13 @@ internal sealed class Peer(MemberId id, TransportContext context)
                     $"Member {id} is linked as incarnation {link.Hello.Incarnation}, boot {link.Hello.Boot}; this is incarnation "
                     + $"{said.Incarnation}, boot {said.Boot}: an older start, or a second process under the same member id.");
             }
-            // The same process decided on this dial before it said hello on the link that is up: two dials crossed, and this is the loser's.
-            // One that it decided on later means that it has lost the link.
+            // The same process decided on this dial before it said hello on the link that is up: two dials crossed, and this is the
+            // loser's. One that it decided on later means that it has lost the link.
             if (!IsOlder(link.Hello, said) && hello.Attempt < link.PeerAttempt)
                 return Crossed();
         }
-        else if (_dial is { } dial && context.Self.Value < id.Value && !_dialsGoUnanswered && Now() - dial.SaidHello < context.Options.CrossedFor)
+        else if (_dial is { } dial && context.Self.Value < id.Value && !_dialsGoUnanswered
+            && Now() - dial.SaidHello < context.Options.CrossedFor)
         {
             return Crossed();
         }
@@ -226,7 +232,8 @@ internal sealed class Peer(MemberId id, TransportContext context)
                         return;
                     }
                 }
-                await Task.Delay(context.Options.ProbeEvery, context.Time, _removed.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await Task.Delay(context.Options.ProbeEvery, context.Time, _removed.Token).ConfigureAwait(
+                    ConfigureAwaitOptions.SuppressThrowing);
             }
         });
     }

@@ -23,8 +23,8 @@ internal enum LinkEnd
 }
 
 /// <summary>
-/// A link after both hellos: one pump that reads, one writer. Everything that the loop hears of it is posted under one lock that the end of the
-/// link closes, so that LinkDown is really the last.
+/// A link after both hellos: one pump that reads, one writer. Everything that the loop hears of it is posted under one lock that the end of
+/// the link closes, so that LinkDown is really the last.
 /// </summary>
 internal sealed class PeerLink
 {
@@ -50,7 +50,9 @@ internal sealed class PeerLink
     {
         Id = id;
         PeerAttempt = hello.Attempt;
-        Version = context.Options.Versions.Common(hello.Versions) ?? throw new InvariantBrokenException($"a link came up with a process that speaks {hello.Versions}, and this one speaks {context.Options.Versions}");
+        Version = context.Options.Versions.Common(hello.Versions)
+            ?? throw new InvariantBrokenException(
+                $"a link came up with a process that speaks {hello.Versions}, and this one speaks {context.Options.Versions}");
         Hello = said;
         Told = told;
         _connection = connection;
@@ -78,7 +80,10 @@ internal sealed class PeerLink
     /// <summary>Whether something was queued since the last flush. The loop's thread only.</summary>
     public bool IsDirty { get; set; }
 
-    /// <summary>Posts LinkUp, and lets the link be seen just before: what the loop answers to LinkUp goes over it already, and no end of it is posted earlier.</summary>
+    /// <summary>
+    /// Posts LinkUp, and lets the link be seen just before: what the loop answers to LinkUp goes over it already, and no end of it is
+    /// posted earlier.
+    /// </summary>
     public void Announce(Action<PeerLink> show)
     {
         lock (_gate)
@@ -110,7 +115,9 @@ internal sealed class PeerLink
         _signal.Set();
     }
 
-    /// <summary>Ends the link at once, as the end of this process would: the peer has its evidence even where it has not read everything yet.</summary>
+    /// <summary>
+    /// Ends the link at once, as the end of this process would: the peer has its evidence even where it has not read everything yet.
+    /// </summary>
     public void Reset()
     {
         _connection.ResetWhenDisposed();
@@ -118,8 +125,8 @@ internal sealed class PeerLink
     }
 
     /// <summary>
-    /// Ends the link for the loop at once, and for the peer with last words: a goodbye follows what is queued, a refusal does not wait for it.
-    /// The task ends when the peer has read them, or after the stop time-out.
+    /// Ends the link for the loop at once, and for the peer with last words: a goodbye follows what is queued, a refusal does not wait for
+    /// it. The task ends when the peer has read them, or after the stop time-out.
     /// </summary>
     public async Task CloseAsync(LinkFrame lastWords, string reason)
     {
@@ -162,7 +169,8 @@ internal sealed class PeerLink
         if (Peer.IsObserver)
             _connection.ReadOnPool();
         else if (_connection.ReadOnOwnThread())
-            return Task.Factory.StartNew(PumpAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+            return Task.Factory.StartNew(
+                PumpAsync, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
         return Task.Run(PumpAsync);
     }
 

@@ -8,7 +8,8 @@ internal abstract record PeerMessage
     /// <summary>A message of the consensus core.</summary>
     /// <param name="Message">The message.</param>
     /// <param name="DurableBatch">
-    /// The last batch of the sender's log that was synced when it sent this: whatever the message promises is in that batch or before it. 0 when it does not say.
+    /// The last batch of the sender's log that was synced when it sent this: whatever the message promises is in that batch or before it. 0
+    /// when it does not say.
     /// </param>
     public sealed record Raft(Message Message, long DurableBatch = 0) : PeerMessage;
 
@@ -16,7 +17,8 @@ internal abstract record PeerMessage
     /// <param name="Proposer">Whose.</param>
     /// <param name="FirstSequence">The first one's number; the others follow without a gap.</param>
     /// <param name="Envelopes">Each a whole entry payload, ready to be appended.</param>
-    public sealed record ForwardProposals(ProposerId Proposer, long FirstSequence, IReadOnlyList<ReadOnlyMemory<byte>> Envelopes) : PeerMessage;
+    public sealed record ForwardProposals(ProposerId Proposer, long FirstSequence, IReadOnlyList<ReadOnlyMemory<byte>> Envelopes)
+        : PeerMessage;
 
     /// <summary>The leader's (or former leader's) word on forwarded proposals that it did not append.</summary>
     /// <param name="Proposer">Whose.</param>
@@ -37,11 +39,15 @@ internal abstract record PeerMessage
     /// <summary>A member without data asks to be taken in under a new incarnation.</summary>
     public sealed record JoinRequest(MemberId Member, string Endpoint) : PeerMessage;
 
-    /// <summary>Tells a member that was linked what this one knows of the disk that it started on: whether it may vote and acknowledge.</summary>
+    /// <summary>
+    /// Tells a member that was linked what this one knows of the disk that it started on: whether it may vote and acknowledge.
+    /// </summary>
     /// <param name="Incarnation">Which start is judged: of this incarnation...</param>
     /// <param name="Boot">...and with this number.</param>
     /// <param name="Refusal">What the disk has forgotten; empty if nothing that is known here.</param>
-    /// <param name="IsUnready">It has forgotten nothing: the process does not support a level that is finalised, as the refusal says.</param>
+    /// <param name="IsUnready">
+    /// It has forgotten nothing: the process does not support a level that is finalised, as the refusal says.
+    /// </param>
     public sealed record StartJudged(int Incarnation, long Boot, string Refusal, bool IsUnready = false) : PeerMessage;
 
     /// <summary>Answers a <see cref="JoinRequest"/>: the committed identity to start under, or where to ask, or why not.</summary>
@@ -68,7 +74,9 @@ internal enum BootstrapState : byte
     /// <summary>Its directory is empty.</summary>
     Empty = 1,
 
-    /// <summary>It has formed or is forming, nothing is committed yet as far as it knows, and it has no record that the asker ever took part.</summary>
+    /// <summary>
+    /// It has formed or is forming, nothing is committed yet as far as it knows, and it has no record that the asker ever took part.
+    /// </summary>
     Forming = 2,
 
     /// <summary>A cluster exists, or the asker took part before: the asker must join under a new incarnation.</summary>

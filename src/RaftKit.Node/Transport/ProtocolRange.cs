@@ -1,14 +1,16 @@
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// Which versions of the peer protocol a process speaks. Each side offers its own; the highest that both speak is used, so that a cluster rolls from one version to the next, one process
-/// after the other: the new build speaks both.
+/// Which versions of the peer protocol a process speaks. Each side offers its own; the highest that both speak is used, so that a cluster
+/// rolls from one version to the next, one process after the other: the new build speaks both.
 /// </summary>
 /// <param name="Lowest">The oldest that it still speaks.</param>
 /// <param name="Highest">The newest.</param>
 internal readonly record struct ProtocolRange(int Lowest, int Highest)
 {
-    /// <summary>What this build speaks. While that is one version, nothing that is sent depends on <see cref="PeerLink.Version"/>.</summary>
+    /// <summary>
+    /// What this build speaks. While that is one version, nothing that is sent depends on <see cref="PeerLink.Version"/>.
+    /// </summary>
     public static readonly ProtocolRange Spoken = new(4, 4);
 
     /// <summary>Hellos up to this version named one, and no range.</summary>

@@ -4,8 +4,8 @@ using RaftKit.Node.Encoding;
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// The consensus core's messages: [kind, from, to, term, durable batch, ...]. Which fields follow, and how many, stands in one line each below; the
-/// reader takes them in the same order.
+/// The consensus core's messages: [kind, from, to, term, durable batch, ...]. Which fields follow, and how many, stands in one line each
+/// below; the reader takes them in the same order.
 /// </summary>
 internal static class RaftMessageCodec
 {
@@ -98,7 +98,8 @@ internal static class RaftMessageCodec
                 WriteHead(ref writer, FrameKind.TimeoutNow, 0, m, durableBatch);
                 break;
             default:
-                throw new InvariantBrokenException($"The codec knows no {message.GetType().Name}: every message of the core needs a frame kind.");
+                throw new InvariantBrokenException(
+                    $"The codec knows no {message.GetType().Name}: every message of the core needs a frame kind.");
         }
     }
 
@@ -153,12 +154,14 @@ internal static class RaftMessageCodec
             },
             FrameKind.ObserveRequest => new ObserveRequest
             {
-                From = from, To = to, Term = term, LastIndex = reader.ReadIndex(), LastTerm = reader.ReadTerm(), Again = reader.ReadBoolean(),
+                From = from, To = to, Term = term, LastIndex = reader.ReadIndex(), LastTerm = reader.ReadTerm(),
+                Again = reader.ReadBoolean(),
                 IsProbe = reader.ReadBoolean(), IsInstalling = reader.ReadBoolean(),
             },
             FrameKind.ObserveReply => new ObserveReply
             {
-                From = from, To = to, Term = term, Leader = reader.ReadMemberOrNone(), Commit = reader.ReadIndex(), IsProbe = reader.ReadBoolean(),
+                From = from, To = to, Term = term, Leader = reader.ReadMemberOrNone(), Commit = reader.ReadIndex(),
+                IsProbe = reader.ReadBoolean(),
                 Diverged = reader.ReadBoolean(),
             },
             _ => new TimeoutNow { From = from, To = to, Term = term },
@@ -168,7 +171,8 @@ internal static class RaftMessageCodec
     private static int FieldsOf(FrameKind kind) => kind switch
     {
         FrameKind.ObserveRequest or FrameKind.AppendReply => 5,
-        FrameKind.ObserveReply or FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply => 4,
+        FrameKind.ObserveReply or FrameKind.VoteRequest or FrameKind.AppendRequest or FrameKind.SnapshotChunk or FrameKind.ReadIndexReply =>
+            4,
         FrameKind.SnapshotReply or FrameKind.Heartbeat => 3,
         FrameKind.VoteReply or FrameKind.HeartbeatReply or FrameKind.ReadIndexRequest => 2,
         _ => 0,
@@ -220,7 +224,8 @@ internal static class RaftMessageCodec
         }
         return new AppendRequest
         {
-            From = from, To = to, Term = term, PreviousIndex = previousIndex, PreviousTerm = previousTerm, Commit = commit, Entries = entries,
+            From = from, To = to, Term = term, PreviousIndex = previousIndex, PreviousTerm = previousTerm, Commit = commit,
+            Entries = entries,
         };
     }
 

@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// What waits to be written on one link, by lane, bounded in count and bytes; a full lane drops, and the senders above repeat. The one place
-/// where the loop's thread and the link's writer meet, hence the lock.
+/// What waits to be written on one link, by lane, bounded in count and bytes; a full lane drops, and the senders above repeat. The one
+/// place where the loop's thread and the link's writer meet, hence the lock.
 /// </summary>
 internal sealed class SendQueue(TcpTransportOptions options)
 {

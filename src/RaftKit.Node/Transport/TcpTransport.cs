@@ -72,10 +72,13 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
             var mend = failure.SocketErrorCode switch
             {
                 SocketError.AddressAlreadyInUse => "Another process listens there: stop it, or give this member another port.",
-                SocketError.AddressNotAvailable => "This machine does not have that address: give one that it has, or '*' for all, as Listen, and in Members the one by which the others reach it.",
+                SocketError.AddressNotAvailable =>
+                    "This machine does not have that address: give one that it has, or '*' for all, as Listen, and in Members the one by which the others reach it.",
                 _ => "Give another address or port as Listen, or in Members.",
             };
-            throw new SocketException((int)failure.SocketErrorCode, $"Members are to be heard on {options.Listen} (Listen, or else this member's endpoint in Members), and the system refuses: {failure.Message}. {mend}");
+            throw new SocketException(
+                (int)failure.SocketErrorCode,
+                $"Members are to be heard on {options.Listen} (Listen, or else this member's endpoint in Members), and the system refuses: {failure.Message}. {mend}");
         }
         _listener = listener;
         var local = (IPEndPoint)listener.LocalEndPoint!;
@@ -129,7 +132,8 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         }
     }
 
-    // The peer hears a goodbye, which is no evidence and which it answers by dialling within milliseconds; a refusal would keep it away for longer.
+    // The peer hears a goodbye, which is no evidence and which it answers by dialling within milliseconds; a refusal would keep it away for
+    // longer.
     public void Relink(long link, string reason)
     {
         if (Find(link) is { Link: { } current })
@@ -142,7 +146,9 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
             peer.Refuse(current, reason);
     }
 
-    /// <summary>Stops in order: queued messages and a goodbye go out on every link, for at most the stop time-out; then nothing runs any more.</summary>
+    /// <summary>
+    /// Stops in order: queued messages and a goodbye go out on every link, for at most the stop time-out; then nothing runs any more.
+    /// </summary>
     public Task StopAsync(string reason) => EndAsync(link => link.CloseAsync(new LinkFrame.Goodbye(reason), reason));
 
     /// <summary>Stops at once and without a word, as a crash would.</summary>
@@ -222,7 +228,8 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
             {
                 socket = await _listener!.AcceptAsync(stop).ConfigureAwait(false);
             }
-            catch (Exception stopped) when (stop.IsCancellationRequested && stopped is OperationCanceledException or ObjectDisposedException or SocketException)
+            catch (Exception stopped) when (stop.IsCancellationRequested
+                && stopped is OperationCanceledException or ObjectDisposedException or SocketException)
             {
                 return;
             }
@@ -259,7 +266,8 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
             or AuthenticationException)
         {
             if (!_context.Stopping.IsCancellationRequested)
-                TransportLog.HandshakeFailed(_context.Logger, remote, failed is OperationCanceledException ? "it took too long" : failed.Message);
+                TransportLog.HandshakeFailed(
+                    _context.Logger, remote, failed is OperationCanceledException ? "it took too long" : failed.Message);
             socket.Dispose();
         }
         finally
@@ -303,7 +311,8 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         lock (_gate)
         {
             var unknownToo = _context.Options.AcceptUnknownMembers;
-            if (HelloRules.Judge(_context.Options.Versions, _context.Hello, hello, MemberId.None, member => unknownToo || MayObserve(member) || PeerOf(member) is not null) is { } refusal)
+            if (HelloRules.Judge(_context.Options.Versions, _context.Hello, hello, MemberId.None, member =>
+                unknownToo || MayObserve(member) || PeerOf(member) is not null) is { } refusal)
                 return refusal;
             return PeerFor(hello.Said!.Member).TryAccept(hello, hello.Said, connection);
         }

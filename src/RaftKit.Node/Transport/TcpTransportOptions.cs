@@ -3,7 +3,10 @@ namespace RaftKit.Node.Transport;
 /// <summary>How the TCP transport listens, dials and bounds its memory.</summary>
 internal sealed record TcpTransportOptions
 {
-    /// <summary>Where to listen: "host:port", "[::1]:port", "*:port" for every address. Port 0 takes a free one. Empty: this one only dials, as an observer does.</summary>
+    /// <summary>
+    /// Where to listen: "host:port", "[::1]:port", "*:port" for every address. Port 0 takes a free one. Empty: this one only dials, as an
+    /// observer does.
+    /// </summary>
     public required string Listen { get; init; }
 
     /// <summary>TLS between members; null for plain text.</summary>
@@ -43,15 +46,20 @@ internal sealed record TcpTransportOptions
     public TimeSpan HandshakeTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
     /// <summary>
-    /// How long a dial of the lower id, once it said hello, keeps the other's away while both dialled at once. One whose answer is not there by then may have gone into a hole, and would
-    /// keep the two apart for as long as a handshake may take.
+    /// How long a dial of the lower id, once it said hello, keeps the other's away while both dialled at once. One whose answer is not
+    /// there by then may have gone into a hole, and would keep the two apart for as long as a handshake may take.
     /// </summary>
     public TimeSpan CrossedFor { get; init; } = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>How long our own first dial waits for an answer before another is made; doubles while they go unanswered, up to <see cref="HandshakeTimeout"/>.</summary>
+    /// <summary>
+    /// How long our own first dial waits for an answer before another is made; doubles while they go unanswered, up to <see
+    /// cref="HandshakeTimeout"/>.
+    /// </summary>
     public TimeSpan FirstPatience => CrossedFor < HandshakeTimeout ? CrossedFor : HandshakeTimeout;
 
-    /// <summary>Sent bytes that the peer's kernel does not acknowledge for so long end the link; dialling anew is faster than TCP's own back-off.</summary>
+    /// <summary>
+    /// Sent bytes that the peer's kernel does not acknowledge for so long end the link; dialling anew is faster than TCP's own back-off.
+    /// </summary>
     public TimeSpan LinkTimeout { get; init; } = TimeSpan.FromSeconds(3);
 
     /// <summary>The pause after the first dial that failed; doubles up to <see cref="MaxBackoff"/>.</summary>

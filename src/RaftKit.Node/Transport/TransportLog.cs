@@ -9,7 +9,8 @@ internal static partial class TransportLog
     [LoggerMessage(300, LogLevel.Information, "Listened for members on {Endpoint}")]
     public static partial void Listening(ILogger logger, string endpoint);
 
-    [LoggerMessage(301, LogLevel.Information, "Link {Link} to member {Member} (incarnation {Incarnation}, boot {Boot}) came up, protocol version {Version}")]
+    [LoggerMessage(301, LogLevel.Information,
+        "Link {Link} to member {Member} (incarnation {Incarnation}, boot {Boot}) came up, protocol version {Version}")]
     public static partial void LinkUp(ILogger logger, long link, MemberId member, int incarnation, long boot, int version);
 
     [LoggerMessage(302, LogLevel.Information, "Link {Link} to member {Member} ended ({End}): {Reason}")]
@@ -27,7 +28,9 @@ internal static partial class TransportLog
     [LoggerMessage(306, LogLevel.Warning, "A connection from {Remote} was closed during its handshake: {Reason}")]
     public static partial void HandshakeFailed(ILogger logger, string remote, string reason);
 
-    [LoggerMessage(307, LogLevel.Error, "A message of about {Bytes} bytes to member {Member} was dropped: frames of more than {MaxBytes} bytes are not sent (MaxFrameBytes)")]
+    [LoggerMessage(
+        307, LogLevel.Error,
+        "A message of about {Bytes} bytes to member {Member} was dropped: frames of more than {MaxBytes} bytes are not sent (MaxFrameBytes)")]
     public static partial void OversizedMessage(ILogger logger, MemberId member, int bytes, int maxBytes);
 
     [LoggerMessage(308, LogLevel.Warning, "Member {Member} (incarnation {Incarnation}, boot {Boot}) died, proven: {Proven}. {Reason}")]

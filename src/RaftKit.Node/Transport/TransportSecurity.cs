@@ -9,13 +9,17 @@ namespace RaftKit.Node.Transport;
 /// </summary>
 internal sealed record TransportSecurity
 {
-    /// <summary>This member's certificate with its private key. Asked for at each handshake, so that a renewed one is taken up without a restart.</summary>
+    /// <summary>
+    /// This member's certificate with its private key. Asked for at each handshake, so that a renewed one is taken up without a restart.
+    /// </summary>
     public required Func<X509Certificate2> Certificate { get; init; }
 
     /// <summary>The only authorities that members' certificates may come from.</summary>
     public X509Certificate2Collection? Roots { get; init; }
 
-    /// <summary>Whether the dialled member's certificate must name the dialled host. Off where one private authority signs members only.</summary>
+    /// <summary>
+    /// Whether the dialled member's certificate must name the dialled host. Off where one private authority signs members only.
+    /// </summary>
     public bool CheckHostName { get; init; } = true;
 
     /// <summary>The name that a dialled member's certificate must bear; null for the host that was dialled.</summary>
@@ -28,7 +32,8 @@ internal sealed record TransportSecurity
     {
         TargetHost = TargetHost ?? host,
         LocalCertificateSelectionCallback = (_, _, _, _, _) => Certificate(),
-        RemoteCertificateValidationCallback = (sender, certificate, chain, errors) => IsTrusted(sender, certificate, chain, errors, CheckHostName),
+        RemoteCertificateValidationCallback = (sender, certificate, chain, errors) =>
+            IsTrusted(sender, certificate, chain, errors, CheckHostName),
         CertificateChainPolicy = Policy(),
     };
 

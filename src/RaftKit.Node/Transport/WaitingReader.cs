@@ -5,10 +5,10 @@ using System.Runtime.InteropServices;
 namespace RaftKit.Node.Transport;
 
 /// <summary>
-/// What comes in on a socket, for a thread that does nothing but wait for it. Reading as .NET does wakes two threads for each message, the one
-/// that watches all sockets and one of the pool, and then the loop's: every message of every write comes this way.
-/// <para>Nor does a handshake read as .NET does: once it had to wait for a socket it watches that for good, and wakes both threads for messages that
-/// nobody asked them for. It looks once a millisecond instead. From <see cref="WaitItself"/> on, a read returns when there is something.</para>
+/// What comes in on a socket, for a thread that does nothing but wait for it. Reading as .NET does wakes two threads for each message, the
+/// one that watches all sockets and one of the pool, and then the loop's: every message of every write comes this way. <para>Nor does a
+/// handshake read as .NET does: once it had to wait for a socket it watches that for good, and wakes both threads for messages that nobody
+/// asked them for. It looks once a millisecond instead. From <see cref="WaitItself"/> on, a read returns when there is something.</para>
 /// </summary>
 internal sealed partial class WaitingReader(Socket socket) : Stream
 {
@@ -82,7 +82,8 @@ internal sealed partial class WaitingReader(Socket socket) : Stream
         return socket.Receive(buffer.Span);
     }
 
-    // Holds the handle, so that its number cannot become another file's meanwhile. Whoever disposes the socket shuts it down first, which ends the wait.
+    // Holds the handle, so that its number cannot become another file's meanwhile. Whoever disposes the socket shuts it down first, which
+    // ends the wait.
     private bool IsThereInput(int withinMilliseconds)
     {
         var handle = socket.SafeHandle;

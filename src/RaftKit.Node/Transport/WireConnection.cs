@@ -25,13 +25,18 @@ internal sealed class WireConnection : IDisposable
         _socket = socket;
         _stream = stream;
         _waiting = stream is NetworkStream && OperatingSystem.IsLinux() ? new WaitingReader(socket) : null;
-        Input = PipeReader.Create(_waiting ?? stream, new StreamPipeReaderOptions(bufferSize: 32 * 1024, minimumReadSize: 4096, leaveOpen: true));
+        Input = PipeReader.Create(
+            _waiting ?? stream, new StreamPipeReaderOptions(bufferSize: 32 * 1024, minimumReadSize: 4096, leaveOpen: true));
     }
 
-    /// <summary>What comes in. It reads from the socket only when read itself, so that at most one frame and one buffer are in memory.</summary>
+    /// <summary>
+    /// What comes in. It reads from the socket only when read itself, so that at most one frame and one buffer are in memory.
+    /// </summary>
     public PipeReader Input { get; }
 
-    /// <summary>From now on a thread that belongs to this connection reads, and waits within the reads: they complete where they are called.</summary>
+    /// <summary>
+    /// From now on a thread that belongs to this connection reads, and waits within the reads: they complete where they are called.
+    /// </summary>
     /// <returns>Whether they do; not with TLS, nor elsewhere than on Linux.</returns>
     public bool ReadOnOwnThread()
     {
@@ -39,14 +44,18 @@ internal sealed class WireConnection : IDisposable
         return _waiting is not null;
     }
 
-    /// <summary>From now on it is read as .NET reads: two threads are woken for each message, and none is kept for this connection.</summary>
+    /// <summary>
+    /// From now on it is read as .NET reads: two threads are woken for each message, and none is kept for this connection.
+    /// </summary>
     public void ReadOnPool() => _waiting?.LeaveToPool();
 
     /// <summary>
     /// Dials. A refusal is an answer here and no exception: it is what the probes of a peer that died meet, when every millisecond counts.
     /// </summary>
     /// <returns>The connected socket; or null, and why not.</returns>
-    /// <exception cref="SocketException">No dial was made (there are no file descriptors left), or the connection was reset as soon as it was made.</exception>
+    /// <exception cref="SocketException">
+    /// No dial was made (there are no file descriptors left), or the connection was reset as soon as it was made.
+    /// </exception>
     public static async Task<(Socket? Socket, SocketError Error)> ConnectAsync(EndPoint endpoint, CancellationToken cancellationToken)
     {
         var socket = endpoint is IPEndPoint { AddressFamily: var family }
@@ -58,8 +67,8 @@ internal sealed class WireConnection : IDisposable
             var error = await DialAsync(socket, endpoint, cancellationToken).ConfigureAwait(false);
             if (error != SocketError.Success)
                 return (null, error);
-            // Dialling a free local port, the kernel may pick that very port as ours and connect the socket to itself: nobody listens there. A process that is
-            // dying resets what its listener still took: then there is no remote end to ask for any more.
+            // Dialling a free local port, the kernel may pick that very port as ours and connect the socket to itself: nobody listens
+            // there. A process that is dying resets what its listener still took: then there is no remote end to ask for any more.
             if (Equals(socket.LocalEndPoint, socket.RemoteEndPoint))
             {
                 socket.LingerState = new LingerOption(true, 0);

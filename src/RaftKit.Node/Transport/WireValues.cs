@@ -30,14 +30,16 @@ internal static class WireValues
     public static MemberId ReadMember(this ref MessagePackReader reader)
     {
         var member = reader.ReadMemberOrNone();
-        return member.IsNone ? throw new MalformedFrameException("Member 0 is nobody; a member is 1 to 255, an observer 256 to 1255.") : member;
+        return member.IsNone ? throw new MalformedFrameException("Member 0 is nobody; a member is 1 to 255, an observer 256 to 1255.")
+            : member;
     }
 
     public static MemberId ReadMemberOrNone(this ref MessagePackReader reader)
     {
         var number = reader.ReadInt32();
         return number is >= 0 and <= MemberId.GreatestObserver ? new MemberId(number)
-            : throw new MalformedFrameException($"{number} is nobody's number: a member is 1 to 255, an observer 256 to {MemberId.GreatestObserver}.");
+            : throw new MalformedFrameException(
+                $"{number} is nobody's number: a member is 1 to 255, an observer 256 to {MemberId.GreatestObserver}.");
     }
 
     public static Term ReadTerm(this ref MessagePackReader reader) => new(reader.ReadNotNegative("term"));

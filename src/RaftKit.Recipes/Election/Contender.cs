@@ -6,8 +6,8 @@ using RaftKit.Znodes;
 namespace RaftKit.Recipes.Election;
 
 /// <summary>
-/// One entry in an election's queue, from joining it to leaving it, over one session. Whatever happens to the calls in between, it waits with one entry, is
-/// granted by one entry, and leaves none behind.
+/// One entry in an election's queue, from joining it to leaving it, over one session. Whatever happens to the calls in between, it waits
+/// with one entry, is granted by one entry, and leaves none behind.
 /// </summary>
 internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemory<byte> data, TimeProvider time)
 {
@@ -41,7 +41,9 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
         }
     }
 
-    /// <summary>Whether a call that was refused so may succeed when it is made again: the quorum or this node was busy, or had no leader.</summary>
+    /// <summary>
+    /// Whether a call that was refused so may succeed when it is made again: the quorum or this node was busy, or had no leader.
+    /// </summary>
     public static bool IsTransient(Exception failure) => failure is NotAppliedException or OutcomeUnknownException;
 
     // One look at the queue, and what follows from it; null: look again.
@@ -143,9 +145,9 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
     }
 
     /// <summary>
-    /// Makes sure that an entry whose creation ended unknown is either in the tree or will never be. A session's writes apply in the order in which they were
-    /// made and a gap is refused (DESIGN, promise 2), so once a later write has been applied nothing earlier can be. The write here is a
-    /// deletion of a znode that never exists.
+    /// Makes sure that an entry whose creation ended unknown is either in the tree or will never be. A session's writes apply in the order
+    /// in which they were made and a gap is refused (DESIGN, promise 2), so once a later write has been applied nothing earlier can be. The
+    /// write here is a deletion of a znode that never exists.
     /// </summary>
     private async Task SettleAsync()
     {
@@ -184,8 +186,8 @@ internal sealed class Contender(IZnodeSession session, string path, ReadOnlyMemo
         }
         finally
         {
-            // So that an abandoned wait leaves no watch behind. Awaited with the next look at the queue: each call of a session waits for the writes that it made
-            // before, and at a failover every one counts.
+            // So that an abandoned wait leaves no watch behind. Awaited with the next look at the queue: each call of a session waits for
+            // the writes that it made before, and at a failover every one counts.
             _forgetting = watch.DisposeAsync().AsTask();
         }
     }

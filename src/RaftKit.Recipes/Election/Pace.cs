@@ -1,6 +1,8 @@
 namespace RaftKit.Recipes.Election;
 
-/// <summary>Waits longer from one refusal to the next (2 ms doubling to 256 ms), so that a busy or leaderless quorum is not flooded with retries.</summary>
+/// <summary>
+/// Waits longer from one refusal to the next (2 ms doubling to 256 ms), so that a busy or leaderless quorum is not flooded with retries.
+/// </summary>
 internal sealed class Pace(TimeProvider time)
 {
     private static readonly TimeSpan First = TimeSpan.FromMilliseconds(2);

@@ -3,8 +3,9 @@ using System.Globalization;
 namespace RaftKit.Recipes.Election;
 
 /// <summary>
-/// The name of an entry in an election's queue: the owner's session, a number that is unique in that session, and the sequence number that the tree appended:
-/// <c>00a1b2c3d4e5f607-3-0000000042</c>. The first two let a contender find its own entry again when it was never told whether it was created.
+/// The name of an entry in an election's queue: the owner's session, a number that is unique in that session, and the sequence number that
+/// the tree appended: <c>00a1b2c3d4e5f607-3-0000000042</c>. The first two let a contender find its own entry again when it was never told
+/// whether it was created.
 /// </summary>
 internal readonly record struct QueueEntry(string Name, long Sequence)
 {
@@ -13,7 +14,9 @@ internal readonly record struct QueueEntry(string Name, long Sequence)
     public static string Prefix(long session, long attempt) =>
         string.Create(CultureInfo.InvariantCulture, $"{(ulong)session:x16}-{attempt}-");
 
-    /// <summary>The queue in its order. Names that are not entries are not in it: somebody else may keep znodes under the same parent.</summary>
+    /// <summary>
+    /// The queue in its order. Names that are not entries are not in it: somebody else may keep znodes under the same parent.
+    /// </summary>
     public static List<QueueEntry> Queue(IReadOnlyList<string> names)
     {
         var queue = new List<QueueEntry>(names.Count);

@@ -4,8 +4,8 @@ using RaftKit.Node.Log;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What a member's disk surely holds, by the disk's own account: a batch counts from the moment in which everything that its writing touched is
-/// synced, whatever the node believes. What is not synced is kept apart until it is, or is lost.
+/// What a member's disk surely holds, by the disk's own account: a batch counts from the moment in which everything that its writing
+/// touched is synced, whatever the node believes. What is not synced is kept apart until it is, or is lost.
 /// </summary>
 internal sealed class DurableLog
 {
@@ -30,7 +30,9 @@ internal sealed class DurableLog
     /// <summary>The last entry that it held in the term. A later term's batch, which shared its sync, may have cut it since.</summary>
     public LogIndex HeldIn(Term term) => _held.GetValueOrDefault(term);
 
-    /// <summary>From here on, what is synced may be found cut: a batch that cuts it was written, and may have reached the disk without a sync.</summary>
+    /// <summary>
+    /// From here on, what is synced may be found cut: a batch that cuts it was written, and may have reached the disk without a sync.
+    /// </summary>
     public LogIndex MayBeCutFrom { get; private set; } = Never;
 
     /// <summary>As it is now, to be held against what is there later.</summary>

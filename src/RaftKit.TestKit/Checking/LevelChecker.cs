@@ -4,8 +4,9 @@ using RaftKit.Node.Levels;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What holds of feature levels, checked after every event on the member that took it: a level is finalised only if every member of then ever ran a build that supports it; it never
-/// falls, and is the same on all who applied as far, snapshots or not; nobody applies, or serves, past one that its own build does not support.
+/// What holds of feature levels, checked after every event on the member that took it: a level is finalised only if every member of then
+/// ever ran a build that supports it; it never falls, and is the same on all who applied as far, snapshots or not; nobody applies, or
+/// serves, past one that its own build does not support.
 /// </summary>
 internal sealed class LevelChecker(SimulatedWorld world)
 {
@@ -30,7 +31,10 @@ internal sealed class LevelChecker(SimulatedWorld world)
         return HasReason(build);
     }
 
-    /// <summary>A process ended because its build does not support a level. Where nobody had applied such a one before, somebody must have in the end.</summary>
+    /// <summary>
+    /// A process ended because its build does not support a level. Where nobody had applied such a one before, somebody must have in the
+    /// end.
+    /// </summary>
     public void Refused(SimulatedMember member)
     {
         if (!HasReason(member.Ran))
@@ -41,11 +45,13 @@ internal sealed class LevelChecker(SimulatedWorld world)
     public void CheckRefusals()
     {
         foreach (var (member, build) in _unproven.Where(refused => !HasReason(refused.Build)))
-            world.Violate($"levels: member {member} refused to go on with [{string.Join(", ", build.All.Select(f => $"{f.Key} {f.Value}"))}], and nothing beyond was ever finalised");
+            world.Violate(
+                $"levels: member {member} refused to go on with [{string.Join(", ", build.All.Select(f => $"{f.Key} {f.Value}"))}], and nothing beyond was ever finalised");
     }
 
     private bool HasReason(FeatureRanges build) =>
-        _finalized.Any(f => f.Value.Any(level => !build.Of(f.Key).Contains(level.Level))) || build.All.Any(f => f.Value.Min > _begins.GetValueOrDefault(f.Key, 1));
+        _finalized.Any(f => f.Value.Any(level => !build.Of(f.Key).Contains(level.Level)))
+            || build.All.Any(f => f.Value.Min > _begins.GetValueOrDefault(f.Key, 1));
 
     public void Started(SimulatedMember member)
     {
@@ -92,7 +98,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
             // A snapshot tells its levels first, and counts as applied at its end.
             if (found != expected && found.At <= applied)
             {
-                world.Violate($"levels: member {member.Id}, which applied up to {applied}, has level {found.Level} of {feature}, finalised by entry {found.At}; others have {expected.Level}, by entry {expected.At}");
+                world.Violate(
+                    $"levels: member {member.Id}, which applied up to {applied}, has level {found.Level} of {feature}, finalised by entry {found.At}; others have {expected.Level}, by entry {expected.At}");
             }
         }
     }
@@ -102,7 +109,8 @@ internal sealed class LevelChecker(SimulatedWorld world)
         foreach (var (feature, level) in levels.All.OrderBy(l => l.Key, StringComparer.Ordinal))
         {
             if (!run.Build.Of(feature).Contains(level.Level))
-                world.Violate($"levels: member {member.Id} applied up to {applied} at level {level.Level} of {feature}, and its build supports {run.Build.Of(feature)}");
+                world.Violate(
+                    $"levels: member {member.Id} applied up to {applied} at level {level.Level} of {feature}, and its build supports {run.Build.Of(feature)}");
             if (!_finalized.TryGetValue(feature, out var known))
             {
                 _finalized[feature] = known = [];

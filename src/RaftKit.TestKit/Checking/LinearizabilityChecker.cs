@@ -32,7 +32,8 @@ public static class LinearizabilityChecker
     }
 
     /// <summary>Runs both checks, where it is known when each session ended: nothing about that is left to be searched for.</summary>
-    internal static LinearizabilityResult Check(IReadOnlyList<HistoryOperation> history, IEnumerable<(long Session, long Zxid)> ends, long maxSteps)
+    internal static LinearizabilityResult Check(
+        IReadOnlyList<HistoryOperation> history, IEnumerable<(long Session, long Zxid)> ends, long maxSteps)
     {
         var registers = CheckRegisters(history, maxSteps);
         if (!registers.Holds)
@@ -40,15 +41,17 @@ public static class LinearizabilityChecker
         var replay = new ZxidReplay(
             [
                 .. history.Where(o => o.Kind != HistoryKind.CloseSession),
-                .. ends.Select(e => new HistoryOperation { Kind = HistoryKind.CloseSession, Owner = e.Session, Zxid = e.Zxid, Status = HistoryStatus.Ok, Return = long.MaxValue }),
+                .. ends.Select(
+                    e => new HistoryOperation { Kind = HistoryKind.CloseSession, Owner = e.Session, Zxid = e.Zxid,
+                    Status = HistoryStatus.Ok, Return = long.MaxValue }),
             ],
             maxSteps, endsAreKnown: true).Run();
         return replay.Holds && !registers.Decided ? registers : replay;
     }
 
     /// <summary>
-    /// Searches, for each znode by itself (linearizability is local), an order that explains every result: Wing and Gong's search with Lowe's
-    /// cache of states that were tried. An ephemeral may vanish at any time, because its session may expire.
+    /// Searches, for each znode by itself (linearizability is local), an order that explains every result: Wing and Gong's search with
+    /// Lowe's cache of states that were tried. An ephemeral may vanish at any time, because its session may expire.
     /// </summary>
     public static LinearizabilityResult CheckRegisters(IEnumerable<HistoryOperation> history, long maxSteps = 50_000_000)
     {
@@ -65,9 +68,9 @@ public static class LinearizabilityChecker
     }
 
     /// <summary>
-    /// Replays the writes in the order of their zxids into a model of the tree, in linear time when outcomes are known: every result must match, each
-    /// read must equal the state at its zxid, the order of zxids must agree with real time, and no session's zxids may fall. Operations
-    /// without a zxid, or of unknown outcome, are placed where they explain what follows.
+    /// Replays the writes in the order of their zxids into a model of the tree, in linear time when outcomes are known: every result must
+    /// match, each read must equal the state at its zxid, the order of zxids must agree with real time, and no session's zxids may fall.
+    /// Operations without a zxid, or of unknown outcome, are placed where they explain what follows.
     /// </summary>
     public static LinearizabilityResult ReplayByZxid(IEnumerable<HistoryOperation> history, long maxSteps = 50_000_000)
     {

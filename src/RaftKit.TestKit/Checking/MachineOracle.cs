@@ -5,9 +5,10 @@ using RaftKit.Node.Loop;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What every member's own state machines must make of every entry. The first member that applies an entry tells the result; all others, and the same one after a restart, must come to
-/// the same bytes. Snapshots of the same index must be the same bytes too, of machines that came there the same way: from the first entry on, or from the same snapshot. Of others they
-/// need not be: a hash table that was filled anew may be walked in another order, and be the same state.
+/// What every member's own state machines must make of every entry. The first member that applies an entry tells the result; all others,
+/// and the same one after a restart, must come to the same bytes. Snapshots of the same index must be the same bytes too, of machines that
+/// came there the same way: from the first entry on, or from the same snapshot. Of others they need not be: a hash table that was filled
+/// anew may be walked in another order, and be the same state.
 /// </summary>
 internal sealed class MachineOracle(SimulatedWorld world)
 {
@@ -28,7 +29,8 @@ internal sealed class MachineOracle(SimulatedWorld world)
         _snapshots.Clear();
     }
 
-    private void Agree(Dictionary<string, Told> all, int invariant, MemberId member, string machine, LogIndex index, ulong way, ulong hash, string what)
+    private void Agree(
+        Dictionary<string, Told> all, int invariant, MemberId member, string machine, LogIndex index, ulong way, ulong hash, string what)
     {
         // What a forced quorum, or an old copy, holds may be no longer anybody's history.
         if (world[member].IsLeftBehind || world[member].Damage == DiskDamage.OldCopy)
@@ -82,13 +84,18 @@ internal sealed class MachineOracle(SimulatedWorld world)
             var written = ((ArrayBufferWriter<byte>)result).WrittenCount;
             machine.Apply(context, command, result);
             _at = context.Index;
-            oracle.Agree(oracle._results, 7, member, Name, context.Index, 0, StableHash.Of(((ArrayBufferWriter<byte>)result).WrittenSpan[written..]), "has another result");
+            oracle.Agree(
+                oracle._results, 7, member, Name, context.Index, 0, StableHash.Of(((ArrayBufferWriter<byte>)result).WrittenSpan[written..]),
+                "has another result");
         }
 
-        public ISnapshotCapture Capture() => new Slices(this, machine.Capture() ?? throw new InvalidOperationException($"State machine '{Name}' captured null. Give what writes its state."));
+        public ISnapshotCapture Capture() =>
+            new Slices(this,
+            machine.Capture() ?? throw new InvalidOperationException($"State machine '{Name}' captured null. Give what writes its state."));
 
         public IStateRestorer BeginRestore() =>
-            new Frames(this, machine.BeginRestore() ?? throw new InvalidOperationException($"State machine '{Name}' began to restore with null. Give what takes its state."));
+            new Frames(this, machine.BeginRestore()
+                ?? throw new InvalidOperationException($"State machine '{Name}' began to restore with null. Give what takes its state."));
 
         private sealed class Slices(Watched watched, ISnapshotCapture slices) : ISnapshotCapture
         {
@@ -105,7 +112,8 @@ internal sealed class MachineOracle(SimulatedWorld world)
                 frame.Write(_slice.WrittenSpan);
                 // Before its first entry, nothing that was applied tells how far it is.
                 if (!more && _at > LogIndex.Zero)
-                    watched.Oracle.Agree(watched.Oracle._snapshots, 18, watched.Member, watched.Name, _at, _way, _hash.Value, "captured another state");
+                    watched.Oracle.Agree(
+                        watched.Oracle._snapshots, 18, watched.Member, watched.Name, _at, _way, _hash.Value, "captured another state");
                 return more;
             }
 

@@ -34,7 +34,9 @@ internal readonly record struct RegisterState(bool Exists, string Data, int Vers
             case HistoryKind.Create:
                 return Exists ? null : new RegisterState(true, part.In ?? "", 0, part.Owner);
             case HistoryKind.Get:
-                return Exists == (part.Out is not null) && (!Exists || (part.Out == Data && (part.Version ?? Version) == Version)) ? this : null;
+                return Exists == (part.Out is not null) && (!Exists || (part.Out == Data && (part.Version ?? Version) == Version))
+                    ? this
+                    : null;
             case HistoryKind.Exists:
                 return part.Exists is null || part.Exists == Exists ? this : null;
             case HistoryKind.Set:

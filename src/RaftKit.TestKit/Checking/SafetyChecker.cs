@@ -7,10 +7,10 @@ using RaftKit.Node.Transport;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Raft's invariants (by their numbers in tests/RaftKit.Simulation/README.md), checked after every event on the member that took it, against what all
-/// members ever did. It knows what the disks truly hold, and never asks a node what it believes about that.
+/// Raft's invariants (by their numbers in tests/RaftKit.Simulation/README.md), checked after every event on the member that took it,
+/// against what all members ever did. It knows what the disks truly hold, and never asks a node what it believes about that.
 /// </summary>
-internal sealed class SafetyChecker
+internal sealed partial class SafetyChecker
 {
     private readonly SimulatedWorld _world;
     private readonly Dictionary<MemberId, Mirror> _mirrors = [];
@@ -57,83 +57,6 @@ internal sealed class SafetyChecker
             TakeRestored(member, run, core);
     }
 
-    /// <summary>The member's disk was emptied: its incarnation must never be heard of again if it ever promised anything.</summary>
-    public void Wiped(SimulatedMember member)
-    {
-        var mirror = _mirrors[member.Id];
-        var self = new MemberIncarnation(member.Id, mirror.Incarnation);
-        // One that promised nobody anything has lost nothing: it may form its cluster once more. An observer numbers its proposals under its life, so never again.
-        if (_promised.Contains(self) || (member.Id.IsObserver && mirror.Incarnation > 0 && !_leftBehind.Contains(self)))
-        {
-            _lost.Add(self);
-            _beforeDamage.TryAdd(self, mirror.Durable.Copy());
-        }
-        mirror.Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
-    }
-
-    /// <summary>An old copy of the member's disk was put back: it may start, and must neither vote nor acknowledge.</summary>
-    public void RolledBack(SimulatedMember member, int incarnation)
-    {
-        var self = new MemberIncarnation(member.Id, incarnation);
-        _rolledBack.Add(self);
-        // An observer's life may be over already, and the copy of before that.
-        _lost.Remove(self);
-        _beforeDamage.TryAdd(self, _mirrors[member.Id].Durable.Copy());
-        _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
-    }
-
-    /// <summary>An operator forced a new quorum: what was committed beyond the survivor's log is given up.</summary>
-    public void QuorumForced(LogIndex survivor)
-    {
-        foreach (var lost in _committed.Keys.Where(index => index > survivor).ToArray())
-            _committed.Remove(lost);
-        foreach (var term in _committedIn.Where(c => c.Value > survivor).Select(c => c.Key).ToArray())
-            _committedIn.Remove(term);
-        Committed = LogIndex.Min(Committed, survivor);
-    }
-
-    /// <summary>The same, where the survivor's log may hold what others overwrote: from where it parts from what was committed, that is given up.</summary>
-    /// <returns>The last entry that is kept.</returns>
-    public LogIndex QuorumForced(LogIndex snapshot, IReadOnlyList<Entry> entries)
-    {
-        var common = snapshot;
-        foreach (var entry in entries)
-        {
-            if (_committed.TryGetValue(entry.Index, out var term) && term == entry.Term)
-                common = LogIndex.Max(common, entry.Index);
-        }
-        QuorumForced(common);
-        return common;
-    }
-
-    /// <summary>
-    /// A forced quorum gave up what this observer holds, perhaps the entry that gave it its life too. If no proposal of that life was kept either, nobody knows of it, and it is given again: of no harm,
-    /// since an observer votes nowhere, and the start after that has another boot number. (Of the seeds 1 to 1,000 none does so.)
-    /// </summary>
-    public void LeftBehind(MemberId observer) => _leftBehind.Add(new MemberIncarnation(observer, _mirrors[observer].Incarnation));
-
-    /// <summary>Whether the member, when it was up last, had entries behind this one.</summary>
-    public bool MayHoldBeyond(MemberId member, LogIndex index) => LogIndex.Max(_mirrors[member].Last, _mirrors[member].Durable.Last) > index;
-
-    /// <summary>What the member's disk surely holds now. What others are told is gathered from here on.</summary>
-    public DurableLog CopyDurable(SimulatedMember member)
-    {
-        foreach (var key in _told.Keys.Where(k => k.From == member.Id).ToArray())
-            _told.Remove(key);
-        return _mirrors[member.Id].Durable.Copy();
-    }
-
-    /// <summary>Whether this process was told, since the copy, of something that the other member's disk holds now, and did not then.</summary>
-    public bool WasToldMore(SimulatedRun witness, SimulatedMember member, DurableLog then)
-    {
-        if (!_told.TryGetValue((witness.Process.Number, member.Id), out var told))
-            return false;
-        var now = _mirrors[member.Id].Durable;
-        // What was acknowledged may have been overwritten since: then the disk need not hold it any more.
-        return told.Term > then.Term || (told.Vote == then.Term && then.Vote.IsNone)
-            || (told.Index > then.Last && told.Index <= now.Last) || (now.TermAt(told.Index) is { } term && !then.Holds(told.Index, term));
-    }
-
     /// <summary>Whether a member is in the newest committed membership, or in one that may come after it.</summary>
     public bool MayCount(MemberId member)
     {
@@ -141,7 +64,9 @@ internal sealed class SafetyChecker
         return _mirrors.Values.Any(m => m.MembershipIndex >= committed && m.Membership.IncarnationOf(member) is not null);
     }
 
-    /// <summary>The newest committed membership, if no member holds one that may come after it; null otherwise, or while two halves count.</summary>
+    /// <summary>
+    /// The newest committed membership, if no member holds one that may come after it; null otherwise, or while two halves count.
+    /// </summary>
     public Membership? SettledMembership
     {
         get
@@ -201,9 +126,11 @@ internal sealed class SafetyChecker
             Require(core.Term > durable.Term || core.Vote == durable.Vote || durable.Vote.IsNone, 3,
                 $"member {self} restarted in term {core.Term} with a vote for {core.Vote}, though one for {durable.Vote} was synced");
             CheckRot(member, self, core, durable);
-            // A snapshot that came to the disk before the member failed; what it contradicts was never committed, nor was anything behind it (seed 598 of 60 s).
+            // A snapshot that came to the disk before the member failed; what it contradicts was never committed, nor was anything behind
+            // it (seed 598 of 60 s).
             var isContradicted = core.Snapshot is { } snapshot && durable.TermAt(snapshot.Index) is { } term && term != snapshot.Term;
-            for (var index = durable.Base.Next; core.RottenEnd is null && !isContradicted && index <= durable.Last && index < durable.MayBeCutFrom; index = index.Next)
+            for (var index = durable.Base.Next; core.RottenEnd is null && !isContradicted && index <= durable.Last
+                && index < durable.MayBeCutFrom; index = index.Next)
             {
                 Require(index <= core.SnapshotIndex || core.Log.TermAt(index) == durable.TermAt(index), 34,
                     $"member {self} restarted without entry {index} of term {durable.TermAt(index)}, which was synced; its log is {core.FirstIndex} to {core.LastIndex}");
@@ -225,14 +152,16 @@ internal sealed class SafetyChecker
     /// <summary>Whatever it holds was known to be committed by a member before, and what it says counts for nothing.</summary>
     private void CheckObserver(SimulatedMember member, Mirror mirror, RaftCore core, IReadOnlyList<NodeInput> inputs)
     {
-        Require(core.Role == RaftRole.Observer && core.Vote.IsNone, 14, $"observer {member.Id} is a {core.Role} with a vote for {core.Vote} in term {core.Term}");
+        Require(core.Role == RaftRole.Observer && core.Vote.IsNone, 14,
+            $"observer {member.Id} is a {core.Role} with a vote for {core.Vote} in term {core.Term}");
         Require(member.Damage != DiskDamage.None || (core.LastIndex <= Committed && core.Commit == core.LastIndex), 14,
             $"observer {member.Id} holds entries up to {core.LastIndex} and takes those up to {core.Commit} for committed, though no member knows of more than {Committed}");
         if (!core.Source.IsNone && core.Source != mirror.Source && !mirror.Source.IsNone)
             _world.Faults.ObserverMoved++;
         foreach (var input in inputs)
         {
-            if (input is NodeInput.Received { Message: PeerMessage.Raft { Message: AppendRequest }, From: var from } && from != core.Leader && core.Commit > mirror.Commit)
+            if (input is NodeInput.Received { Message: PeerMessage.Raft { Message: AppendRequest }, From: var from } && from != core.Leader
+                && core.Commit > mirror.Commit)
                 _world.Faults.ObserverFedByFollower++;
         }
     }
@@ -244,17 +173,21 @@ internal sealed class SafetyChecker
     {
         if (core.RottenEnd is not { } rotten)
         {
-            Require(core.LastIndex >= durable.Base, 34, $"member {self} restarted with a log that ends at {core.LastIndex}, though everything up to {durable.Base} was in its snapshot");
+            Require(core.LastIndex >= durable.Base, 34,
+                $"member {self} restarted with a log that ends at {core.LastIndex}, though everything up to {durable.Base} was in its snapshot");
             _beforeRot.Remove(self);
             return;
         }
-        Require(member.Damage == DiskDamage.Rot, 34, $"member {self} says that its log ended at {rotten} and cannot be read behind {core.LastIndex}, though its disk is sound");
+        Require(member.Damage == DiskDamage.Rot, 34,
+            $"member {self} says that its log ended at {rotten} and cannot be read behind {core.LastIndex}, though its disk is sound");
         if (durable.Last < durable.MayBeCutFrom && durable.TermAt(durable.Last) is { } lastTerm)
-            Require(rotten.Reaches(new LogEnd(durable.Last, lastTerm)), 34, $"member {self} counts as ending at {rotten}, though its log ended at {durable.Last} of term {lastTerm}");
+            Require(rotten.Reaches(new LogEnd(durable.Last, lastTerm)), 34,
+                $"member {self} counts as ending at {rotten}, though its log ended at {durable.Last} of term {lastTerm}");
         for (var index = core.FirstIndex; index <= core.LastIndex && index < durable.MayBeCutFrom; index = index.Next)
         {
             if (durable.TermAt(index) is { } was)
-                Require(core.Log.TermAt(index) == was, 34, $"member {self} restarted with entry {index} of term {core.Log.TermAt(index)}, though one of term {was} was synced");
+                Require(core.Log.TermAt(index) == was, 34,
+                    $"member {self} restarted with entry {index} of term {core.Log.TermAt(index)}, though one of term {was} was synced");
         }
         if (!_beforeRot.ContainsKey(self))
             _beforeRot.Add(self, (durable.Copy(), durable.TermAt(durable.Last) is { } term ? new LogEnd(durable.Last, term) : default));
@@ -293,7 +226,8 @@ internal sealed class SafetyChecker
     private void CheckElection(SimulatedMember member, SimulatedRun run, Mirror mirror, RaftCore core)
     {
         LeaderChanges++;
-        Require(core.RottenEnd is null, 17, $"member {member.Id} leads term {core.Term} without what rotted of its log, which ended at {core.RottenEnd}");
+        Require(core.RottenEnd is null, 17,
+            $"member {member.Id} leads term {core.Term} without what rotted of its log, which ended at {core.RottenEnd}");
         var leader = (member.Id, run.Process.Number);
         Require(_leaders.TryAdd(core.Term, leader) || _leaders[core.Term] == leader, 1,
             $"term {core.Term} has two leaders: member {_leaders[core.Term].Member} (process {_leaders[core.Term].Process}) and member {member.Id} (process {run.Process.Number})");
@@ -310,7 +244,8 @@ internal sealed class SafetyChecker
         {
             if (other != member && other.Loop?.Core is { } rival)
             {
-                // Who is elected late, for an older term, can commit nothing any more: a quorum has gone on to the newer one (seed 873 of 60 s).
+                // Who is elected late, for an older term, can commit nothing any more: a quorum has gone on to the newer one (seed 873 of
+                // 60 s).
                 Require(rival.LeaseEnd <= other.Clock || rival.Term > core.Term, 16,
                     $"member {member.Id} leads term {core.Term}, while member {other.Id} counts on its lease of term {rival.Term} until {rival.LeaseEnd} by its clock, which shows {other.Clock}");
             }
@@ -337,7 +272,8 @@ internal sealed class SafetyChecker
                 continue;
             if (_committed.TryGetValue(index, out var known))
             {
-                Require(known == term, 7, $"member {member.Id} committed entry {index} of term {term}, where one of term {known} was committed");
+                Require(known == term, 7,
+                    $"member {member.Id} committed entry {index} of term {term}, where one of term {known} was committed");
                 continue;
             }
             _committed.Add(index, term);
@@ -358,7 +294,9 @@ internal sealed class SafetyChecker
             $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of the older term {last} by counting");
         // A membership that was appended in this very turn may have come after the count.
         var isSynced = (MemberIncarnation voter) => HoldsDurably(voter, core.Commit, last);
-        var governing = core.MembershipIndex != mirror.MembershipIndex && HasMajority(mirror.Membership, isSynced) ? mirror.Membership : core.Membership;
+        var governing = core.MembershipIndex != mirror.MembershipIndex && HasMajority(mirror.Membership, isSynced)
+            ? mirror.Membership
+            : core.Membership;
         RequireMajority(governing, isSynced, 9,
             $"leader {member.Id} of term {core.Term} committed entry {core.Commit} of term {last}, which is not synced on a majority");
     }
@@ -406,7 +344,8 @@ internal sealed class SafetyChecker
         var self = new MemberIncarnation(member.Id, run.Loop.Incarnation);
         if (member.Id.IsObserver)
         {
-            Require(raft is ObserveRequest or AppendReply { Accepted: true } or SnapshotReply or ReadIndexRequest, 14, $"observer {self} sends a {raft.GetType().Name} to {to}");
+            Require(raft is ObserveRequest or AppendReply { Accepted: true } or SnapshotReply or ReadIndexRequest, 14,
+                $"observer {self} sends a {raft.GetType().Name} to {to}");
             // What it tells of its log promises nothing.
             if (raft is AppendReply or SnapshotReply)
                 return;
@@ -421,12 +360,15 @@ internal sealed class SafetyChecker
                 // It may be asked again: the read began when it was asked first.
                 _reads.TryAdd((run.Process.Number, request.Token), Committed);
                 break;
-            case ReadIndexReply { Refused: false } reply when _world[to].Run is { } asker && _reads.TryGetValue((asker.Process.Number, reply.Token), out var began):
-                Require(reply.Index >= began, 15, $"member {self} answers a read of member {to} with index {reply.Index}, though {began} was committed before it began");
+            case ReadIndexReply { Refused: false } reply when _world[to].Run is { } asker
+                && _reads.TryGetValue((asker.Process.Number, reply.Token), out var began):
+                Require(reply.Index >= began, 15,
+                    $"member {self} answers a read of member {to} with index {reply.Index}, though {began} was committed before it began");
                 break;
             case HeartbeatReply { ReadToken: > 0 }:
                 // The word that no newer term was heard of.
-                Require(!_rolledBack.Contains(self), 17, $"member {self} has an old copy of its disk, and confirms a leader in term {raft.Term}");
+                Require(!_rolledBack.Contains(self), 17,
+                    $"member {self} has an old copy of its disk, and confirms a leader in term {raft.Term}");
                 break;
             case VoteReply { Granted: true, PreVote: false }:
                 Promise(self, raft.Term);
@@ -434,7 +376,8 @@ internal sealed class SafetyChecker
                 Require(durable.Voted(raft.Term, to) || durable.Term > raft.Term, 11,
                     $"member {self} grants {to} its vote in term {raft.Term}, while its disk holds term {durable.Term} and a vote for {durable.Vote}");
                 // A candidate's log does not change while it is one.
-                if (_beforeRot.TryGetValue(self, out var rot) && _mirrors[to] is { Role: RaftRole.Candidate } candidate && candidate.Term == raft.Term)
+                if (_beforeRot.TryGetValue(self, out var rot) && _mirrors[to] is { Role: RaftRole.Candidate } candidate
+                    && candidate.Term == raft.Term)
                 {
                     Require(new LogEnd(candidate.Last, candidate.LastTerm).Reaches(rot.End) || run.Loop.Core is { RottenEnd: null }, 17,
                         $"member {self} votes for {to} in term {raft.Term}, whose log ends at {candidate.Last} of term {candidate.LastTerm}: its own, which rotted, ended at {rot.End}");
@@ -445,8 +388,10 @@ internal sealed class SafetyChecker
                 break;
             case AppendReply { Accepted: true } reply:
                 Promise(self, raft.Term);
-                // What a later term's batch cut in the same sync was held before: whoever gave that term its vote had it then (seed 450 of 60 s).
-                Require(durable.Term > raft.Term ? durable.HeldIn(raft.Term) >= reply.Index : durable.Term == raft.Term && durable.Last >= reply.Index, 11,
+                // What a later term's batch cut in the same sync was held before: whoever gave that term its vote had it then (seed 450 of
+                // 60 s).
+                Require(durable.Term > raft.Term ? durable.HeldIn(raft.Term) >= reply.Index : durable.Term == raft.Term
+                    && durable.Last >= reply.Index, 11,
                     $"member {self} acknowledges entries up to {reply.Index} in term {raft.Term}, while its disk holds {durable.Last} and term {durable.Term}");
                 break;
             case SnapshotReply { Installed: true } reply:
@@ -460,7 +405,8 @@ internal sealed class SafetyChecker
     private void Promise(MemberIncarnation self, Term term)
     {
         Require(!_lost.Contains(self), 17, $"member {self} lost its disk, and votes or acknowledges in term {term} again");
-        Require(!_rolledBack.Contains(self), 17, $"member {self} has an old copy of its disk, and votes or acknowledges in term {term} again");
+        Require(!_rolledBack.Contains(self), 17,
+            $"member {self} has an old copy of its disk, and votes or acknowledges in term {term} again");
         _promised.Add(self);
     }
 

@@ -39,8 +39,8 @@ internal sealed class TreeOracle(SimulatedWorld world)
     public IEnumerable<(long Session, long Zxid)> Ends => _sessions.Where(s => s.Value.Ended != 0).Select(s => (s.Key, s.Value.Ended));
 
     /// <summary>
-    /// Where every value that is ever written is another, so that one which comes twice shows a request that was applied twice; null: clients are not known, who may also
-    /// give znodes names that look as if they were numbered.
+    /// Where every value that is ever written is another, so that one which comes twice shows a request that was applied twice; null:
+    /// clients are not known, who may also give znodes names that look as if they were numbered.
     /// </summary>
     public Func<string, bool>? IsWrittenOnce { get; set; }
 
@@ -50,7 +50,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>Whether no entry that anybody applied has ended the session.</summary>
     public bool IsAlive(long session) => _sessions.TryGetValue(session, out var fate) && fate.Ended == 0;
 
-    /// <summary>An operator forced a new quorum: what was applied behind this zxid is given up, and other entries may stand there.</summary>
+    /// <summary>
+    /// An operator forced a new quorum: what was applied behind this zxid is given up, and other entries may stand there.
+    /// </summary>
     public void QuorumForced(long zxid)
     {
         foreach (var lost in _digests.Keys.Where(z => z > zxid).ToArray())
@@ -81,7 +83,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
     }
 
     /// <summary>A member applied an entry, and changed this by it.</summary>
-    public void Applied(MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause, long before)
+    public void Applied(
+        MemberId member, long zxid, ZnodeStateMachine machine, List<TreeChange> changes, Session? opened, Session? ended, SessionEnd cause,
+        long before)
     {
         Require(zxid > before, 24, $"member {member} applied {zxid:x} after {before:x}");
         // An observer that a forced quorum left behind plays what it holds again when it starts: no longer anybody's history (seed 519).
@@ -102,10 +106,12 @@ internal sealed class TreeOracle(SimulatedWorld world)
             Note(member, machine, change);
         }
         if (opened is not null)
-            Require(_sessions.TryAdd(opened.Id, new SessionFate(zxid)), 21, $"session id {opened.Id:x} was given a second time, at {zxid:x}");
+            Require(_sessions.TryAdd(opened.Id, new SessionFate(zxid)), 21,
+                $"session id {opened.Id:x} was given a second time, at {zxid:x}");
         if (ended is not null)
         {
-            Require(_sessions.TryGetValue(ended.Id, out var fate) && fate.Ended == 0, 21, $"session {ended.Id:x} ended at {zxid:x}, and had ended before");
+            Require(_sessions.TryGetValue(ended.Id, out var fate) && fate.Ended == 0, 21,
+                $"session {ended.Id:x} ended at {zxid:x}, and had ended before");
             _sessions[ended.Id] = fate with { Ended = zxid };
             world.Trace.Event(member, $"applies first that session {ended.Id:x} of member {ended.Member} ended: {cause}");
             if (cause != SessionEnd.Closed)
@@ -117,24 +123,28 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>
     /// A multi was applied: all of its parts, in their order, or, if one was refused, nothing at all.
     /// </summary>
-    public void AppliedMulti(MemberId member, long zxid, IReadOnlyList<TreeCommand> parts, in TreeResult result, List<TreeChange> changes, bool isChanged)
+    public void AppliedMulti(
+        MemberId member, long zxid, IReadOnlyList<TreeCommand> parts, in TreeResult result, List<TreeChange> changes, bool isChanged)
     {
         if (world[member].IsLeftBehind)
             return;
         if (result.Error != ZnodeError.None)
         {
-            Require(changes.Count == 0 && !isChanged, 27, $"a multi at {zxid:x} on member {member} was refused with {result.Error}, and changed the tree");
+            Require(changes.Count == 0 && !isChanged, 27,
+                $"a multi at {zxid:x} on member {member} was refused with {result.Error}, and changed the tree");
             return;
         }
         var wanted = parts.Where(part => part is not TreeCommand.Check).ToList();
         var all = wanted.Count == changes.Count && wanted.Zip(changes).All(pair => pair.Second.Zxid == zxid && pair.First switch
         {
-            TreeCommand.Create create => pair.Second.Kind == TreeChangeKind.Created && pair.Second.Path.StartsWith(create.Path, StringComparison.Ordinal),
+            TreeCommand.Create create =>
+                pair.Second.Kind == TreeChangeKind.Created && pair.Second.Path.StartsWith(create.Path, StringComparison.Ordinal),
             TreeCommand.Set set => pair.Second.Kind == TreeChangeKind.DataChanged && pair.Second.Path == set.Path,
             TreeCommand.Delete delete => pair.Second.Kind == TreeChangeKind.Deleted && pair.Second.Path == delete.Path,
             _ => false,
         });
-        Require(all, 27, $"a multi at {zxid:x} on member {member} was to do [{string.Join(", ", wanted)}], and did [{string.Join(", ", changes)}]");
+        Require(all, 27,
+            $"a multi at {zxid:x} on member {member} was to do [{string.Join(", ", wanted)}], and did [{string.Join(", ", changes)}]");
     }
 
     /// <summary>A member's state was replaced by a snapshot's.</summary>
@@ -244,7 +254,8 @@ internal sealed class TreeOracle(SimulatedWorld world)
         if (change.Kind == TreeChangeKind.Deleted)
             _sequences.Remove(change.Path);
         if (change.Kind != TreeChangeKind.Created || change.Path.Length <= SequenceDigits || change.Path[^(SequenceDigits + 1)] != '-'
-            || !long.TryParse(change.Path.AsSpan(change.Path.Length - SequenceDigits), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+            || !long.TryParse(
+                change.Path.AsSpan(change.Path.Length - SequenceDigits), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
             return;
         var parent = change.ParentPath!;
         if (_sequences.TryGetValue(parent, out var last))
@@ -252,13 +263,17 @@ internal sealed class TreeOracle(SimulatedWorld world)
         _sequences[parent] = number;
     }
 
-    /// <summary>Clients write every value once: one that comes twice is a request that was applied twice. A multi may write a znode it has just written.</summary>
+    /// <summary>
+    /// Clients write every value once: one that comes twice is a request that was applied twice. A multi may write a znode it has just
+    /// written.
+    /// </summary>
     private void NoteWritten(MemberId member, string value, in Written write)
     {
         if (!_written.TryGetValue(value, out var all))
             _written.Add(value, all = []);
         else if (IsWrittenOnce?.Invoke(write.Path) == true)
-            Require(all[0].Zxid == write.Zxid, 33, $"member {member} wrote '{value}' to {write.Path} at {write.Zxid:x}, and it was written at {all[0].Zxid:x} before");
+            Require(all[0].Zxid == write.Zxid, 33,
+                $"member {member} wrote '{value}' to {write.Path} at {write.Zxid:x}, and it was written at {all[0].Zxid:x} before");
         all.Add(write);
     }
 
@@ -273,7 +288,9 @@ internal sealed class TreeOracle(SimulatedWorld world)
             versions.Add(version);
     }
 
-    private void Require(bool fact, int invariant, [System.Runtime.CompilerServices.InterpolatedStringHandlerArgument(nameof(fact))] ref InvariantMessage what)
+    private void Require(
+        bool fact, int invariant,
+        [System.Runtime.CompilerServices.InterpolatedStringHandlerArgument(nameof(fact))] ref InvariantMessage what)
     {
         if (!fact)
             world.Violate($"invariant {invariant}: {what.ToString()}");

@@ -5,8 +5,8 @@ using RaftKit.Znodes;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Follows what one watch hears through its timeline: every event must be the next that it is to hear, so none is spurious, missing, doubled or out of
-/// order.
+/// Follows what one watch hears through its timeline: every event must be the next that it is to hear, so none is spurious, missing,
+/// doubled or out of order.
 /// </summary>
 internal sealed class WatchChecker(SimulatedWorld world, TreeOracle oracle, string who, WatchTimeline timeline)
 {
@@ -47,11 +47,13 @@ internal sealed class WatchChecker(SimulatedWorld world, TreeOracle oracle, stri
         }
         else if (Next() is { } expected)
         {
-            Require(heard == expected, heard.Zxid < expected.Zxid ? 28 : heard.Zxid > expected.Zxid ? 30 : 31, $"{who} heard {heard}, and should have heard {expected}");
+            Require(heard == expected, heard.Zxid < expected.Zxid ? 28 : heard.Zxid > expected.Zxid ? 30 : 31,
+                $"{who} heard {heard}, and should have heard {expected}");
         }
         else
         {
-            Require(false, 31, $"{who} heard {heard}, and {(_over ? "it could not go on behind a snapshot" : "nothing that it watches has changed")}");
+            Require(false, 31,
+                $"{who} heard {heard}, and {(_over ? "it could not go on behind a snapshot" : "nothing that it watches has changed")}");
         }
     }
 
@@ -90,7 +92,8 @@ internal sealed class WatchChecker(SimulatedWorld world, TreeOracle oracle, stri
                     Take(step, i + 1);
                     return;
                 }
-                Require(step.From < _complete || step.Events[i].Zxid > heard.Zxid, 30, $"{who} heard {heard} first, and not {step.Events[i]}");
+                Require(step.From < _complete || step.Events[i].Zxid > heard.Zxid, 30,
+                    $"{who} heard {heard} first, and not {step.Events[i]}");
             }
         }
         Require(false, 31, $"{who} heard {heard}, and no such thing has happened");

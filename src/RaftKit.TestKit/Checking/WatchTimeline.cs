@@ -4,8 +4,9 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What a watch must hear, in order, by the oracle's history: every change that concerns it, except that a member whose state jumped with a snapshot tells
-/// what a comparison of the states before and after shows (what was made and removed in between cannot be seen), and that a stream ends there.
+/// What a watch must hear, in order, by the oracle's history: every change that concerns it, except that a member whose state jumped with a
+/// snapshot tells what a comparison of the states before and after shows (what was made and removed in between cannot be seen), and that a
+/// stream ends there.
 /// </summary>
 internal sealed class WatchTimeline(TreeOracle oracle, string path, WatchMode mode, bool isStream = false)
 {
@@ -75,7 +76,8 @@ internal sealed class WatchTimeline(TreeOracle oracle, string path, WatchMode mo
             if (stat.ChildrenZxid > since && mode == WatchMode.Persistent)
                 Add(WatchEventType.ChildrenChanged, watched, stat.ChildrenZxid);
         }
-        return [.. found.OrderBy(f => f.Zxid).ThenBy(f => f.Type == WatchEventType.Deleted ? 0 : 1).ThenBy(f => f.Path, StringComparer.Ordinal)];
+        return [.. found.OrderBy(f => f.Zxid).ThenBy(f => f.Type == WatchEventType.Deleted ? 0 : 1).ThenBy(
+            f => f.Path, StringComparer.Ordinal)];
 
         void Add(WatchEventType type, string where, long zxid) => found.Add(new WatchEvent(type, where, zxid));
     }
@@ -89,7 +91,8 @@ internal sealed class WatchTimeline(TreeOracle oracle, string path, WatchMode mo
             WatchMode.Data or WatchMode.Persistent => change.Path == path,
             _ => change.Kind == TreeChangeKind.Deleted && change.Path == path,
         };
-        var isOfChildren = mode is not (WatchMode.PersistentRecursive or WatchMode.Data) && change.ChangesParentsChildren && change.ParentSpan.SequenceEqual(path);
+        var isOfChildren = mode is not (WatchMode.PersistentRecursive or WatchMode.Data) && change.ChangesParentsChildren
+            && change.ParentSpan.SequenceEqual(path);
         if (!isOwn && !isOfChildren)
             return [];
         var own = new WatchEvent((WatchEventType)change.Kind, change.Path, change.Zxid);

@@ -3,9 +3,9 @@ using System.Collections.Immutable;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Replays a history in the order that its zxids claim. What has no zxid (an unknown outcome, a delete, an expiry that no client saw) floats: it
-/// is placed where the next operation cannot be explained without it, and by its own return at the latest. Where several placements explain an
-/// operation, the replay comes back and tries the next when the first leads nowhere.
+/// Replays a history in the order that its zxids claim. What has no zxid (an unknown outcome, a delete, an expiry that no client saw)
+/// floats: it is placed where the next operation cannot be explained without it, and by its own return at the latest. Where several
+/// placements explain an operation, the replay comes back and tries the next when the first leads nowhere.
 /// </summary>
 internal sealed class ZxidReplay
 {
@@ -159,8 +159,8 @@ internal sealed class ZxidReplay
     }
 
     /// <summary>
-    /// A version tells how many writes came in between. Those of unknown outcome that nobody read are as good as one another, so the ones called first are
-    /// taken: a search through all of their orders is what made histories undecidable.
+    /// A version tells how many writes came in between. Those of unknown outcome that nobody read are as good as one another, so the ones
+    /// called first are taken: a search through all of their orders is what made histories undecidable.
     /// </summary>
     private Placed? PlaceMissingSets(Placed before, HistoryOperation operation)
     {
@@ -246,14 +246,16 @@ internal sealed class ZxidReplay
     private TreeModel? ApplyUnknown(Placed before, HistoryOperation unknown)
     {
         var after = before.State.Apply(unknown);
-        return unknown is { Kind: HistoryKind.Create, Owner: not 0 and var owner } && _ends.TryGetValue(owner, out var end) && end <= before.At
+        return unknown is { Kind: HistoryKind.Create, Owner: not 0 and var owner } && _ends.TryGetValue(owner, out var end)
+            && end <= before.At
             ? after?.Close(owner) : after;
     }
 
     // Children that a read does not list any more, and that were ephemeral: whatever else happened, their sessions are over.
     private static Placed? CloseAllThatMustBe(Placed before, HistoryOperation operation)
     {
-        if (operation is not { Kind: HistoryKind.Children, Path: { } path, Children: { } listed } || before.State.Find(path) is not { } parent)
+        if (operation is not { Kind: HistoryKind.Children, Path: { } path, Children: { } listed }
+            || before.State.Find(path) is not { } parent)
             return null;
         var state = before.State;
         foreach (var name in parent.Children.Except(listed))
@@ -266,7 +268,9 @@ internal sealed class ZxidReplay
 
     private static IEnumerable<string> PathsOf(HistoryOperation operation) => operation.Kind == HistoryKind.Multi
         ? operation.Operations.SelectMany(PathsOf)
-        : operation.Path is null ? [] : operation.Out is not null && operation.Kind == HistoryKind.Create ? [operation.Path, operation.Out] : [operation.Path];
+        : operation.Path is null ? [] : operation.Out is not null && operation.Kind == HistoryKind.Create
+            ? [operation.Path, operation.Out]
+            : [operation.Path];
 
     private static bool Bears(HistoryOperation floating, HistoryOperation on) =>
         floating.Kind == HistoryKind.CloseSession || PathsOf(floating).Any(a => PathsOf(on).Any(b => AreNear(a, b)));
@@ -286,7 +290,8 @@ internal sealed class ZxidReplay
 
     private static LinearizabilityResult Bad(string explanation) => new(false, true, explanation);
 
-    private sealed record Placed(TreeModel State, int FirstCertain, ImmutableHashSet<int> UsedCertain, ImmutableHashSet<int> UsedUnknown, long At = 0)
+    private sealed record Placed(
+        TreeModel State, int FirstCertain, ImmutableHashSet<int> UsedCertain, ImmutableHashSet<int> UsedUnknown, long At = 0)
     {
         public Placed WithCertain(int index, TreeModel state)
         {

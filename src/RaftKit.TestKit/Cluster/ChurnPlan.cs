@@ -6,8 +6,9 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Members come and go while everything else happens: added, as learners first or only, removed, the leader too, replaced, any set changed for any other. It asks
-/// whoever is up, as an operator would, gives up on what takes too long, and sets a new machine up for whoever comes back.
+/// Members come and go while everything else happens: added, as learners first or only, removed, the leader too, replaced, any set changed
+/// for any other. It asks whoever is up, as an operator would, gives up on what takes too long, and sets a new machine up for whoever comes
+/// back.
 /// </summary>
 internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
 {
@@ -28,7 +29,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     public void Begin()
     {
-        // Where there are machines for it, one grows to seven and shrinks to one again, by whatever changes: the aim is what else changes it meanwhile.
+        // Where there are machines for it, one grows to seven and shrinks to one again, by whatever changes: the aim is what else changes
+        // it meanwhile.
         if (world.Members.Count == Most && _cycles.Chance(0.6))
             Resize(1, 0);
         else
@@ -56,7 +58,10 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     /// <summary>The members, if nobody is changing them or is about to; null otherwise.</summary>
     public Membership? Idle => IsSettled && _asked is not { IsCompleted: false } ? checker.SettledMembership : null;
 
-    /// <summary>Somebody's disk is about to be lost: until that may have been noticed, nothing new is asked for. A change that counted upon it, and upon few others, nobody could commit.</summary>
+    /// <summary>
+    /// Somebody's disk is about to be lost: until that may have been noticed, nothing new is asked for. A change that counted upon it, and
+    /// upon few others, nobody could commit.
+    /// </summary>
     public void Wait() => _waitsUntil = world.Scheduler.Now + Notice;
 
     /// <summary>All members but one; null if nobody knows of any.</summary>
@@ -74,7 +79,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     });
 
     /// <summary>
-    /// Sets up anew whoever was removed and added again while its old disk was in it: the quorum waits for its next incarnation, and refuses the old one for good.
+    /// Sets up anew whoever was removed and added again while its old disk was in it: the quorum waits for its next incarnation, and
+    /// refuses the old one for good.
     /// </summary>
     private void ReplaceOutdated()
     {
@@ -91,9 +97,11 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         foreach (var known in Door(newest).Current?.Members ?? [])
         {
             var member = world[new MemberId(known.Id)];
-            // Told of any member, perhaps of one whose disk is new as well and who is told of this one: they join, and must not begin a cluster of their own.
+            // Told of any member, perhaps of one whose disk is new as well and who is told of this one: they join, and must not begin a
+            // cluster of their own.
             if (member != newest && member.Loop is { Incarnation: > 0 and var incarnation } && incarnation < known.Incarnation)
-                SetUp(member, [_seeds.Pick(Door(newest).Current!.Members.Select(m => new MemberId(m.Id)).Where(id => id != member.Id).Append(newest.Id).ToList())]);
+                SetUp(member, [_seeds.Pick(Door(newest).Current!.Members.Select(m => new MemberId(m.Id)).Where(
+                    id => id != member.Id).Append(newest.Id).ToList())]);
         }
     }
 
@@ -112,7 +120,9 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     private void Change()
     {
-        var up = world.Members.Where(m => m.Run is { HasStarted: true, Process.IsPaused: false } && Door(m).Current is { } known && known.Members.Any(k => k.Id == m.Id.Value)).ToList();
+        var up = world.Members.Where(
+            m => m.Run is { HasStarted: true, Process.IsPaused: false } && Door(m).Current is { } known
+            && known.Members.Any(k => k.Id == m.Id.Value)).ToList();
         if (up.Count == 0)
             return;
         var asker = _random.Pick(up);
@@ -124,7 +134,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         {
             var joining = Enter(_random.Pick(outside), asker);
             var voter = _random.Chance(0.8);
-            Ask(asker, voter ? "add" : "addlearner", $"asks to add {joining.Id}{(voter ? "" : " as a learner")}", () => door.AddAsync(joining.Id.Value, Endpoint(joining), voter));
+            Ask(asker, voter ? "add" : "addlearner", $"asks to add {joining.Id}{(voter ? "" : " as a learner")}", () =>
+                door.AddAsync(joining.Id.Value, Endpoint(joining), voter));
         }
         else if (kind < 0.7 && members.Count > 1)
         {
@@ -135,7 +146,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         else if (kind < 0.85 && outside.Count > 0)
         {
             var (leaving, joining) = (_random.Pick(members), Enter(_random.Pick(outside), asker));
-            Ask(asker, "replace", $"asks to replace {leaving.Id} by {joining.Id}", () => door.ReplaceAsync(leaving.Id.Value, joining.Id.Value, Endpoint(joining)));
+            Ask(asker, "replace", $"asks to replace {leaving.Id} by {joining.Id}", () =>
+                door.ReplaceAsync(leaving.Id.Value, joining.Id.Value, Endpoint(joining)));
         }
         else
         {
@@ -144,12 +156,14 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
                 return;
             foreach (var joining in wanted.Except(members))
                 Enter(joining, asker);
-            Ask(asker, "set", $"asks for the members {string.Join(' ', wanted.Select(m => m.Id))}", () => door.SetAsync(wanted.ToDictionary(m => m.Id.Value, Endpoint)));
+            Ask(asker, "set", $"asks for the members {string.Join(' ', wanted.Select(m => m.Id))}", () =>
+                door.SetAsync(wanted.ToDictionary(m => m.Id.Value, Endpoint)));
         }
     }
 
     /// <summary>Changes the members until there are so many of them, then goes on to the next size: one, seven, one.</summary>
-    private void Resize(int wanted, int done) => world.Scheduler.After(_cycles.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(300)), () =>
+    private void Resize(int wanted, int done) =>
+        world.Scheduler.After(_cycles.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(300)), () =>
     {
         if (faults.IsHealed)
             return;
@@ -167,7 +181,9 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     private void Step(int wanted)
     {
-        var up = world.Members.Where(m => m.Run is { HasStarted: true, Process.IsPaused: false } && Door(m).Current is { } known && known.Members.Any(k => k.Id == m.Id.Value)).ToList();
+        var up = world.Members.Where(
+            m => m.Run is { HasStarted: true, Process.IsPaused: false } && Door(m).Current is { } known
+            && known.Members.Any(k => k.Id == m.Id.Value)).ToList();
         if (up.Count == 0)
             return;
         var asker = _cycles.Pick(up);
@@ -179,7 +195,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             foreach (var joining in wanted == Most ? outside : [])
                 Enter(joining, asker);
             var all = wanted == Most ? [.. world.Members] : new[] { _cycles.Pick(members) };
-            Ask(asker, "set", $"asks for the members {string.Join(' ', all.Select(m => m.Id))}", () => door.SetAsync(all.ToDictionary(m => m.Id.Value, Endpoint)));
+            Ask(asker, "set", $"asks for the members {string.Join(' ', all.Select(m => m.Id))}", () =>
+                door.SetAsync(all.ToDictionary(m => m.Id.Value, Endpoint)));
         }
         else if (wanted == Most && outside.Count > 0)
         {
@@ -189,7 +206,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         else if (wanted == 1 && members.Count > 1)
         {
             var leaving = _cycles.Pick(members);
-            Ask(asker, leaving.Loop?.Core?.Role == RaftRole.Leader ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () => door.RemoveAsync(leaving.Id.Value));
+            Ask(asker, leaving.Loop?.Core?.Role == RaftRole.Leader ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () =>
+                door.RemoveAsync(leaving.Id.Value));
         }
     }
 
@@ -220,12 +238,17 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         if (faults.IsHealed || faults.IsHeld || tries == 0)
             return;
         if (world.Members.Where(m => m.Loop?.Core is { Membership.IsJoint: true }).ToList() is { Count: > 0 } joint)
-            faults.Strike(joint.FirstOrDefault(m => m.Loop!.Core!.Role == RaftRole.Leader && _joints.Chance(0.6)) ?? _joints.Pick(joint), _joints.Chance(0.5));
+            faults.Strike(
+                joint.FirstOrDefault(m => m.Loop!.Core!.Role == RaftRole.Leader && _joints.Chance(0.6)) ?? _joints.Pick(joint),
+                _joints.Chance(0.5));
         else
             CrashAmidJoint(tries - 1);
     });
 
-    /// <summary>Whoever leads next is asked for a change before an entry of its own term is committed: the moment is short, and must be met for its danger to be seen.</summary>
+    /// <summary>
+    /// Whoever leads next is asked for a change before an entry of its own term is committed: the moment is short, and must be met for its
+    /// danger to be seen.
+    /// </summary>
     private void ChangeAtOnce(int tries) => world.Scheduler.After(TimeSpan.FromMilliseconds(1), () =>
     {
         if (faults.IsHealed || tries == 0)
@@ -240,7 +263,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     {
         public void Run()
         {
-            if (loop.Core is not { Role: RaftRole.Leader, HasCommittedInTerm: false, Membership: { IsJoint: false, Voters.Count: > 1 } now } core)
+            if (loop.Core is not { Role: RaftRole.Leader, HasCommittedInTerm: false,
+                Membership: { IsJoint: false, Voters.Count: > 1 } now } core)
                 return;
             var leaving = now.Voters.First(v => v.Id != core.Self);
             core.ProposeMembership(new Membership(now.Voters.Where(v => v != leaving), now.Learners.Append(leaving), []), 0, out _);

@@ -21,8 +21,9 @@ internal enum DiskCall
 }
 
 /// <summary>
-/// Which messages were heard, which calls to the disk failed, and which ways sessions took: a sweep in which one of these never happened has not tested what
-/// it claims to. What there is comes from the enumerations themselves, so that whatever is added to them is wanted here from then on.
+/// Which messages were heard, which calls to the disk failed, and which ways sessions took: a sweep in which one of these never happened
+/// has not tested what it claims to. What there is comes from the enumerations themselves, so that whatever is added to them is wanted here
+/// from then on.
 /// </summary>
 internal sealed class Coverage
 {
@@ -104,7 +105,8 @@ internal sealed class Coverage
             into[i] += counts[i];
     }
 
-    private static string SnakeCase(string name) => string.Concat(name.Select((letter, at) => (at > 0 && char.IsUpper(letter) ? "_" : "") + char.ToLowerInvariant(letter)));
+    private static string SnakeCase(string name) =>
+        string.Concat(name.Select((letter, at) => (at > 0 && char.IsUpper(letter) ? "_" : "") + char.ToLowerInvariant(letter)));
 
     private static string Name<T>(T value)
         where T : struct, Enum => value.ToString().ToLower(CultureInfo.InvariantCulture);

@@ -4,9 +4,10 @@ using RaftKit.Node.Log;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Damage to disks at rest: wiped, an old copy put back, bits flipped, writes that landed elsewhere or nowhere. Drawn so that at most a minority is
-/// damaged and every committed entry keeps an intact copy; an old copy moreover so that somebody who was told what it forgot is there when it is put
-/// back: no protocol could pass otherwise. It also plays the operator, who does what a member's refusal to go on asks for.
+/// Damage to disks at rest: wiped, an old copy put back, bits flipped, writes that landed elsewhere or nowhere. Drawn so that at most a
+/// minority is damaged and every committed entry keeps an intact copy; an old copy moreover so that somebody who was told what it forgot is
+/// there when it is put back: no protocol could pass otherwise. It also plays the operator, who does what a member's refusal to go on asks
+/// for.
 /// </summary>
 internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
 {
@@ -43,8 +44,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     }
 
     /// <summary>
-    /// Where members come and go, the minority is that of the membership of then, which nobody is changing at that moment: who is damaged next to a change that counts already, and is not committed,
-    /// may be needed by both halves of it. What is asked for while a damage is mended, the quorum has to bring together with it.
+    /// Where members come and go, the minority is that of the membership of then, which nobody is changing at that moment: who is damaged
+    /// next to a change that counts already, and is not committed, may be needed by both halves of it. What is asked for while a damage is
+    /// mended, the quorum has to bring together with it.
     /// </summary>
     public void BeginAmidChurn(ChurnPlan churn)
     {
@@ -61,7 +63,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         get
         {
             if (checker.SettledMembership is { } members)
-                _isReplaced.RemoveWhere(id => members.IncarnationOf(id) is not { } life || (members.IsVoter(life) && world[id].Loop?.Incarnation == life.Incarnation));
+                _isReplaced.RemoveWhere(
+                    id => members.IncarnationOf(id) is not { } life
+                    || (members.IsVoter(life) && world[id].Loop?.Incarnation == life.Incarnation));
             return _isReplaced.Count > 0 || world.Members.Any(m => m.Damage != DiskDamage.None);
         }
     }
@@ -104,7 +108,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         }
     });
 
-    /// <summary>For a damage that is due, nothing new is asked for: for a part of the time only, since the changes are what it is to meet.</summary>
+    /// <summary>
+    /// For a damage that is due, nothing new is asked for: for a part of the time only, since the changes are what it is to meet.
+    /// </summary>
     private void LetSettle()
     {
         if (_waits++ < MostWaits)
@@ -116,7 +122,8 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     /// </summary>
     private List<SimulatedMember>? Others(SimulatedMember victim)
     {
-        if (_held is not null || world.Members.Any(m => m.Damage != DiskDamage.None) || victim is not { IsAsleep: false, Loop.Incarnation: > 0 and var life })
+        if (_held is not null || world.Members.Any(m => m.Damage != DiskDamage.None)
+            || victim is not { IsAsleep: false, Loop.Incarnation: > 0 and var life })
             return null;
         if (_churn is null)
         {
@@ -126,7 +133,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (_churn.Idle is not { Voters.Count: >= 3 } members || !members.Voters.Contains(new MemberIncarnation(victim.Id, life)))
             return null;
         var others = members.Voters.Where(v => v.Id != victim.Id).ToList();
-        return others.All(v => world[v.Id].Loop is { Core: { } core } loop && loop.Incarnation == v.Incarnation && core.Membership.Equals(members)) ? [.. others.Select(v => world[v.Id])] : null;
+        return others.All(
+            v => world[v.Id].Loop is { Core: { } core } loop && loop.Incarnation == v.Incarnation && core.Membership.Equals(members))
+            ? [.. others.Select(v => world[v.Id])] : null;
     }
 
     /// <summary>Observers hold nothing that others do not: all of their disks may rot, at any time.</summary>
@@ -139,7 +148,10 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             RotObserverLater(random.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(11)), random.Pick(world.Observers), random);
     }
 
-    /// <summary>In some seeds disks cannot read some of what they hold, and say so each time: that of one member at a time, and those of all observers.</summary>
+    /// <summary>
+    /// In some seeds disks cannot read some of what they hold, and say so each time: that of one member at a time, and those of all
+    /// observers.
+    /// </summary>
     public void BeginBadSectors(bool ofMembers)
     {
         if (!_sectors.Chance(0.25))
@@ -151,7 +163,8 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     }
 
     /// <summary>
-    /// In some seeds old copies of observers' disks are put back, whoever is there to see it: they promised nothing, so that nobody need notice, but must not number anything as they did before.
+    /// In some seeds old copies of observers' disks are put back, whoever is there to see it: they promised nothing, so that nobody need
+    /// notice, but must not number anything as they did before.
     /// </summary>
     public void BeginOldCopiesOfObservers()
     {
@@ -176,7 +189,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         }
         world.Trace.Event(observer.Id, "has its disk copied");
         var (copy, incarnation, quorum) = (observer.Disk.DurableCopy(), observer.Loop!.Incarnation, world.QuorumsForced);
-        world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(3)), () => PutBackObserver(observer, copy, incarnation, quorum, random));
+        world.Scheduler.After(
+            random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromSeconds(3)), () =>
+            PutBackObserver(observer, copy, incarnation, quorum, random));
     }
 
     private void PutBackObserver(SimulatedMember observer, SimulatedDisk copy, int incarnation, int quorum, SimulatedRandom random)
@@ -235,7 +250,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             SpoilObserverLater(Poll, observer);
     });
 
-    /// <summary>What a process has in its memory it need not read; what it reads while it is up, it must not take for what was written.</summary>
+    /// <summary>
+    /// What a process has in its memory it need not read; what it reads while it is up, it must not take for what was written.
+    /// </summary>
     private void Spoil(SimulatedMember member)
     {
         var findsOut = _sectors.Chance(0.3);
@@ -257,7 +274,8 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             faults.RestartLater(member);
     }
 
-    private static bool MayRotObserver(SimulatedMember observer) => observer is { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: > 0 } };
+    private static bool MayRotObserver(SimulatedMember observer) =>
+        observer is { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: > 0 } };
 
     private void RotObserverLater(TimeSpan at, SimulatedMember observer, SimulatedRandom random) => world.Scheduler.After(at, () =>
     {
@@ -328,14 +346,15 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private bool MayDamage(SimulatedMember victim) => Others(victim)?.All(m => m.Loop!.Core!.Applied >= checker.Committed) == true;
 
     /// <summary>
-    /// Rot takes no promise back, so others need not have all: somebody does. Those who lead are preferred, for they were the first to have it, and what they acknowledged last not everybody
-    /// else has.
+    /// Rot takes no promise back, so others need not have all: somebody does. Those who lead are preferred, for they were the first to have
+    /// it, and what they acknowledged last not everybody else has.
     /// </summary>
     private void RotLater(TimeSpan at, SimulatedMember member, double kind) => world.Scheduler.After(at, () =>
     {
         if (faults.IsHealed)
             return;
-        var victim = kind < 0.85 && _random.Chance(0.5) ? world.Members.FirstOrDefault(m => m.Loop?.Core is { Role: RaftRole.Leader }) ?? member : member;
+        var victim = kind < 0.85 && _random.Chance(0.5) ? world.Members.FirstOrDefault(m => m.Loop?.Core is { Role: RaftRole.Leader })
+            ?? member : member;
         if (MayRot(victim))
             Rot(victim, kind, _random);
         else
@@ -387,7 +406,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     }
 
     private bool HasWitness(SimulatedMember member, DurableLog held) =>
-        world.Members.Any(m => m != member && m is { IsStopping: false, Run: { Process.IsPaused: false } run } && !world.MayRefuseLevel(m) && checker.WasToldMore(run, member, held));
+        world.Members.Any(
+            m => m != member && m is { IsStopping: false, Run: { Process.IsPaused: false } run } && !world.MayRefuseLevel(m)
+            && checker.WasToldMore(run, member, held));
 
     private void PutBack(SimulatedMember member, SimulatedDisk copy)
     {
@@ -412,7 +433,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private void Rot(SimulatedMember member, double kind, SimulatedRandom random)
     {
         Kill(member);
-        var what = kind < 0.85 ? member.Disk.FlipSomeBit(random) : kind < 0.93 ? member.Disk.MisdirectSomeWrite(random) : member.Disk.LoseSomeWrite(random);
+        var what = kind < 0.85 ? member.Disk.FlipSomeBit(random) : kind < 0.93
+            ? member.Disk.MisdirectSomeWrite(random)
+            : member.Disk.LoseSomeWrite(random);
         if (what is not null)
         {
             world.Trace.Event(member.Id, what);

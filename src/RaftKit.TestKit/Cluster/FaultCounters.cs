@@ -65,10 +65,12 @@ internal sealed class FaultCounters
     public IEnumerable<(string Name, long Count)> All =>
     [
         ("drop", Drop), ("delay", Delay), ("duplicate", Duplicate), ("reorder", Reorder), ("partition", Partition), ("kill", Kill),
-        ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("slowdisk", Slow), ("wipe", Wipe), ("diskfull", DiskFull),
+        ("pause", Pause), ("powercut", PowerCut), ("torn", Torn), ("fsync", Fsync), ("stall", Stall), ("slowdisk", Slow), ("wipe", Wipe),
+        ("diskfull", DiskFull),
         ("oldcopy", OldCopy), ("bitflip", BitFlip), ("misdirected", Misdirected), ("lostwrite", LostWrite),
         .. _changes.Select(c => ($"member_{c.Key}", c.Value)),
-        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot), ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired), ("stall_handedover", StallHandedOver),
+        ("transfer", Transfer), ("io", Io), ("observer_moved", ObserverMoved), ("observer_snapshot", ObserverSnapshot),
+        ("observer_fedbyfollower", ObserverFedByFollower), ("repaired", Repaired), ("stall_handedover", StallHandedOver),
         ("level_finalized", LevelFinalized), ("level_refused", LevelRefused), ("level_back", LevelBack), ("level_unready", LevelUnready),
     ];
 

@@ -4,8 +4,8 @@ using RaftKit.Node.Loop;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What goes wrong in one run, drawn from its seed: first which faults there are at all (a run with everything tests less than many runs with a
-/// few each), then when they strike. Faults end with <see cref="Heal"/>, after which the cluster must converge.
+/// What goes wrong in one run, drawn from its seed: first which faults there are at all (a run with everything tests less than many runs
+/// with a few each), then when they strike. Faults end with <see cref="Heal"/>, after which the cluster must converge.
 /// </summary>
 internal sealed class FaultPlan
 {
@@ -64,7 +64,9 @@ internal sealed class FaultPlan
         world.Faults.Coverage.Struck(MenuItem.ClockSlow, world.Members.Count(m => m.ClockRate < 1));
     }
 
-    /// <summary>Nothing else goes wrong: somebody starts whose disk only others can tell to be an old copy, and they must get to it.</summary>
+    /// <summary>
+    /// Nothing else goes wrong: somebody starts whose disk only others can tell to be an old copy, and they must get to it.
+    /// </summary>
     public bool IsHeld { get; private set; }
 
     /// <summary>All faults have ended.</summary>
@@ -106,7 +108,9 @@ internal sealed class FaultPlan
         }
     }
 
-    /// <summary>What is under way ends, and nothing new begins until <see cref="Release"/>. Weather goes on; those that are down come back.</summary>
+    /// <summary>
+    /// What is under way ends, and nothing new begins until <see cref="Release"/>. Weather goes on; those that are down come back.
+    /// </summary>
     public void Hold()
     {
         IsHeld = true;
@@ -159,7 +163,8 @@ internal sealed class FaultPlan
     });
 
     /// <summary>What happens to observers beside what happens to members: they may all be gone, or lose their disks, at any time.</summary>
-    private void NextOfObservers() => _world.Scheduler.After(_ofObservers.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2)), () =>
+    private void NextOfObservers() =>
+        _world.Scheduler.After(_ofObservers.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2)), () =>
     {
         if (_healed)
             return;
@@ -235,7 +240,9 @@ internal sealed class FaultPlan
                 _world.Faults.Coverage.Struck(struck);
             blocked.AddRange(CutsOfObservers());
         }
-        _world.Trace.Event(MemberId.None, blocked.Count == 0 ? "partitions heal" : $"partition: {string.Join(' ', blocked.Select(b => $"{b.From}>{b.To}"))}");
+        _world.Trace.Event(
+            MemberId.None,
+            blocked.Count == 0 ? "partitions heal" : $"partition: {string.Join(' ', blocked.Select(b => $"{b.From}>{b.To}"))}");
         _world.Network.Block(blocked);
         if (blocked.Count > 0)
         {
@@ -387,7 +394,9 @@ internal sealed class FaultPlan
         });
     }
 
-    /// <summary>A process is stopped for up to a minute, and nothing else ends it: everybody else must go on, and it must find out.</summary>
+    /// <summary>
+    /// A process is stopped for up to a minute, and nothing else ends it: everybody else must go on, and it must find out.
+    /// </summary>
     public void PauseForLong(SimulatedRandom random)
     {
         if (_healed)

@@ -6,8 +6,9 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Builds differ, and roll: in a part of the seeds members begin with an old build, are restarted with newer ones, one after the other, and somebody finalises levels, also while others are
-/// not ready. Now and then a member or observer goes back to a build that does not support what is finalised: it must take no part, and lose nothing.
+/// Builds differ, and roll: in a part of the seeds members begin with an old build, are restarted with newer ones, one after the other, and
+/// somebody finalises levels, also while others are not ready. Now and then a member or observer goes back to a build that does not support
+/// what is finalised: it must take no part, and lose nothing.
 /// </summary>
 internal sealed class LevelPlan
 {
@@ -101,7 +102,8 @@ internal sealed class LevelPlan
             return true;
         // Who is not connected for the moment is asked again.
         if (_world.Scheduler.Now - _askedAt > (_asked.IsCompleted ? TimeSpan.FromMilliseconds(20) : Patience))
-            Ask(_world.Members.FirstOrDefault(m => m is { Run: { HasStarted: true } run } && run.Loop.Core is { Role: RaftRole.Leader }), _newest);
+            Ask(_world.Members.FirstOrDefault(m => m is { Run: { HasStarted: true } run } && run.Loop.Core is { Role: RaftRole.Leader }),
+                _newest);
         return false;
     }
 
@@ -201,13 +203,15 @@ internal sealed class LevelPlan
         StartLater(member);
     }
 
-    private void StartLater(SimulatedMember member) => _world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(400)), () =>
+    private void StartLater(SimulatedMember member) =>
+        _world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(400)), () =>
     {
         if (!member.IsUp && !member.IsRetired)
             member.Start();
     });
 
-    private void After(double from, double to, Action what) => _world.Scheduler.After(_random.Between(TimeSpan.FromSeconds(from), TimeSpan.FromSeconds(to)), () =>
+    private void After(double from, double to, Action what) =>
+        _world.Scheduler.After(_random.Between(TimeSpan.FromSeconds(from), TimeSpan.FromSeconds(to)), () =>
     {
         if (!_faults.IsHealed)
             what();

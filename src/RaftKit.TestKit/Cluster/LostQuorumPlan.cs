@@ -5,10 +5,12 @@ using RaftKit.Node.Members;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// In a part of the seeds a majority is lost for good, its disks gone, and an operator forces one survivor to be the quorum, as <c>QuorumRecovery.ForceNewQuorum</c> does: what only the others had is
-/// lost, and every check is told so; nothing else may be, and no zxid comes again. The others join anew, or try to with what their disks held, and are refused.
+/// In a part of the seeds a majority is lost for good, its disks gone, and an operator forces one survivor to be the quorum, as
+/// <c>QuorumRecovery.ForceNewQuorum</c> does: what only the others had is lost, and every check is told so; nothing else may be, and no
+/// zxid comes again. The others join anew, or try to with what their disks held, and are refused.
 /// </summary>
-internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker, LevelChecker levels, TreeOracle oracle, Workload workload, FaultPlan faults)
+internal sealed class LostQuorumPlan(
+    SimulatedWorld world, SafetyChecker checker, LevelChecker levels, TreeOracle oracle, Workload workload, FaultPlan faults)
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
 
@@ -36,7 +38,8 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
             return;
         // Not beside another damage: the survivor's disk must be one that may be forced.
         var whole = world.Members.Where(IsWhole).ToList();
-        if (faults.IsHeld || whole.Count == 0 || checker.Committed == LogIndex.Zero || world.Everybody.Any(m => m.Damage != DiskDamage.None))
+        if (faults.IsHeld || whole.Count == 0 || checker.Committed == LogIndex.Zero
+            || world.Everybody.Any(m => m.Damage != DiskDamage.None))
         {
             Later(Poll);
             return;
@@ -48,7 +51,8 @@ internal sealed class LostQuorumPlan(SimulatedWorld world, SafetyChecker checker
         world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(1)), () => Strike(survivors));
     });
 
-    private static bool IsWhole(SimulatedMember member) => member is { Run.HasStarted: true, Loop: { Core: { RottenEnd: null, LastIndex.Value: > 0 }, Incarnation: > 0 } };
+    private static bool IsWhole(SimulatedMember member) =>
+        member is { Run.HasStarted: true, Loop: { Core: { RottenEnd: null, LastIndex.Value: > 0 }, Incarnation: > 0 } };
 
     // What others acknowledge meanwhile, the survivors never hear of.
     private void CutOff(List<SimulatedMember> survivors)

@@ -1,8 +1,8 @@
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What the fault menu (tests/RaftKit.Simulation/README.md) names beside what has a counter of its own in <see cref="FaultCounters"/> and <see cref="Coverage"/>. A sweep wants each of them; the table in
-/// tests/RaftKit.Simulation/README.md says which phrase is which.
+/// What the fault menu (tests/RaftKit.Simulation/README.md) names beside what has a counter of its own in <see cref="FaultCounters"/> and
+/// <see cref="Coverage"/>. A sweep wants each of them; the table in tests/RaftKit.Simulation/README.md says which phrase is which.
 /// </summary>
 internal enum MenuItem
 {

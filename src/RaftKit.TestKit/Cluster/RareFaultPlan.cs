@@ -5,8 +5,9 @@ using RaftKit.Node.Loop;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Faults that are aimed: between two effects of a turn, at a stage of a snapshot, at a start, at one type of message or one link, at a whole quorum, and the partition in which only one hears everybody.
-/// A part of the seeds have a few of them beside what <see cref="FaultPlan"/> does, drawn by a stream of their own.
+/// Faults that are aimed: between two effects of a turn, at a stage of a snapshot, at a start, at one type of message or one link, at a
+/// whole quorum, and the partition in which only one hears everybody. A part of the seeds have a few of them beside what <see
+/// cref="FaultPlan"/> does, drawn by a stream of their own.
 /// </summary>
 internal sealed class RareFaultPlan
 {
@@ -82,10 +83,14 @@ internal sealed class RareFaultPlan
             StopSoon(member, 0.3);
     }
 
-    /// <summary>What is read of a small snapshot is in memory, so that there is no I/O to end at: the process ends between the lane's work and the loop's hearing of it.</summary>
+    /// <summary>
+    /// What is read of a small snapshot is in memory, so that there is no I/O to end at: the process ends between the lane's work and the
+    /// loop's hearing of it.
+    /// </summary>
     private void KillBeforeHeard(SimulatedMember member, SimulatedRun run, MenuItem stage)
     {
-        if (_faults.IsHealed || _faults.IsHeld || _snapshotCrashes == 8 || !_crashes.Chance(stage == MenuItem.SnapshotCrashRestoring ? 0.3 : 0.1))
+        if (_faults.IsHealed || _faults.IsHeld || _snapshotCrashes == 8
+            || !_crashes.Chance(stage == MenuItem.SnapshotCrashRestoring ? 0.3 : 0.1))
             return;
         _snapshotCrashes++;
         var power = _crashes.Chance(0.5);
@@ -180,7 +185,8 @@ internal sealed class RareFaultPlan
     }
 
     /// <summary>
-    /// All hear one member, and nobody else. If another one leads, the one goes on hearing from it and so refuses every pre-vote, while no quorum hears from it: whoever leads must notice.
+    /// All hear one member, and nobody else. If another one leads, the one goes on hearing from it and so refuses every pre-vote, while no
+    /// quorum hears from it: whoever leads must notice.
     /// </summary>
     private void Star()
     {

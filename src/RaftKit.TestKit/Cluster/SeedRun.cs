@@ -6,7 +6,9 @@ using RaftKit.Node.Loop;
 
 namespace RaftKit.TestKit;
 
-/// <summary>One simulation, wholly drawn from its seed: a cluster, applications, faults, then healing and convergence, everything checked.</summary>
+/// <summary>
+/// One simulation, wholly drawn from its seed: a cluster, applications, faults, then healing and convergence, everything checked.
+/// </summary>
 internal sealed class SeedRun
 {
     private const long FewestEvents = 1200;
@@ -55,7 +57,8 @@ internal sealed class SeedRun
             Founders = founders,
             Observers = Observers(new SimulatedRandom(seed).Split("observers")),
             SameMachine = random.Chance(0.6),
-            Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = random.Between(64, 256) << 10, FirstSegmentBytes = random.Between(16, 64) << 10, PrepareBytes = 16 << 10 },
+            Log = new RaftKit.Node.Log.SegmentedLogOptions { SegmentBytes = random.Between(64, 256) << 10,
+                FirstSegmentBytes = random.Between(16, 64) << 10, PrepareBytes = 16 << 10 },
             SnapshotEveryEntries = random.Chance(0.7) ? random.Between(20, 400) : 100_000,
             MaxAppendBytes = sizes.Chance(0.5) ? 1 << sizes.Between(5, 12) : 1 << 20,
             SnapshotChunkBytes = sizes.Chance(0.5) ? 1 << sizes.Between(9, 14) : 1 << 20,
@@ -222,7 +225,8 @@ internal sealed class SeedRun
         var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Everybody.Max(m => m.TickSkew);
         if (!Within(_churn is null ? 10 * electionTimeout : Reconfiguring, () => HasOneLeader))
         {
-            _world.Violate($"liveness: no leader within 10 election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after all faults ended: {Describe()}");
+            _world.Violate(
+                $"liveness: no leader within 10 election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after all faults ended: {Describe()}");
             return;
         }
         var acknowledged = _workload.Log.WritesAcknowledged;
@@ -236,7 +240,8 @@ internal sealed class SeedRun
             _churn.Settle();
             if (!Within(Reconfiguring, () => _churn.IsSettled))
             {
-                _world.Violate($"liveness: the members were not those wanted within {Reconfiguring.TotalSeconds:0} s after all faults ended: {Describe()}");
+                _world.Violate(
+                    $"liveness: the members were not those wanted within {Reconfiguring.TotalSeconds:0} s after all faults ended: {Describe()}");
                 return;
             }
             _churn.SwitchOffStrangers();
@@ -244,7 +249,8 @@ internal sealed class SeedRun
         // Where members come and go, one that is named and was never set up keeps everything at its level.
         if (_churn is null && !Within(TimeSpan.FromSeconds(10), _rolling.Finish))
         {
-            _world.Violate($"liveness: the newest level was not finalised within 10 s after all faults ended, though everybody supports it: {Describe()}");
+            _world.Violate(
+                $"liveness: the newest level was not finalised within 10 s after all faults ended, though everybody supports it: {Describe()}");
             return;
         }
         if (new StalledLeader(_world, () => _workload.Log.WritesAcknowledged, Within).Run(electionTimeout) is { } stalled)
@@ -276,7 +282,8 @@ internal sealed class SeedRun
         var history = _workload.Log.Finish();
         History = history;
         var checking = Stopwatch.StartNew();
-        var result = LinearizabilityChecker.Check(new UnknownOutcomes(_oracle.WritesOf, _workload.Violate).Resolve(history), _oracle.Ends, maxSteps: 200_000);
+        var result = LinearizabilityChecker.Check(
+            new UnknownOutcomes(_oracle.WritesOf, _workload.Violate).Resolve(history), _oracle.Ends, maxSteps: 200_000);
         CheckTime = checking.Elapsed;
         if (!result.Holds)
             _world.Violate($"linearizability: {result.Explanation}");
@@ -291,7 +298,8 @@ internal sealed class SeedRun
         get
         {
             var leaders = 0;
-            var newest = _world.Members.Where(m => _checker.MayCount(m.Id)).Select(m => m.Loop?.Core?.Term ?? Term.Zero).DefaultIfEmpty().Max();
+            var newest = _world.Members.Where(m => _checker.MayCount(m.Id)).Select(
+                m => m.Loop?.Core?.Term ?? Term.Zero).DefaultIfEmpty().Max();
             foreach (var member in _world.Members)
             {
                 if (member.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: true } core && core.Term == newest)
@@ -308,7 +316,8 @@ internal sealed class SeedRun
             var applied = LogIndex.Zero;
             foreach (var member in Expected)
             {
-                if (member.Loop?.Core is not { } core || core.Applied < _checker.Committed || core.Commit != core.LastIndex || core.RottenEnd is not null)
+                if (member.Loop?.Core is not { } core || core.Applied < _checker.Committed || core.Commit != core.LastIndex
+                    || core.RottenEnd is not null)
                     return false;
                 if (applied != LogIndex.Zero && core.Applied != applied)
                     return false;
@@ -319,7 +328,8 @@ internal sealed class SeedRun
     }
 
     // Where members come and go, those who are up in the end: strangers were switched off.
-    private IEnumerable<SimulatedMember> Expected => (_churn is null ? _world.Members : _world.Members.Where(m => m.IsUp)).Concat(_world.Observers);
+    private IEnumerable<SimulatedMember> Expected =>
+        (_churn is null ? _world.Members : _world.Members.Where(m => m.IsUp)).Concat(_world.Observers);
 
     // Leases hold elections up: half of the seeds are without them.
     private static TimeSpan VoterPromise(SimulatedRandom random) =>
@@ -328,7 +338,8 @@ internal sealed class SeedRun
     // One seed in four has so little room that busy members refuse calls and drop what peers send.
     private static InboxLimits Inbox(SimulatedRandom random) => random.Chance(0.75)
         ? InboxLimits.Default
-        : new InboxLimits { MaxCalls = random.Between(3, 8), MaxBulk = random.Between(1, 6), MaxBulkBytes = 1 << random.Between(8, 20), MaxUrgent = random.Between(4, 64) };
+        : new InboxLimits { MaxCalls = random.Between(3, 8), MaxBulk = random.Between(1, 6), MaxBulkBytes = 1 << random.Between(8, 20),
+            MaxUrgent = random.Between(4, 64) };
 
     private string Describe() => string.Join("; ", _world.Everybody.Select(m => m.Loop?.Core is { } core
         ? $"member {m.Id}#{m.Loop.Incarnation} {core.Role} of term {core.Term}, leader {core.Leader}, last {core.LastIndex}/{core.LastTerm}, commit {core.Commit}, applied {core.Applied}{(core.RottenEnd is { } rotten ? $", ended at {rotten} before rot" : "")}, {core.Membership}"
@@ -419,8 +430,10 @@ internal sealed record SeedResult
     /// <summary>The simulator itself failed.</summary>
     public static SeedResult Crashed(ulong seed, Exception failure) => new()
     {
-        Seed = seed, Violation = $"the simulator failed: {failure}", Trace = [], At = default, Hash = 0, Members = 0, Events = 0, SimulatedTime = default,
-        WallTime = default, WritesAcknowledged = 0, LeaderChanges = 0, SessionsExpired = 0, WatchEvents = 0, Elections = 0, SnapshotsInstalled = 0,
+        Seed = seed, Violation = $"the simulator failed: {failure}", Trace = [], At = default, Hash = 0, Members = 0, Events = 0,
+        SimulatedTime = default,
+        WallTime = default, WritesAcknowledged = 0, LeaderChanges = 0, SessionsExpired = 0, WatchEvents = 0, Elections = 0,
+        SnapshotsInstalled = 0,
         Faults = new FaultCounters(),
     };
 }

@@ -214,10 +214,14 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         (_turn, _tick) = (Turn, Tick);
         _gauge = new InboxGauge(world.Options.Inbox);
         Build = member.Build;
-        Process = new SimulatedProcess(world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
+        Process = new SimulatedProcess(
+            world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
         Transport = world.Network.Attach(Process, member.Id, this);
-        LogLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this, member.StoppedAtIo) { StallChance = member.StallChance, Slowness = member.Slowness };
-        SnapshotLane = new SimulatedLane(world.Scheduler, Process, member.Disk, random.Split("snapshot lane"), world.Faults, this, member.StoppedAtIo);
+        LogLane = new SimulatedLane(
+            world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this,
+            member.StoppedAtIo) { StallChance = member.StallChance, Slowness = member.Slowness };
+        SnapshotLane = new SimulatedLane(
+            world.Scheduler, Process, member.Disk, random.Split("snapshot lane"), world.Faults, this, member.StoppedAtIo);
         var application = world.Application(this, member);
         Application = application;
         Loop = new NodeLoop(
@@ -302,7 +306,8 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
     }
 
     /// <summary>
-    /// The process is to be killed between two effects: it still carries out so many, sends and disk work alike, and what its turn would do after them never leaves it.
+    /// The process is to be killed between two effects: it still carries out so many, sends and disk work alike, and what its turn would do
+    /// after them never leaves it.
     /// </summary>
     public void CutAfter(int effects)
     {

@@ -5,8 +5,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What was delivered to whom and when: folded into one hash, by which two runs of a seed are compared, and the latest of it kept for the report
-/// of a failure. Lines are formatted only when somebody reads them.
+/// What was delivered to whom and when: folded into one hash, by which two runs of a seed are compared, and the latest of it kept for the
+/// report of a failure. Lines are formatted only when somebody reads them.
 /// </summary>
 internal sealed class SimulatedTrace(SimulatedScheduler scheduler)
 {
@@ -73,11 +73,13 @@ internal sealed class SimulatedTrace(SimulatedScheduler scheduler)
     private static string Describe(object what) => what switch
     {
         NodeInput.Received received => $"from {received.From}: {Describe(received.Message)}",
-        NodeInput.DiskDone done => $"disk done: {done.Job.GetType().Name}{(done.Job.Failure is { } failure ? $" failed: {failure.Message}" : "")}",
+        NodeInput.DiskDone done =>
+            $"disk done: {done.Job.GetType().Name}{(done.Job.Failure is { } failure ? $" failed: {failure.Message}" : "")}",
         NodeInput.Tick tick => tick.Lateness == TimeSpan.Zero ? "tick" : $"tick, {tick.Lateness.TotalMilliseconds:F0} ms late",
         NodeInput.LinkUp up => $"link {up.Link} up: member {up.Hello.Member}#{up.Hello.Incarnation} boot {up.Hello.Boot}",
         NodeInput.LinkDown down => $"link {down.Link} to {down.Peer} down{(down.Goodbye ? " with a goodbye" : "")}",
-        NodeInput.PeerDied died => $"evidence: {died.Evidence.Member}#{died.Evidence.Incarnation} boot {died.Evidence.Boot} died ({died.Evidence.Reason})",
+        NodeInput.PeerDied died =>
+            $"evidence: {died.Evidence.Member}#{died.Evidence.Incarnation} boot {died.Evidence.Boot} died ({died.Evidence.Reason})",
         NodeInput input => input.GetType().Name,
         _ => what.ToString()!,
     };
@@ -97,13 +99,17 @@ internal sealed class SimulatedTrace(SimulatedScheduler scheduler)
         {
             VoteRequest vote => $"{(vote.PreVote ? "pre-vote" : "vote")} request, last {vote.LastIndex}/{vote.LastTerm}",
             VoteReply vote => $"{(vote.PreVote ? "pre-vote" : "vote")} {(vote.Granted ? "granted" : "refused")}",
-            AppendRequest append => $"append {append.Entries.Count} after {append.PreviousIndex}/{append.PreviousTerm}, commit {append.Commit}",
-            AppendReply reply => reply.Accepted ? $"accepted to {reply.Index}" : $"refused at {reply.Index}, hint {reply.HintIndex}/{reply.HintTerm}{(reply.HasRot ? ", rot behind it" : "")}",
+            AppendRequest append =>
+                $"append {append.Entries.Count} after {append.PreviousIndex}/{append.PreviousTerm}, commit {append.Commit}",
+            AppendReply reply => reply.Accepted
+                ? $"accepted to {reply.Index}"
+                : $"refused at {reply.Index}, hint {reply.HintIndex}/{reply.HintTerm}{(reply.HasRot ? ", rot behind it" : "")}",
             Heartbeat heartbeat => $"heartbeat, commit {heartbeat.Commit}, read {heartbeat.ReadToken}",
             HeartbeatReply reply => $"heartbeat reply, read {reply.ReadToken}",
             ReadIndexRequest request => $"read index? {request.Token}",
             ReadIndexReply reply => reply.Refused ? $"read index {reply.Token} refused" : $"read index {reply.Token}: {reply.Index}",
-            SnapshotChunk chunk => $"snapshot {chunk.Snapshot.Index} at {chunk.Offset}, {chunk.Data.Length} of {chunk.Snapshot.Length} bytes",
+            SnapshotChunk chunk =>
+                $"snapshot {chunk.Snapshot.Index} at {chunk.Offset}, {chunk.Data.Length} of {chunk.Snapshot.Length} bytes",
             SnapshotReply reply => $"snapshot {reply.SnapshotIndex} {(reply.Installed ? "installed" : $"wanted from {reply.NextOffset}")}",
             _ => message.GetType().Name,
         };

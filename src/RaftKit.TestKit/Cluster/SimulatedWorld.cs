@@ -20,7 +20,9 @@ internal sealed class SimulatedWorld
         Ids = [.. Enumerable.Range(1, options.Members).Select(n => new MemberId(n))];
         Members = [.. Ids.Select(id => new SimulatedMember(
             this, id, new SimulatedDisk($"disk of member {id}", Random.Split($"disk {id}"), Faults), Random.Split($"member {id}")))];
-        Observers = [.. Enumerable.Range(1, options.Observers).Select(n => new MemberId(MemberId.GreatestMember + n)).Select(id => new SimulatedMember(
+        Observers =
+            [.. Enumerable.Range(1, options.Observers).Select(n => new MemberId(MemberId.GreatestMember + n)).Select(
+                id => new SimulatedMember(
             this, id, new SimulatedDisk($"disk of observer {id}", Random.Split($"disk {id}"), Faults), Random.Split($"member {id}")))];
         Everybody = [.. Members, .. Observers];
     }
@@ -71,17 +73,24 @@ internal sealed class SimulatedWorld
 
     public SimulatedMember this[MemberId id] => id.IsObserver ? Observers[id.Value - MemberId.GreatestMember - 1] : Members[id.Value - 1];
 
-    public bool Has(MemberId id) => id.IsObserver ? id.Value - MemberId.GreatestMember <= Observers.Count : id.Value >= 1 && id.Value <= Members.Count;
+    public bool Has(MemberId id) =>
+        id.IsObserver ? id.Value - MemberId.GreatestMember <= Observers.Count : id.Value >= 1 && id.Value <= Members.Count;
 
     public int NextProcess() => ++_processes;
 
-    /// <summary>Only violations of these invariants count, so that a mutant can show that one check catches it by itself. Empty: all, and everything else that can be wrong.</summary>
+    /// <summary>
+    /// Only violations of these invariants count, so that a mutant can show that one check catches it by itself. Empty: all, and everything
+    /// else that can be wrong.
+    /// </summary>
     public IReadOnlyCollection<int> JudgedBy { get; set; } = [];
 
-    /// <summary>Only the first counts: what comes after it is its consequence. It ends the run, not the event, so that no node can catch it.</summary>
+    /// <summary>
+    /// Only the first counts: what comes after it is its consequence. It ends the run, not the event, so that no node can catch it.
+    /// </summary>
     public void Violate(string what)
     {
-        if (Violation is not null || (JudgedBy.Count > 0 && !JudgedBy.Any(number => what.StartsWith($"invariant {number}:", StringComparison.Ordinal))))
+        if (Violation is not null
+            || (JudgedBy.Count > 0 && !JudgedBy.Any(number => what.StartsWith($"invariant {number}:", StringComparison.Ordinal))))
             return;
         Violation = what;
         Trace.Event(MemberId.None, $"VIOLATION {what}");
@@ -105,7 +114,9 @@ internal sealed class SimulatedWorld
     {
         Self = self,
         // Observers come and go in any case, so they are told of all machines that there may be.
-        Members = Ids.Where(id => id == self || self.IsObserver || this[self].Seeds?.Contains(id) == true || (this[self].Seeds is null && id.Value <= Options.Founders))
+        Members = Ids.Where(
+            id => id == self || self.IsObserver || this[self].Seeds?.Contains(id) == true
+            || (this[self].Seeds is null && id.Value <= Options.Founders))
             .ToDictionary(id => id, id => $"member-{id}:1"),
         JoinOnly = !self.IsObserver && this[self].Seeds is not null,
         Seed = seed,

@@ -47,7 +47,8 @@ internal sealed class SimulatedZnodes : SimulatedApplication
     public FeatureLevels Levels { get; }
 
     /// <summary>
-    /// Completions run with no context of their own, as on the thread pool, so that what awaits them goes on as an event of its own on the process's context.
+    /// Completions run with no context of their own, as on the thread pool, so that what awaits them goes on as an event of its own on the
+    /// process's context.
     /// </summary>
     private sealed class ClientScheduler(SimulatedProcess process, SimulatedScheduler scheduler) : IClientScheduler
     {
@@ -84,7 +85,9 @@ internal sealed class SimulatedZnodes : SimulatedApplication
             {
                 var reader = new MessagePackReader(((ArrayBufferWriter<byte>)result).WrittenMemory[written..]);
                 // Refused before it came to the tree, its result is of one part.
-                oracle.AppliedMulti(member, context.Zxid, multi.Operations, TreeCommandCodec.ReadResult(ref reader, multi: true), _changes, service.Machine.Tree.Digest != digest);
+                oracle.AppliedMulti(
+                    member, context.Zxid, multi.Operations, TreeCommandCodec.ReadResult(ref reader, multi: true), _changes,
+                    service.Machine.Tree.Digest != digest);
             }
             oracle.Applied(member, context.Zxid, service.Machine, _changes, _opened, _ended, _cause, _zxid);
             _zxid = context.Zxid;

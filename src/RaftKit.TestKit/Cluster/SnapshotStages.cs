@@ -6,8 +6,9 @@ using RaftKit.Node.Members;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Where a member is in taking, sending or installing a snapshot: what coverage counts when it ends there, and where <see cref="RareFaultPlan"/> ends it. The jobs of the snapshot lane are known by
-/// their names: one that is renamed is missed by the sweep, which wants every stage.
+/// Where a member is in taking, sending or installing a snapshot: what coverage counts when it ends there, and where <see
+/// cref="RareFaultPlan"/> ends it. The jobs of the snapshot lane are known by their names: one that is renamed is missed by the sweep,
+/// which wants every stage.
 /// </summary>
 internal static class SnapshotStages
 {

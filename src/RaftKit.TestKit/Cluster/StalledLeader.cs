@@ -3,14 +3,16 @@ using RaftKit.Consensus;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// After all faults ended, in some seeds: the disk of whoever leads stands still, and nothing else is wrong. Another member must lead within a bound, and writes must go on while the disk still stands
-/// (DESIGN, promise 6). It is judged by who leads; what the leader knows of its disk, and whether it hands over, is not asked.
+/// After all faults ended, in some seeds: the disk of whoever leads stands still, and nothing else is wrong. Another member must lead
+/// within a bound, and writes must go on while the disk still stands (DESIGN, promise 6). It is judged by who leads; what the leader knows
+/// of its disk, and whether it hands over, is not asked.
 /// </summary>
 internal sealed class StalledLeader(SimulatedWorld world, Func<long> writesAcknowledged, Func<TimeSpan, Func<bool>, bool> within)
 {
     private const double Chance = 0.3;
 
-    // Two are its patience, from the first entry on that others have and its disk has not; a handover that fails is given up after one, and comes again after two.
+    // Two are its patience, from the first entry on that others have and its disk has not; a handover that fails is given up after one, and
+    // comes again after two.
     private const int ElectionTimeouts = 10;
 
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(10);
@@ -18,14 +20,17 @@ internal sealed class StalledLeader(SimulatedWorld world, Func<long> writesAckno
     /// <returns>What went wrong; null if nothing did, or the seed does not draw it.</returns>
     public string? Run(TimeSpan electionTimeout)
     {
-        // Members are still replaced or promoted, here and there: a seed that has no healthy quorum beside its leader within a while goes without.
-        if (!world.Random.Split("stalled leader").Chance(Chance) || !within(Soon, () => Find() is not null) || Find() is not { Run: { } run } leader)
+        // Members are still replaced or promoted, here and there: a seed that has no healthy quorum beside its leader within a while goes
+        // without.
+        if (!world.Random.Split("stalled leader").Chance(Chance) || !within(Soon, () => Find() is not null)
+            || Find() is not { Run: { } run } leader)
             return null;
         var term = run.Loop.Core!.Term;
         world.Faults.Coverage.Struck(MenuItem.LeaderDiskStands);
         world.Trace.Event(leader.Id, $"leads term {term}, and its disk stands still");
         run.LogLane.StandsStill = true;
-        if (!within(ElectionTimeouts * electionTimeout, () => world.Members.Any(m => m != leader && m.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: true } core && core.Term > term)))
+        if (!within(ElectionTimeouts * electionTimeout, () => world.Members.Any(
+            m => m != leader && m.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: true } core && core.Term > term)))
             return $"liveness: member {leader.Id} leads on {ElectionTimeouts} election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after its disk began to stand still, though those of a quorum are well";
         var acknowledged = writesAcknowledged();
         if (!within(Soon, () => writesAcknowledged() > acknowledged))

@@ -3,9 +3,9 @@ using RaftKit.Node.Log;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// A directory on a disk that does exactly what the POSIX contract promises and no more: bytes are durable after the file's sync, names after
-/// the directory's. A killed process leaves everything it wrote; a power cut keeps, drops or tears every unsynced sector by itself and
-/// may lose every unsynced create, rename and delete.
+/// A directory on a disk that does exactly what the POSIX contract promises and no more: bytes are durable after the file's sync, names
+/// after the directory's. A killed process leaves everything it wrote; a power cut keeps, drops or tears every unsynced sector by itself
+/// and may lose every unsynced create, rename and delete.
 /// </summary>
 internal sealed class SimulatedDisk(string location, SimulatedRandom random, FaultCounters counters) : ILogDirectory
 {
@@ -26,7 +26,9 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
 
     public string Location => location;
 
-    /// <summary>The process was stopped in the middle of its work: every I/O fails until <see cref="PowerCut"/> or <see cref="ProcessDied"/>.</summary>
+    /// <summary>
+    /// The process was stopped in the middle of its work: every I/O fails until <see cref="PowerCut"/> or <see cref="ProcessDied"/>.
+    /// </summary>
     public bool IsOff { get; private set; }
 
     /// <summary>Writes and creates fail with "no space left on device".</summary>
@@ -38,7 +40,9 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     /// <summary>Whether everything written is synced.</summary>
     public bool IsSynced => _pending.Count == 0 && _names.Values.All(inode => inode.IsSynced);
 
-    /// <summary>Everything that was written between <see cref="BeginWork"/> and <see cref="EndWork"/> is synced, and so are its names.</summary>
+    /// <summary>
+    /// Everything that was written between <see cref="BeginWork"/> and <see cref="EndWork"/> is synced, and so are its names.
+    /// </summary>
     public bool IsWorkDurable
     {
         get
@@ -136,7 +140,9 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         _pending.Clear();
     }
 
-    /// <summary>A copy as it would be if the power went now and nothing unsynced survived: the disk's truth about what is durable.</summary>
+    /// <summary>
+    /// A copy as it would be if the power went now and nothing unsynced survived: the disk's truth about what is durable.
+    /// </summary>
     public SimulatedDisk DurableCopy()
     {
         var copy = new SimulatedDisk(location, new SimulatedRandom(0), new FaultCounters());
@@ -162,7 +168,8 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     public string? FlipSomeBit(SimulatedRandom draw)
     {
         var isLog = draw.Chance(0.8);
-        if (Sectors(SimulatedInode.SectorBytes, name => name.EndsWith(".log", StringComparison.Ordinal) == isLog && name != "lock") is not { Count: > 0 } written)
+        if (Sectors(SimulatedInode.SectorBytes, name =>
+            name.EndsWith(".log", StringComparison.Ordinal) == isLog && name != "lock") is not { Count: > 0 } written)
             return null;
         var (name, sector) = draw.Pick(written);
         var offset = Math.Min((sector * SimulatedInode.SectorBytes) + draw.Next(SimulatedInode.SectorBytes), _names[name].Length - 1);
@@ -190,8 +197,8 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     }
 
     /// <summary>
-    /// A page of the log was never written, though its sync returned. Not of the newest files: the very last writes lost look like a torn tail, and only
-    /// other members could tell.
+    /// A page of the log was never written, though its sync returned. Not of the newest files: the very last writes lost look like a torn
+    /// tail, and only other members could tell.
     /// </summary>
     /// <returns>What happened; null where there are no older files.</returns>
     public string? LoseSomeWrite(SimulatedRandom draw)

@@ -3,9 +3,12 @@ using RaftKit.Node.Loop;
 
 namespace RaftKit.TestKit;
 
-/// <summary>A disk lane as events: jobs run one after the other, at a later time each, and those that wait together share one sync as in production.</summary>
+/// <summary>
+/// A disk lane as events: jobs run one after the other, at a later time each, and those that wait together share one sync as in production.
+/// </summary>
 internal sealed class SimulatedLane(
-    SimulatedScheduler scheduler, SimulatedProcess process, SimulatedDisk disk, SimulatedRandom random, FaultCounters counters, INodeInbox inbox, Action stopped) : IDiskLane
+    SimulatedScheduler scheduler, SimulatedProcess process, SimulatedDisk disk, SimulatedRandom random, FaultCounters counters,
+    INodeInbox inbox, Action stopped) : IDiskLane
 {
     private const int MaxGroup = 256;
 

@@ -6,7 +6,10 @@ public enum HistoryStatus
     /// <summary>It took effect, with the result that is recorded.</summary>
     Ok,
 
-    /// <summary>It surely changed nothing. With an <see cref="HistoryOperation.Error"/>, the state that it met was the reason; without, it never reached the log.</summary>
+    /// <summary>
+    /// It surely changed nothing. With an <see cref="HistoryOperation.Error"/>, the state that it met was the reason; without, it never
+    /// reached the log.
+    /// </summary>
     Fail,
 
     /// <summary>Nobody knows whether it took effect, or when: it may still do so at any later time.</summary>
@@ -47,7 +50,9 @@ public enum HistoryKind
     Sync,
 }
 
-/// <summary>One operation of one client, as it saw it. Times are nanoseconds on one monotonic clock, shared by all clients of the history.</summary>
+/// <summary>
+/// One operation of one client, as it saw it. Times are nanoseconds on one monotonic clock, shared by all clients of the history.
+/// </summary>
 public sealed record HistoryOperation
 {
     /// <summary>Who called: operations of one client do not overlap.</summary>
@@ -59,7 +64,9 @@ public sealed record HistoryOperation
     /// <summary>When it was called.</summary>
     public long Call { get; init; }
 
-    /// <summary>When it returned, or, for <see cref="HistoryStatus.Info"/>, when its caller gave up: it may take effect after that.</summary>
+    /// <summary>
+    /// When it returned, or, for <see cref="HistoryStatus.Info"/>, when its caller gave up: it may take effect after that.
+    /// </summary>
     public long Return { get; init; }
 
     /// <summary>How it ended.</summary>

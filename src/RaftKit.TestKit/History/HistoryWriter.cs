@@ -1,6 +1,8 @@
 namespace RaftKit.TestKit;
 
-/// <summary>Writes a history, one JSON object a line. Safe for several threads. Lines are buffered until <see cref="Flush"/> or disposal.</summary>
+/// <summary>
+/// Writes a history, one JSON object a line. Safe for several threads. Lines are buffered until <see cref="Flush"/> or disposal.
+/// </summary>
 public sealed class HistoryWriter : IDisposable
 {
     private readonly Lock _gate = new();

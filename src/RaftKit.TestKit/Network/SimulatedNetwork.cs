@@ -8,8 +8,8 @@ namespace RaftKit.TestKit;
 
 /// <summary>
 /// The network between simulated members: links come up with a handshake and go down as TCP's do, messages travel as the bytes of the real
-/// codec, and the weather drops, delays, duplicates and reorders them. Only messages of the consensus core are duplicated and reordered: they
-/// must stand it, while everything else relies on a link's order, as it may.
+/// codec, and the weather drops, delays, duplicates and reorders them. Only messages of the consensus core are duplicated and reordered:
+/// they must stand it, while everything else relies on a link's order, as it may.
 /// </summary>
 internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRandom random, FaultCounters counters, SimulatedTrace trace)
 {
@@ -25,7 +25,9 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
     /// <summary>All members are processes of one machine, so that a death can be proven.</summary>
     public bool SameMachine { get; init; } = true;
 
-    /// <summary>How likely a bit of a snapshot's piece is another one when it arrives, though the link noticed nothing; null: never.</summary>
+    /// <summary>
+    /// How likely a bit of a snapshot's piece is another one when it arrives, though the link noticed nothing; null: never.
+    /// </summary>
     public (SimulatedRandom Random, double Chance)? CorruptChunks { get; set; }
 
     /// <summary>How many messages were delivered.</summary>
@@ -43,7 +45,9 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         return transport;
     }
 
-    /// <summary>A process ended: in order with a goodbye, by itself or by a kill with its links reset, or silently with its machine.</summary>
+    /// <summary>
+    /// A process ended: in order with a goodbye, by itself or by a kill with its links reset, or silently with its machine.
+    /// </summary>
     public void Detach(SimulatedTransport transport, bool goodbye, bool silent)
     {
         if (_transports.TryGetValue(transport.Self, out var current) && current == transport)
@@ -138,7 +142,8 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         data[corrupt.Random.Next(data.Length)] ^= (byte)(1 << corrupt.Random.Next(8));
         return message with
         {
-            Message = new SnapshotChunk { From = chunk.From, To = chunk.To, Term = chunk.Term, Snapshot = chunk.Snapshot, Offset = chunk.Offset, Data = data, Checksum = chunk.Checksum },
+            Message = new SnapshotChunk { From = chunk.From, To = chunk.To, Term = chunk.Term, Snapshot = chunk.Snapshot,
+                Offset = chunk.Offset, Data = data, Checksum = chunk.Checksum },
         };
     }
 
@@ -210,7 +215,8 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
 
     private void Raise(SimulatedLink link, SimulatedTransport at, PeerHello peer, PeerHello told)
     {
-        var when = link.InOrder(link.Other(at), false, scheduler.Now + random.Between(TimeSpan.FromMicroseconds(50), TimeSpan.FromMicroseconds(900)));
+        var when = link.InOrder(
+            link.Other(at), false, scheduler.Now + random.Between(TimeSpan.FromMicroseconds(50), TimeSpan.FromMicroseconds(900)));
         link.InOrder(link.Other(at), true, when);
         at.Process.After(when - scheduler.Now, () =>
         {
@@ -248,7 +254,8 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         Tell(link.B, link.A.Self);
         ConnectLater(link.A.Self, link.B.Self, TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(40));
 
-        void Tell(SimulatedTransport at, MemberId peer) => at.Process.After(random.Between(TimeSpan.FromMicroseconds(20), TimeSpan.FromMicroseconds(500)), () =>
+        void Tell(SimulatedTransport at, MemberId peer) =>
+            at.Process.After(random.Between(TimeSpan.FromMicroseconds(20), TimeSpan.FromMicroseconds(500)), () =>
         {
             if (link.IsUpAt(at))
                 at.Inbox.Post(new NodeInput.LinkDown(link.Number, peer, goodbye));

@@ -1,6 +1,8 @@
 namespace RaftKit.TestKit;
 
-/// <summary>A process's time: the simulation's, with a wall clock of its own that may be wrong. Its timers are events of the process.</summary>
+/// <summary>
+/// A process's time: the simulation's, with a wall clock of its own that may be wrong. Its timers are events of the process.
+/// </summary>
 internal sealed class SimulatedTimeProvider(SimulatedProcess process, SimulatedScheduler scheduler, TimeSpan wallOffset) : TimeProvider
 {
     /// <summary>When every simulation begins.</summary>

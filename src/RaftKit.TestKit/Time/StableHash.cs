@@ -2,7 +2,9 @@ using System.Runtime.InteropServices;
 
 namespace RaftKit.TestKit;
 
-/// <summary>FNV-1a, the same in every process (string.GetHashCode is not): trace hashes and entry hashes are compared between processes.</summary>
+/// <summary>
+/// FNV-1a, the same in every process (string.GetHashCode is not): trace hashes and entry hashes are compared between processes.
+/// </summary>
 internal struct StableHash
 {
     private const ulong Prime = 0x100000001B3;

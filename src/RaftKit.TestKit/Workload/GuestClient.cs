@@ -8,14 +8,15 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// A client on a machine of its own, connected through one member after the other: it loses connections, falls silent, shows wrong passwords, and takes its session up
-/// elsewhere. Whatever it is told must fit the one history, over all its connections.
+/// A client on a machine of its own, connected through one member after the other: it loses connections, falls silent, shows wrong
+/// passwords, and takes its session up elsewhere. Whatever it is told must fit the one history, over all its connections.
 /// </summary>
 internal sealed class GuestClient(Workload workload, SimulatedWorld world, int number, SimulatedProcess machine, SimulatedRandom random)
 {
     private readonly TimeSpan _timeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4));
     private readonly TimeSpan _patience = random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(700));
-    private readonly ReadOnlyMemory<byte> _password = Enumerable.Range(0, SessionCommand.PasswordLength).Select(_ => (byte)random.Next(256)).ToArray();
+    private readonly ReadOnlyMemory<byte> _password = Enumerable.Range(0, SessionCommand.PasswordLength).Select(
+        _ => (byte)random.Next(256)).ToArray();
     private GuestSession? _guest;
     private WatchChecker? _events;
     private long _id;
@@ -59,7 +60,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     }
 
     /// <summary>
-    /// A quorum was forced that may not know what this client read and wrote last. Its stream goes on from where it was, and must be told that it cannot.
+    /// A quorum was forced that may not know what this client read and wrote last. Its stream goes on from where it was, and must be told
+    /// that it cannot.
     /// </summary>
     public void QuorumForced()
     {
@@ -71,7 +73,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         _lacksOwn = _written > 0 && workload.Oracle.At(Own, long.MaxValue) is not { Exists: true };
     }
 
-    private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, machine.Time);
+    private Task Pause(int milliseconds) =>
+        Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, machine.Time);
 
     private async Task<SimulatedZnodes?> Connect()
     {
@@ -83,7 +86,9 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         using var limit = new CancellationTokenSource();
         if (_id != 0 && random.Chance(0.1))
             await ShowWrongPassword(znodes);
-        var connecting = _id == 0 ? znodes.Guests.OpenAsync(_timeout, _password, limit.Token) : znodes.Guests.TakeUpAsync(_id, _password, _lastZxid, limit.Token);
+        var connecting = _id == 0
+            ? znodes.Guests.OpenAsync(_timeout, _password, limit.Token)
+            : znodes.Guests.TakeUpAsync(_id, _password, _lastZxid, limit.Token);
         try
         {
             _guest = await connecting.WaitAsync(_patience, machine.Time);
@@ -147,7 +152,9 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
                     await ReadOwn(guest.Session);
                     break;
                 case 8:
-                    await Write(() => guest.Session.CreateAsync($"/guests-{number}-e", "e"u8.ToArray(), CreateMode.Ephemeral), HistoryKind.Create, $"/guests-{number}-e", "e", guest.Id);
+                    await Write(
+                        () => guest.Session.CreateAsync($"/guests-{number}-e", "e"u8.ToArray(), CreateMode.Ephemeral), HistoryKind.Create,
+                        $"/guests-{number}-e", "e", guest.Id);
                     break;
                 case 9 when random.Chance(0.3):
                     // Cut off in the middle of a write, whose outcome it will not learn.
@@ -188,7 +195,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         {
             _events = workload.NewChecker($"{Who}, streaming /", "/", WatchMode.PersistentRecursive);
             _events.Setting(connectedAt);
-            // Where an earlier stream ended, before it was compacted, is not where this one goes on if it is cut before its first event (seed 112).
+            // Where an earlier stream ended, before it was compacted, is not where this one goes on if it is cut before its first event
+            // (seed 112).
             _heardZxid = 0;
         }
         var (events, skip) = (_events!, goesOn ? _heardOfZxid : 0);
@@ -222,7 +230,9 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         }
     }
 
-    /// <summary>Of what it heard in another recovery epoch, some may never have happened: nothing of this one may be told as if it followed that.</summary>
+    /// <summary>
+    /// Of what it heard in another recovery epoch, some may never have happened: nothing of this one may be told as if it followed that.
+    /// </summary>
     private async Task ListenOverBreak(GuestSession guest)
     {
         try
@@ -232,7 +242,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
                 if (guest != _guest)
                     return;
                 if (RecoveryEpoch.FirstZxidOfEpochOf(heard.Zxid) > _heardBefore)
-                    workload.Violate(30, $"{Who} streamed up to {_heardBefore:x} before a quorum was forced, and heard {heard} after that as if nothing were lost between them");
+                    workload.Violate(
+                        30, $"{Who} streamed up to {_heardBefore:x} before a quorum was forced, and heard {heard} after that as if nothing were lost between them");
             }
         }
         catch (WatchCompactedException compacted)
@@ -267,7 +278,9 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         _read = Math.Max(_read, int.Parse(value, CultureInfo.InvariantCulture));
     }
 
-    /// <summary>Its writes apply in the order in which it made them: one that was cut off never comes after a later one (invariant 36).</summary>
+    /// <summary>
+    /// Its writes apply in the order in which it made them: one that was cut off never comes after a later one (invariant 36).
+    /// </summary>
     private void CheckOwnOrder()
     {
         var versions = workload.Oracle.VersionsOf(Own);

@@ -4,8 +4,8 @@ using RaftKit.Znodes;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// The history of what clients did, as they saw it. An operation whose process ended before it returned has an unknown outcome, and is written
-/// down as such when the run ends.
+/// The history of what clients did, as they saw it. An operation whose process ended before it returned has an unknown outcome, and is
+/// written down as such when the run ends.
 /// </summary>
 internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace trace)
 {
@@ -19,22 +19,26 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     private long Now => scheduler.Now.Ticks * 100;
 
     /// <summary>All so far; of what is under way nobody can tell.</summary>
-    public IReadOnlyList<HistoryOperation> SoFar() => [.. _ended, .. _open.Values.Select(o => o with { Status = HistoryStatus.Info, Return = Now })];
+    public IReadOnlyList<HistoryOperation> SoFar() =>
+        [.. _ended, .. _open.Values.Select(o => o with { Status = HistoryStatus.Info, Return = Now })];
 
     /// <summary>
-    /// An operator forced a new quorum, which knows nothing of what happened behind this zxid. What clients were told of it, or may have been, is no part of the history that goes on.
+    /// An operator forced a new quorum, which knows nothing of what happened behind this zxid. What clients were told of it, or may have
+    /// been, is no part of the history that goes on.
     /// </summary>
     /// <returns>How many writes were acknowledged and are lost.</returns>
     public int QuorumForced(long zxid)
     {
         var lost = _ended.Count(o => !o.IsRead && o.Status == HistoryStatus.Ok && o.Zxid > zxid);
-        var kept = _ended.Where(IsKept).Select(o => o is { IsRead: false, Status: HistoryStatus.Ok, Zxid: 0 } ? o with { Status = HistoryStatus.Info } : o).ToList();
+        var kept = _ended.Where(IsKept).Select(
+            o => o is { IsRead: false, Status: HistoryStatus.Ok, Zxid: 0 } ? o with { Status = HistoryStatus.Info } : o).ToList();
         _ended.Clear();
         _ended.AddRange(kept);
         return lost;
 
         // A refusal that the tree gave, or a read, tells of a state: which one, only its zxid could say.
-        bool IsKept(HistoryOperation operation) => operation.Zxid <= zxid && (operation.Zxid > 0 || (!operation.IsRead && operation.Error is null));
+        bool IsKept(HistoryOperation operation) =>
+            operation.Zxid <= zxid && (operation.Zxid > 0 || (!operation.IsRead && operation.Error is null));
     }
 
     public IReadOnlyList<HistoryOperation> Finish()
@@ -44,12 +48,15 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
         return _ended;
     }
 
-    /// <summary>Records an operation: as given while it runs, with its result when it returns, as refused or unknown by the exception.</summary>
+    /// <summary>
+    /// Records an operation: as given while it runs, with its result when it returns, as refused or unknown by the exception.
+    /// </summary>
     /// <param name="operation">What is asked for.</param>
     /// <param name="run">Asks for it.</param>
     /// <param name="result">What is known of it when it took effect.</param>
     /// <param name="succeeded">Hears of it then.</param>
-    public Task<T> Record<T>(HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result, Action<T>? succeeded = null)
+    public Task<T> Record<T>(HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result,
+        Action<T>? succeeded = null)
     {
         // A refusal is handed on as it is: a sweep has too many of them to throw each at every layer.
         var recorded = new TaskCompletionSource<T>();
@@ -58,7 +65,8 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     }
 
     private async Task Record<T>(
-        TaskCompletionSource<T> recorded, HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result, Action<T>? succeeded)
+        TaskCompletionSource<T> recorded, HistoryOperation operation, Func<Task<T>> run, Func<HistoryOperation, T, HistoryOperation> result,
+        Action<T>? succeeded)
     {
         var number = ++_last;
         operation = operation with { Call = Now };

@@ -6,10 +6,12 @@ using RaftKit.Znodes;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// A client that only reads, in every way that a view offers, and holds each answer against what it claims to be worth: linearizable answers are checked at once and go into the
-/// history, too; others against what was acknowledged when, and against what their session had seen through other members.
+/// A client that only reads, in every way that a view offers, and holds each answer against what it claims to be worth: linearizable
+/// answers are checked at once and go into the history, too; others against what was acknowledged when, and against what their session had
+/// seen through other members.
 /// </summary>
-internal sealed class ReadClient(Workload workload, int number, SimulatedProcess process, SimulatedScheduler scheduler, IZnodeView view, SimulatedRandom random)
+internal sealed class ReadClient(
+    Workload workload, int number, SimulatedProcess process, SimulatedScheduler scheduler, IZnodeView view, SimulatedRandom random)
 {
     public async Task Run()
     {
@@ -42,14 +44,17 @@ internal sealed class ReadClient(Workload workload, int number, SimulatedProcess
             new HistoryOperation { Client = number, Kind = HistoryKind.Get, Path = path },
             () => view.ReadAsync(v => (Znode: v.Get(path), v.Zxid), consistency, cancellationToken),
             (operation, read) => read.Value.Znode is { } znode
-                ? operation with { Exists = true, Out = Encoding.UTF8.GetString(znode.Data.Span), Version = znode.Stat.Version, Zxid = read.Value.Zxid }
+                ? operation with { Exists = true, Out = Encoding.UTF8.GetString(znode.Data.Span), Version = znode.Stat.Version,
+                    Zxid = read.Value.Zxid }
                 : operation with { Exists = false, Zxid = read.Value.Zxid });
         if (read.Zxid < acknowledged)
         {
-            workload.Violate(15, $"a client of process {process.Number} read the state of {read.Zxid:x} as linearizable ({read.Guarantee}), though {acknowledged:x} was "
+            workload.Violate(
+                15, $"a client of process {process.Number} read the state of {read.Zxid:x} as linearizable ({read.Guarantee}), though {acknowledged:x} was "
                 + "acknowledged before");
         }
-        if (read.Guarantee != ReadGuarantee.ReadIndex && (read.Guarantee != ReadGuarantee.Lease || consistency != ReadConsistency.LinearizableByLease))
+        if (read.Guarantee != ReadGuarantee.ReadIndex
+            && (read.Guarantee != ReadGuarantee.Lease || consistency != ReadConsistency.LinearizableByLease))
             workload.Violate(15, $"a client of process {process.Number} asked for {consistency}, and got {read.Guarantee}");
         workload.Oracle.CheckRead($"a read in process {process.Number}", path, read.Value.Znode, read.Value.Zxid);
         if (read.Guarantee == ReadGuarantee.Lease)
@@ -69,18 +74,21 @@ internal sealed class ReadClient(Workload workload, int number, SimulatedProcess
         {
             workload.ReadsTooStale++;
             if (stale.Behind <= bound)
-                workload.Violate(15, $"a client of process {process.Number} was refused a read at most {bound} behind, of a state {stale.Behind} behind");
+                workload.Violate(
+                    15, $"a client of process {process.Number} was refused a read at most {bound} behind, of a state {stale.Behind} behind");
             throw;
         }
         workload.ReadsBehind++;
         if (read.Behind is not { } behind || behind > bound)
         {
-            workload.Violate(15, $"a client of process {process.Number} asked for a state at most {bound} behind, and got one that is {read.Behind}");
+            workload.Violate(
+                15, $"a client of process {process.Number} asked for a state at most {bound} behind, and got one that is {read.Behind}");
             return;
         }
         var known = workload.AcknowledgedBy(called - behind);
         if (read.Zxid < known)
-            workload.Violate(15, $"a client of process {process.Number} read the state of {read.Zxid:x} as {behind} behind, though {known:x} was acknowledged before {called - behind}");
+            workload.Violate(
+                15, $"a client of process {process.Number} read the state of {read.Zxid:x} as {behind} behind, though {known:x} was acknowledged before {called - behind}");
     }
 
     // The session is one user's, who asks through any member.

@@ -8,7 +8,8 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// What applications do to a simulated cluster: clients in every process, contenders for leadership, and the record of everything they were told.
+/// What applications do to a simulated cluster: clients in every process, contenders for leadership, and the record of everything they were
+/// told.
 /// </summary>
 internal sealed class Workload
 {
@@ -57,7 +58,10 @@ internal sealed class Workload
     /// <summary>Clients finish what they are at, and begin nothing new.</summary>
     public bool Stopped { get; set; }
 
-    /// <summary>How much longer than usual clients pause, so that a long run costs what its faults cost, and not what ever more of the same writes do.</summary>
+    /// <summary>
+    /// How much longer than usual clients pause, so that a long run costs what its faults cost, and not what ever more of the same writes
+    /// do.
+    /// </summary>
     public double Pace { get; init; } = 1;
 
     public long WatchEvents { get; set; }
@@ -109,7 +113,8 @@ internal sealed class Workload
 
     public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
 
-    private static bool IsRegister(string path) => path.StartsWith("/r", StringComparison.Ordinal) && path.Contains("/k", StringComparison.Ordinal);
+    private static bool IsRegister(string path) =>
+        path.StartsWith("/r", StringComparison.Ordinal) && path.Contains("/k", StringComparison.Ordinal);
 
     /// <summary>A client opened a session in its process.</summary>
     public void Opened(SimulatedProcess process, IZnodeSession session, bool isGuest = false)
@@ -119,20 +124,23 @@ internal sealed class Workload
     }
 
     /// <summary>
-    /// The log ended a session: by proof, if its process is dead; for silence, only once its timeout has passed since the last keepalive that was
-    /// answered, which is what its own lease counts (invariant 23).
+    /// The log ended a session: by proof, if its process is dead; for silence, only once its timeout has passed since the last keepalive
+    /// that was answered, which is what its own lease counts (invariant 23).
     /// </summary>
     public void Ended(Session ended, SessionEnd cause)
     {
         if (cause == SessionEnd.Closed)
             return;
-        // A process on an old copy of its disk may call itself what the one that died was called (seed 950 of 60 s): it is found out, and is another one.
-        if (ended.Host is { } host && cause == SessionEnd.HostDied && _world[host.Member] is { Damage: not DiskDamage.OldCopy } && _world[host.Member].Loop is { } loop && loop.Incarnation == host.Incarnation && loop.Boot == host.Boot)
+        // A process on an old copy of its disk may call itself what the one that died was called (seed 950 of 60 s): it is found out, and
+        // is another one.
+        if (ended.Host is { } host && cause == SessionEnd.HostDied && _world[host.Member] is { Damage: not DiskDamage.OldCopy }
+            && _world[host.Member].Loop is { } loop && loop.Incarnation == host.Incarnation && loop.Boot == host.Boot)
             Violate(23, $"session {ended.Id:x} was ended because its process {host} died, and it lives");
         foreach (var (process, session, _) in _sessions)
         {
             if (session.Id == ended.Id && process.IsAlive && session is ISessionLease { IsValid: true } lease)
-                Violate(23, $"session {ended.Id:x} was ended ({cause}), and its lease lasts for {lease.Remaining.TotalMilliseconds:F0} ms more");
+                Violate(23,
+                    $"session {ended.Id:x} was ended ({cause}), and its lease lasts for {lease.Remaining.TotalMilliseconds:F0} ms more");
         }
     }
 
@@ -154,22 +162,25 @@ internal sealed class Workload
     }
 
     /// <summary>
-    /// Nothing has been wrong for longer than <see cref="IdleTimeout"/>: whose process lives is kept alive. A session is named every sixth of its timeout, and what a leader answers extends
-    /// it to the whole.
+    /// Nothing has been wrong for longer than <see cref="IdleTimeout"/>: whose process lives is kept alive. A session is named every sixth
+    /// of its timeout, and what a leader answers extends it to the whole.
     /// </summary>
     public void CheckKeptAlive()
     {
         foreach (var (process, session) in _idle)
         {
             if (process.IsAlive && session is ISessionLease { IsValid: false })
-                _world.Violate($"liveness: an idle session of process {process.Number} ({session.Id:x}, {session.State}) was not kept alive in calm");
+                _world.Violate(
+                    $"liveness: an idle session of process {process.Number} ({session.Id:x}, {session.State}) was not kept alive in calm");
         }
         // A guest's lives by what its client says, who may have nothing more to say.
         foreach (var (process, session, isGuest) in _sessions)
         {
-            if (!isGuest && process.IsAlive && session is { State: not SessionState.Expired } and ISessionLease lease && lease.Remaining < session.Timeout * LeastOfLease)
+            if (!isGuest && process.IsAlive && session is { State: not SessionState.Expired } and ISessionLease lease
+                && lease.Remaining < session.Timeout * LeastOfLease)
             {
-                _world.Violate($"liveness: session {session.Id:x} of process {process.Number} was not answered in calm: {lease.Remaining.TotalMilliseconds:F0} ms are left of {session.Timeout.TotalMilliseconds:F0}");
+                _world.Violate(
+                    $"liveness: session {session.Id:x} of process {process.Number} was not answered in calm: {lease.Remaining.TotalMilliseconds:F0} ms are left of {session.Timeout.TotalMilliseconds:F0}");
             }
         }
     }
@@ -191,7 +202,8 @@ internal sealed class Workload
     /// <summary>Judges all that clients were told so far.</summary>
     public void CheckHistory()
     {
-        var result = LinearizabilityChecker.Check(new UnknownOutcomes(Oracle.WritesOf, Violate).Resolve(Log.SoFar()), Oracle.Ends, maxSteps: 200_000);
+        var result = LinearizabilityChecker.Check(
+            new UnknownOutcomes(Oracle.WritesOf, Violate).Resolve(Log.SoFar()), Oracle.Ends, maxSteps: 200_000);
         if (!result.Holds)
             _world.Violate($"linearizability: {result.Explanation}");
     }
@@ -206,7 +218,8 @@ internal sealed class Workload
     }
 
     /// <summary>A watch of a client that moves between members: no one member's snapshots bear on it.</summary>
-    public WatchChecker NewChecker(string who, string path, WatchMode mode) => new(_world, Oracle, who, new WatchTimeline(Oracle, path, mode));
+    public WatchChecker NewChecker(string who, string path, WatchMode mode) =>
+        new(_world, Oracle, who, new WatchTimeline(Oracle, path, mode));
 
     /// <summary>A process is up: its clients begin.</summary>
     public void Begin(SimulatedProcess process, IZnodeSessions sessions)
@@ -295,7 +308,8 @@ internal sealed class Workload
                 var acknowledged = HighestAcknowledged;
                 var synced = await session.SyncAsync();
                 if (synced < acknowledged)
-                    Violate(15, $"a client of process {process.Number} synced up to {synced:x}, though {acknowledged:x} was acknowledged before");
+                    Violate(15,
+                        $"a client of process {process.Number} synced up to {synced:x}, though {acknowledged:x} was acknowledged before");
             }
             catch (Exception refused) when (refused is NotAppliedException or OutcomeUnknownException or SessionExpiredException)
             {
@@ -311,12 +325,14 @@ internal sealed class Workload
     private void Granted(SimulatedProcess process, Leadership leadership)
     {
         Elections++;
-        _world.Trace.Event(MemberId.None, $"process {process.Number} was granted leadership with token {leadership.FencingToken} by {leadership.Path}");
+        _world.Trace.Event(
+            MemberId.None, $"process {process.Number} was granted leadership with token {leadership.FencingToken} by {leadership.Path}");
         _leaderships.RemoveAll(l => !l.Process.IsAlive);
         foreach (var (other, held) in _leaderships)
         {
             if (held.IsHeld)
-                Violate(16, $"process {process.Number} leads with token {leadership.FencingToken}, while process {other.Number} holds token {held.FencingToken}");
+                Violate(16,
+                    $"process {process.Number} leads with token {leadership.FencingToken}, while process {other.Number} holds token {held.FencingToken}");
         }
         if (leadership.FencingToken.Value <= _highestToken)
             Violate(16, $"process {process.Number} was given token {leadership.FencingToken}, and {_highestToken} was given before");

@@ -6,10 +6,11 @@ using RaftKit.Znodes;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// One client in a member's process: it opens sessions, writes and reads in all the ways there are, watches, and checks everything that it is told
-/// against the oracle. It ends with its process.
+/// One client in a member's process: it opens sessions, writes and reads in all the ways there are, watches, and checks everything that it
+/// is told against the oracle. It ends with its process.
 /// </summary>
-internal sealed class WorkloadClient(Workload workload, int number, SimulatedProcess process, IZnodeSessions sessions, SimulatedRandom random)
+internal sealed class WorkloadClient(
+    Workload workload, int number, SimulatedProcess process, IZnodeSessions sessions, SimulatedRandom random)
 {
     private static readonly string[] Registers = ["/r0", "/r1", "/r2"];
 
@@ -64,7 +65,8 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             // Not thrown: what is refused is recorded, life goes on, and a sweep's refusals are too many to unwind a stack for each.
             var acting = Act();
             await acting.ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
-            if (acting is not { Exception.InnerException: null or ZnodeException or NotAppliedException or OutcomeUnknownException, IsCanceled: false })
+            if (acting is not { Exception.InnerException: null or ZnodeException or NotAppliedException or OutcomeUnknownException,
+                IsCanceled: false })
                 await acting;
             if (random.Chance(0.01))
             {
@@ -75,7 +77,8 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
         }
     }
 
-    private Task Pause(int milliseconds) => Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, process.Time);
+    private Task Pause(int milliseconds) =>
+        Task.Delay(random.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(milliseconds)) * workload.Pace, process.Time);
 
     private Task Act() => random.Next(20) switch
     {
@@ -110,7 +113,8 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
         }
     }
 
-    private HistoryOperation New(HistoryKind kind, string? path = null) => new() { Client = number, Session = _session.Id, Kind = kind, Path = path };
+    private HistoryOperation New(HistoryKind kind, string? path = null) =>
+        new() { Client = number, Session = _session.Id, Kind = kind, Path = path };
 
     private Task Create(string path, CreateMode mode)
     {
@@ -198,13 +202,16 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
                 ? operation with
                 {
                     Zxid = result.Zxid,
-                    Operations = [.. parts.Zip(result.Results, (part, r) => part.Kind == HistoryKind.Set ? part with { Version = r.Stat.Version } : part)],
+                    Operations =
+                        [.. parts.Zip(
+                            result.Results, (part, r) => part.Kind == HistoryKind.Set ? part with { Version = r.Stat.Version } : part)],
                 }
                 : operation with
                 {
                     Status = HistoryStatus.Fail,
                     Zxid = result.Zxid,
-                    Error = OperationLog.NameOf(result.Results.First(r => r.Error is not ZnodeError.None and not ZnodeError.RuntimeInconsistency).Error),
+                    Error = OperationLog.NameOf(
+                        result.Results.First(r => r.Error is not ZnodeError.None and not ZnodeError.RuntimeInconsistency).Error),
                 });
     }
 
@@ -254,7 +261,8 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             },
             (operation, znode) => znode is null
                 ? operation with { Exists = false }
-                : operation with { Exists = true, Out = Encoding.UTF8.GetString(znode.Data.Span), Version = znode.Stat.Version, Zxid = znode.Zxid });
+                : operation with { Exists = true, Out = Encoding.UTF8.GetString(znode.Data.Span), Version = znode.Stat.Version,
+                    Zxid = znode.Zxid });
         workload.Oracle.CheckRead(Who, path, read, 0);
         if (read is not null)
             Saw(read.Zxid);
@@ -381,7 +389,9 @@ internal sealed class WorkloadClient(Workload workload, int number, SimulatedPro
             (operation, _) => operation with { Status = HistoryStatus.Info });
     }
 
-    /// <summary>This session has seen the state at this zxid: its watches must have heard everything before, and it never goes back.</summary>
+    /// <summary>
+    /// This session has seen the state at this zxid: its watches must have heard everything before, and it never goes back.
+    /// </summary>
     private void Saw(long zxid)
     {
         if (zxid < _lastZxid)
@@ -432,9 +442,14 @@ internal sealed class OneShot(Workload workload, string who, string path, WatchT
             if (step.From < _readAt || step.Events.Count == 0)
                 continue;
             if (step.Events[0].Zxid < heard.Zxid)
-                workload.Violate(30, string.Create(CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}, but not {step.Events[0]} before it"));
+                workload.Violate(
+                    30, string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{who} read {path} at {_readAt:x} and heard {heard}, but not {step.Events[0]} before it"));
             return;
         }
-        workload.Violate(31, string.Create(CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}, and no such thing has happened"));
+        workload.Violate(
+            31, string.Create(
+                CultureInfo.InvariantCulture, $"{who} read {path} at {_readAt:x} and heard {heard}, and no such thing has happened"));
     }
 }

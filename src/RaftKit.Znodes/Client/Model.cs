@@ -169,7 +169,9 @@ public enum WatchMode
     /// <summary>Every creation, deletion, change of data and of children of this path.</summary>
     Persistent,
 
-    /// <summary>Every creation, deletion and change of data of this path and all below it; no <see cref="WatchEventType.ChildrenChanged"/>.</summary>
+    /// <summary>
+    /// Every creation, deletion and change of data of this path and all below it; no <see cref="WatchEventType.ChildrenChanged"/>.
+    /// </summary>
     PersistentRecursive,
 }
 

@@ -21,7 +21,8 @@ internal static class ZnodeErrors
             ZnodeError.SessionExpired => new SessionExpiredException(
                 session.Id, $"Session {session.Id:x} has ended: the {what} was refused and changed nothing. Open a new session."),
             ZnodeError.SessionMoved => new SessionDetachedException(
-                session.Id, moved: true, $"Session {session.Id:x} was taken up through another connection: the {what} was refused and changed nothing."),
+                session.Id, moved: true,
+                $"Session {session.Id:x} was taken up through another connection: the {what} was refused and changed nothing."),
             ZnodeError.NoNode => new ZnodeException(error, path, command is TreeCommand.Create
                 ? $"Cannot create {path}: its parent does not exist. Create the parent first."
                 : $"Cannot {what} {path}: there is no such znode."),
@@ -29,7 +30,8 @@ internal static class ZnodeErrors
             ZnodeError.BadVersion => new ZnodeException(
                 error, path, $"Cannot {what} {path}: its version is not {Expected(command)}. Read it again and decide anew."),
             ZnodeError.NotEmpty => new ZnodeException(error, path, $"Cannot delete {path}: it has children. Delete them first."),
-            ZnodeError.NoChildrenForEphemerals => new ZnodeException(error, path, $"Cannot create {path}: its parent is ephemeral and can have no children."),
+            ZnodeError.NoChildrenForEphemerals =>
+                new ZnodeException(error, path, $"Cannot create {path}: its parent is ephemeral and can have no children."),
             _ => new ZnodeException(error, path, $"Cannot {what} {path}: {error}."),
         };
     }

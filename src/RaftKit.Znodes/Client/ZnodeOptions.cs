@@ -7,8 +7,8 @@ internal sealed record ZnodeOptions
     public TimeSpan SessionTimeout { get; init; } = TimeSpan.FromSeconds(6);
 
     /// <summary>
-    /// Take a host that refuses connections for dead, without proof: its sessions end at once, but a process that lives and cannot be reached may believe in
-    /// its lease until that runs out, while others own what it owned.
+    /// Take a host that refuses connections for dead, without proof: its sessions end at once, but a process that lives and cannot be
+    /// reached may believe in its lease until that runs out, while others own what it owned.
     /// </summary>
     public bool ExpireOnRefusedConnection { get; init; }
 

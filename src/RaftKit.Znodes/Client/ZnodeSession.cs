@@ -29,7 +29,8 @@ internal sealed class ZnodeSession(LocalSession session) : IZnodeSession, ISessi
     public Task OpenedAsync(CancellationToken cancellationToken = default) => new OpenedCall(_session).Start(cancellationToken);
 
     public Task<Znode> CreateAsync(
-        string path, ReadOnlyMemory<byte> data = default, CreateMode mode = CreateMode.Persistent, CancellationToken cancellationToken = default)
+        string path, ReadOnlyMemory<byte> data = default, CreateMode mode = CreateMode.Persistent,
+        CancellationToken cancellationToken = default)
     {
         ZnodeErrors.ThrowUnlessValid(path, mode);
         // The caller may use its buffer again at once, and the result holds the data.
@@ -81,7 +82,8 @@ internal sealed class ZnodeSession(LocalSession session) : IZnodeSession, ISessi
         return new ExistsCall(_session, path, watch).Start(cancellationToken);
     }
 
-    public Task<ZnodeChildren?> GetChildrenAsync(string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
+    public Task<ZnodeChildren?> GetChildrenAsync(
+        string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
     {
         ZnodeErrors.ThrowUnlessValid(path);
         return new ChildrenCall(_session, path, watch).Start(cancellationToken);
@@ -109,8 +111,8 @@ internal sealed class ZnodeSession(LocalSession session) : IZnodeSession, ISessi
     public Task CloseAsync(CancellationToken cancellationToken = default) => new CloseCall(_session).Start(cancellationToken);
 
     /// <summary>
-    /// Closes the session. It takes at most the session's timeout: without an answer until then the session has ended for this process, and the quorum
-    /// removes what is left of it.
+    /// Closes the session. It takes at most the session's timeout: without an answer until then the session has ended for this process, and
+    /// the quorum removes what is left of it.
     /// </summary>
     public async ValueTask DisposeAsync()
     {

@@ -5,7 +5,9 @@ using RaftKit.Znodes.Tree;
 
 namespace RaftKit.Znodes;
 
-/// <summary>The door to reads of this member's copy: at once from any thread, or on the loop once the copy is what a read asks for.</summary>
+/// <summary>
+/// The door to reads of this member's copy: at once from any thread, or on the loop once the copy is what a read asks for.
+/// </summary>
 internal sealed class ZnodeView(TreeView tree, Func<INodeInbox> inbox, IClientScheduler scheduler) : IZnodeView
 {
     public long Zxid => tree.Zxid;
@@ -20,5 +22,6 @@ internal sealed class ZnodeView(TreeView tree, Func<INodeInbox> inbox, IClientSc
 
     public Task<ReadResult<TResult>> ReadAsync<TResult>(
         Func<IZnodeView, TResult> query, ReadConsistency consistency, CancellationToken cancellationToken = default) =>
-        StateRead<IZnodeView, TResult, ReadResult<TResult>>.Post(inbox(), this, query, consistency, static result => result, scheduler.Completion, cancellationToken);
+        StateRead<IZnodeView, TResult, ReadResult<TResult>>.Post(
+            inbox(), this, query, consistency, static result => result, scheduler.Completion, cancellationToken);
 }

@@ -5,9 +5,9 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.History;
 
 /// <summary>
-/// The latest changes of the tree by zxid, from which streams begin and resume. Bounded in changes and bytes; the oldest entries go first, whole.
-/// Each member keeps its own: it is neither replicated nor in snapshots, so two members may reach back differently far.
-/// Belongs to the loop's thread.
+/// The latest changes of the tree by zxid, from which streams begin and resume. Bounded in changes and bytes; the oldest entries go first,
+/// whole. Each member keeps its own: it is neither replicated nor in snapshots, so two members may reach back differently far. Belongs to
+/// the loop's thread.
 /// </summary>
 internal sealed class ChangeJournal
 {
@@ -70,7 +70,8 @@ internal sealed class ChangeJournal
     }
 
     /// <summary>
-    /// The state is of this zxid. Where that is of another recovery epoch than what is here, nobody reads on: who did may have read what a forced quorum gave up, and nothing of this epoch follows that.
+    /// The state is of this zxid. Where that is of another recovery epoch than what is here, nobody reads on: who did may have read what a
+    /// forced quorum gave up, and nothing of this epoch follows that.
     /// </summary>
     /// <returns>Whether it is of another.</returns>
     public bool EnterEpoch(long zxid)
@@ -91,8 +92,8 @@ internal sealed class ChangeJournal
     }
 
     /// <summary>
-    /// Adds to <paramref name="into"/> the changes after <paramref name="zxid"/>, in order: whole entries only, so the next read begins after
-    /// <paramref name="readThrough"/>.
+    /// Adds to <paramref name="into"/> the changes after <paramref name="zxid"/>, in order: whole entries only, so the next read begins
+    /// after <paramref name="readThrough"/>.
     /// </summary>
     /// <param name="zxid">What the reader has seen.</param>
     /// <param name="prefix">Only changes of this path and all below it; null: all.</param>

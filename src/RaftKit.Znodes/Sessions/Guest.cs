@@ -3,8 +3,8 @@ using RaftKit.Consensus;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// What is special about a session that belongs to a client connected through this member, and not to this process: it is kept alive by what is heard of the client
-/// alone, and it can go on through another member, for whoever shows its password.
+/// What is special about a session that belongs to a client connected through this member, and not to this process: it is kept alive by
+/// what is heard of the client alone, and it can go on through another member, for whoever shows its password.
 /// </summary>
 /// <param name="password">What the client must show to take it up again.</param>
 /// <param name="session">The session to take up; 0: a new one.</param>
@@ -27,8 +27,8 @@ internal sealed class Guest(ReadOnlyMemory<byte> password, long session, long la
     public void Touch() => _touched = true;
 
     /// <summary>
-    /// Whether the leader may be told that the client lives. A dead one is named for a quarter of its timeout after its last word at the most, also to a new leader: no
-    /// longer than the one grace that failovers may cost (DESIGN, promise 5).
+    /// Whether the leader may be told that the client lives. A dead one is named for a quarter of its timeout after its last word at the
+    /// most, also to a new leader: no longer than the one grace that failovers may cost (DESIGN, promise 5).
     /// </summary>
     public bool IsHeard(TimeSpan now, TimeSpan timeout)
     {

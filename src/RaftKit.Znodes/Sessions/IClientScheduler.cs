@@ -10,8 +10,8 @@ internal interface IClientScheduler
     void Post(Action action);
 
     /// <summary>
-    /// Runs what completes tasks and queues callbacks. Where tasks are completed so that their continuations run elsewhere, no user's code is in it, and it may
-    /// run inside this call, on the loop: one thread less to wake on the way of each answer.
+    /// Runs what completes tasks and queues callbacks. Where tasks are completed so that their continuations run elsewhere, no user's code
+    /// is in it, and it may run inside this call, on the loop: one thread less to wake on the way of each answer.
     /// </summary>
     void Relay(Action action) => Post(action);
 

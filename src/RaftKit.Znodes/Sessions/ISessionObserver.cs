@@ -4,8 +4,8 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// What this member does about applied commands: watches, the journal, contacts. Called on the loop, after the state changed and before the command's
-/// proposer is answered. Nothing here may reach back into the replicated state.
+/// What this member does about applied commands: watches, the journal, contacts. Called on the loop, after the state changed and before the
+/// command's proposer is answered. Nothing here may reach back into the replicated state.
 /// </summary>
 internal interface ISessionObserver
 {

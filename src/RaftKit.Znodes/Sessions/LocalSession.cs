@@ -8,8 +8,8 @@ using RaftKit.Znodes.Watches;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// A session that lives in this process, as its loop holds it: its calls in their order, its lease, its watches. Only what says so may be used by
-/// other threads.
+/// A session that lives in this process, as its loop holds it: its calls in their order, its lease, its watches. Only what says so may be
+/// used by other threads.
 /// </summary>
 internal sealed class LocalSession : IProposalCallback
 {
@@ -36,10 +36,12 @@ internal sealed class LocalSession : IProposalCallback
         _guest = guest;
         Inbox = inbox;
         Scheduler = keeper.Scheduler;
-        _askedTimeout = (int)Math.Clamp(timeout.TotalMilliseconds, SessionCommand.MinTimeoutMilliseconds, SessionCommand.MaxTimeoutMilliseconds);
+        _askedTimeout = (int)Math.Clamp(
+            timeout.TotalMilliseconds, SessionCommand.MinTimeoutMilliseconds, SessionCommand.MaxTimeoutMilliseconds);
         _timeoutTicks = TimeSpan.FromMilliseconds(_askedTimeout).Ticks;
         Expired = _expired.Token;
-        Outbox = new SessionOutbox(keeper.Scheduler, keeper.Logger, keeper.Options.MaxQueuedEvents, () => Inbox.Post(new NodeInput.Call(new OverflowCall(this))));
+        Outbox = new SessionOutbox(
+            keeper.Scheduler, keeper.Logger, keeper.Options.MaxQueuedEvents, () => Inbox.Post(new NodeInput.Call(new OverflowCall(this))));
     }
 
     private enum Phase
@@ -68,8 +70,8 @@ internal sealed class LocalSession : IProposalCallback
     public CancellationToken Expired { get; }
 
     /// <summary>
-    /// Any thread. How long from now nobody else can own what this session owns: its timeout from when the last keepalive that was answered was
-    /// <em>sent</em>. Zero or less: it may have expired. The clock runs on while the machine is suspended.
+    /// Any thread. How long from now nobody else can own what this session owns: its timeout from when the last keepalive that was answered
+    /// was <em>sent</em>. Zero or less: it may have expired. The clock runs on while the machine is suspended.
     /// </summary>
     public TimeSpan LeaseRemaining
     {
@@ -102,7 +104,9 @@ internal sealed class LocalSession : IProposalCallback
     /// <summary>It belongs to a client that is connected through this member.</summary>
     public bool IsGuest => _guest is not null;
 
-    /// <summary>What its commands name, so that they are refused once it is attached elsewhere; a host's own cannot be. Any thread, once it is open.</summary>
+    /// <summary>
+    /// What its commands name, so that they are refused once it is attached elsewhere; a host's own cannot be. Any thread, once it is open.
+    /// </summary>
     public MemberId Via => _guest is null ? default : _keeper.Services.Self;
 
     public bool IsOpen => _phase == Phase.Open;
@@ -189,7 +193,8 @@ internal sealed class LocalSession : IProposalCallback
         else if (guest.LastZxid > context.Zxid)
         {
             // Taking it up came later in the log than anything that was ever acknowledged there.
-            LeaveNow(SessionLeave.Detached, $"its client has seen zxid {guest.LastZxid:x}, and this cluster is at {context.Zxid:x}: it was the client of another one");
+            LeaveNow(SessionLeave.Detached,
+                $"its client has seen zxid {guest.LastZxid:x}, and this cluster is at {context.Zxid:x}: it was the client of another one");
         }
         else
         {
@@ -283,7 +288,8 @@ internal sealed class LocalSession : IProposalCallback
     }
 
     /// <summary>
-    /// This process opens no session any more. A client that was about to take its own up is not told that it has ended, which it has not (simulator seed 12).
+    /// This process opens no session any more. A client that was about to take its own up is not told that it has ended, which it has not
+    /// (simulator seed 12).
     /// </summary>
     public void NodeStops(string because) => End(IsGuest ? SessionLeave.Detached : SessionLeave.Ended, because);
 
@@ -359,7 +365,9 @@ internal sealed class LocalSession : IProposalCallback
         SessionLeave.Ended when _guest is { TakesUp: true } && Id == 0 => NoSuchSession(_guest.Session),
         SessionLeave.Ended => new SessionExpiredException(
             Id, $"Session {Id:x} has ended: {_endedBecause}. Its ephemerals are removed or will be; open a new session."),
-        _ => new SessionDetachedException(Id, _leave == SessionLeave.Moved, $"Session {Id:x} is not served here any more: {_endedBecause}. It may live: take it up again."),
+        _ => new SessionDetachedException(
+            Id, _leave == SessionLeave.Moved,
+            $"Session {Id:x} is not served here any more: {_endedBecause}. It may live: take it up again."),
     };
 
     public static SessionExpiredException NoSuchSession(long id) =>

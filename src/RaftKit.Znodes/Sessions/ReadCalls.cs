@@ -59,7 +59,8 @@ internal sealed class ChildrenCall(LocalSession session, string path, Action<Wat
 }
 
 /// <summary>Begins to watch, as an ordered call: changes after its completion are heard.</summary>
-internal sealed class WatchCall(LocalSession session, string path, WatchMode mode, Action<WatchEvent> callback) : LocalCall<IAsyncDisposable>(session)
+internal sealed class WatchCall(LocalSession session, string path, WatchMode mode, Action<WatchEvent> callback)
+    : LocalCall<IAsyncDisposable>(session)
 {
     protected override IAsyncDisposable Read(ZnodeStateMachine machine)
     {

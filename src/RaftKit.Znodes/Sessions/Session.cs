@@ -38,8 +38,9 @@ internal sealed class Session
     public TimeSpan Timeout => TimeSpan.FromMilliseconds(TimeoutMilliseconds);
 
     /// <summary>
-    /// Whether it lives in the given start of a process, or in an older one out of the same directory, whose lock a later start could only take when
-    /// the older was over. An older incarnation is not that: it had a directory of its own, and its process may run beside the new one.
+    /// Whether it lives in the given start of a process, or in an older one out of the same directory, whose lock a later start could only
+    /// take when the older was over. An older incarnation is not that: it had a directory of its own, and its process may run beside the
+    /// new one.
     /// </summary>
     public bool LivesInOrBefore(ProposerId process) =>
         Host is { } host && host.Member == process.Member && host.Incarnation == process.Incarnation && host.Boot <= process.Boot;

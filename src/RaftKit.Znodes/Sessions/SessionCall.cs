@@ -5,7 +5,8 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// One call of a session, from the user's thread to the loop and back through the outbox. Calls are answered in the order in which they were made.
+/// One call of a session, from the user's thread to the loop and back through the outbox. Calls are answered in the order in which they
+/// were made.
 /// </summary>
 internal abstract class SessionCall(LocalSession session) : ILoopCall, ICompletion
 {

@@ -17,7 +17,9 @@ internal enum SessionCommandKind : byte
     Tree = 6,
 }
 
-/// <summary>Writes the commands of the znode state machine: an array that begins with the kind. <see cref="ZnodeStateMachine"/> reads them.</summary>
+/// <summary>
+/// Writes the commands of the znode state machine: an array that begins with the kind. <see cref="ZnodeStateMachine"/> reads them.
+/// </summary>
 internal static class SessionCommand
 {
     /// <summary>Every member clamps to the same limits, whatever its options say.</summary>
@@ -37,7 +39,9 @@ internal static class SessionCommand
     }
 
     /// <param name="session">Which.</param>
-    /// <param name="via">For a client's session, the member that it is attached through: refused once it is attached through another.</param>
+    /// <param name="via">
+    /// For a client's session, the member that it is attached through: refused once it is attached through another.
+    /// </param>
     public static ReadOnlyMemory<byte> Close(long session, MemberId via = default)
     {
         var buffer = new ArrayBufferWriter<byte>(16);
@@ -50,7 +54,9 @@ internal static class SessionCommand
     /// <param name="session">Whom.</param>
     /// <param name="asOf">The last index applied when the leader judged: anything of the session after it voids this.</param>
     /// <param name="cause">Why.</param>
-    /// <param name="died">For <see cref="SessionEnd.HostDied"/>, the process that is gone: the session must live in it or an older one.</param>
+    /// <param name="died">
+    /// For <see cref="SessionEnd.HostDied"/>, the process that is gone: the session must live in it or an older one.
+    /// </param>
     public static ReadOnlyMemory<byte> Expire(long session, LogIndex asOf, SessionEnd cause, ProposerId? died)
     {
         var buffer = new ArrayBufferWriter<byte>(32);
@@ -90,7 +96,9 @@ internal static class SessionCommand
     /// <param name="session">Whose.</param>
     /// <param name="command">What.</param>
     /// <param name="sizeHint">About how many bytes it takes.</param>
-    /// <param name="via">For a client's session, the member that it is attached through: refused once it is attached through another.</param>
+    /// <param name="via">
+    /// For a client's session, the member that it is attached through: refused once it is attached through another.
+    /// </param>
     public static ReadOnlyMemory<byte> Tree(long session, TreeCommand command, int sizeHint, MemberId via = default)
     {
         var buffer = new ArrayBufferWriter<byte>(sizeHint);

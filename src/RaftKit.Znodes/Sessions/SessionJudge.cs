@@ -7,8 +7,9 @@ using RaftKit.Node.Transport;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// The leader's side of sessions (DESIGN, promise 5): hears keepalives, answers them once a quorum has confirmed that this still is the leader, and proposes
-/// expiries. It judges only while this member leads and has applied an entry of its own term; only the log ends a session.
+/// The leader's side of sessions (DESIGN, promise 5): hears keepalives, answers them once a quorum has confirmed that this still is the
+/// leader, and proposes expiries. It judges only while this member leads and has applied an entry of its own term; only the log ends a
+/// session.
 /// </summary>
 internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine machine, ZnodeOptions options, ILogger logger)
 {
@@ -46,7 +47,8 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
     /// <summary>A member names the sessions that live there.</summary>
     public void Keepalive(MemberId from, in SessionMessage keepalive)
     {
-        // Before an entry of its own term is applied, a leader answers nothing: an expiry that an older leader proposed may still be in the log.
+        // Before an entry of its own term is applied, a leader answers nothing: an expiry that an older leader proposed may still be in the
+        // log.
         if (!IsJudging)
             return;
         _contacts.MemberHeard(from);
@@ -91,8 +93,8 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
     }
 
     /// <summary>
-    /// Remembered by every member, for it may lead next: that a process is gone stays true. Without proof it is a suspicion, which ends when the member
-    /// is linked again.
+    /// Remembered by every member, for it may lead next: that a process is gone stays true. Without proof it is a suspicion, which ends
+    /// when the member is linked again.
     /// </summary>
     public void PeerDied(DeathEvidence evidence)
     {
@@ -155,15 +157,15 @@ internal sealed class SessionJudge(ILoopServices services, ZnodeStateMachine mac
         ZnodeLog.JudgingBegan(logger, machine.Sessions.Count, status.Term.Value, status.Applied.Value);
         foreach (var member in members)
             Send(member, new SessionMessage(SessionMessageKind.Judging, 0, []));
-        // This process holds the directory's lock, which an older start out of it held for as long as it lived. Of an older incarnation, whose
-        // directory was another, that says nothing: it is told apart by its incarnation.
+        // This process holds the directory's lock, which an older start out of it held for as long as it lived. Of an older incarnation,
+        // whose directory was another, that says nothing: it is told apart by its incarnation.
         Remember(_dead, new ProposerId(services.Self, services.Incarnation, services.Boot - 1));
         EndSessionsOfTheDead();
     }
 
     /// <summary>
-    /// Asks a quorum whether this still is the leader; everybody who asks meanwhile shares the next round. Without it, a leader that was replaced
-    /// while it stood still could answer for sessions that its successor is counting out.
+    /// Asks a quorum whether this still is the leader; everybody who asks meanwhile shares the next round. Without it, a leader that was
+    /// replaced while it stood still could answer for sessions that its successor is counting out.
     /// </summary>
     private void Confirm()
     {

@@ -10,8 +10,8 @@ using RaftKit.Znodes.Watches;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// The sessions' part of the loop: passes what happens to those whom it concerns. The judge speaks as leader, the pulse as a member, the local sessions for
-/// the users of this process; the watch table and the journal hear every change.
+/// The sessions' part of the loop: passes what happens to those whom it concerns. The judge speaks as leader, the pulse as a member, the
+/// local sessions for the users of this process; the watch table and the journal hear every change.
 /// </summary>
 internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions options, IClientScheduler scheduler, ILogger logger)
     : ILoopParticipant, ISessionObserver
@@ -194,7 +194,9 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
             Watches.Tell(change);
     }
 
-    /// <summary>A forced quorum's epoch ends every stream that told of an earlier one: it says so, and gives the state in place of what it told.</summary>
+    /// <summary>
+    /// A forced quorum's epoch ends every stream that told of an earlier one: it says so, and gives the state in place of what it told.
+    /// </summary>
     public void EnterEpoch(long zxid)
     {
         if (!Journal.EnterEpoch(zxid))

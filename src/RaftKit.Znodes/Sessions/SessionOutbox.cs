@@ -3,8 +3,9 @@ using Microsoft.Extensions.Logging;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// What one session hears, in one order: completions of its calls, and events. An event goes on to a second pump that runs the callbacks, so a completion
-/// is seen after every earlier event was queued for its callback, and a callback that waits for a call does not hold that call up.
+/// What one session hears, in one order: completions of its calls, and events. An event goes on to a second pump that runs the callbacks,
+/// so a completion is seen after every earlier event was queued for its callback, and a callback that waits for a call does not hold that
+/// call up.
 /// </summary>
 internal sealed class SessionOutbox
 {

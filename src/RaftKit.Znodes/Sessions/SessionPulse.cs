@@ -4,8 +4,9 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// A member's side of keepalives: tells the leader which sessions live here, and counts only what was answered, from when it was sent. A session is
-/// named every sixth of its timeout, and twice as often while it is not answered: a live one is never silent for a quarter by one lost message.
+/// A member's side of keepalives: tells the leader which sessions live here, and counts only what was answered, from when it was sent. A
+/// session is named every sixth of its timeout, and twice as often while it is not answered: a live one is never silent for a quarter by
+/// one lost message.
 /// </summary>
 internal sealed class SessionPulse
 {
@@ -18,8 +19,8 @@ internal sealed class SessionPulse
     private TimeSpan _beatAt = TimeSpan.MinValue;
 
     /// <summary>
-    /// The shortest timeout among the clients that are attached through this member, if there are any: the leader hears of the member often enough
-    /// to tell clients that fell silent from a member that did.
+    /// The shortest timeout among the clients that are attached through this member, if there are any: the leader hears of the member often
+    /// enough to tell clients that fell silent from a member that did.
     /// </summary>
     public TimeSpan? ShortestGuestTimeout { get; set; }
 

@@ -28,7 +28,8 @@ internal sealed class SessionTable
                 hash = Mix(hash, (ulong)session.Member.Value);
                 hash = Mix(hash, (ulong)session.LastActive.Value);
                 hash = Mix(hash, ((ulong)session.SpentMilliseconds << 1) | (session.Extended ? 1UL : 0));
-                hash = Mix(hash, session.Host is { } host ? Mix((ulong)host.Member.Value, Mix((ulong)host.Incarnation, (ulong)host.Boot)) : 0);
+                hash = Mix(hash,
+                    session.Host is { } host ? Mix((ulong)host.Member.Value, Mix((ulong)host.Incarnation, (ulong)host.Boot)) : 0);
                 foreach (var part in session.Password.Span)
                     hash = Mix(hash, part);
                 digest += hash;

@@ -21,7 +21,8 @@ internal abstract class LoggedCall<T>(LocalSession session) : SessionCall<T>(ses
     public override void Abandon()
     {
         if (_begun)
-            Fail(new OutcomeUnknownException($"Session {Session.Id:x} ended before the outcome was known here. Read the state in a new session before trying again."));
+            Fail(new OutcomeUnknownException(
+                $"Session {Session.Id:x} ended before the outcome was known here. Read the state in a new session before trying again."));
         else
             base.Abandon();
     }
@@ -51,7 +52,9 @@ internal abstract class LoggedCall<T>(LocalSession session) : SessionCall<T>(ses
 /// <summary>A command to the tree. It is encoded on the caller's thread, unless the session has no id yet.</summary>
 internal abstract class TreeLoggedCall<T>(LocalSession session, TreeCommand command, int sizeHint) : LoggedCall<T>(session)
 {
-    private readonly ReadOnlyMemory<byte> _encoded = session.Id == 0 ? default : SessionCommand.Tree(session.Id, command, sizeHint, session.Via);
+    private readonly ReadOnlyMemory<byte> _encoded = session.Id == 0
+        ? default
+        : SessionCommand.Tree(session.Id, command, sizeHint, session.Via);
 
     protected TreeCommand Command { get; } = command;
 
@@ -77,7 +80,8 @@ internal abstract class TreeCall<T>(LocalSession session, TreeCommand command, i
     protected abstract T Result(long zxid, in ZnodeOperationResult result);
 }
 
-internal sealed class CreateCall(LocalSession session, TreeCommand.Create command, int sizeHint) : TreeCall<Znode>(session, command, sizeHint)
+internal sealed class CreateCall(LocalSession session, TreeCommand.Create command, int sizeHint)
+    : TreeCall<Znode>(session, command, sizeHint)
 {
     private readonly ReadOnlyMemory<byte> _data = command.Data;
 
@@ -93,7 +97,8 @@ internal sealed class SetCall(LocalSession session, TreeCommand.Set command, int
     protected override ZnodeStat Result(long zxid, in ZnodeOperationResult result) => result.Stat;
 }
 
-internal sealed class DeleteCall(LocalSession session, TreeCommand.Delete command, int sizeHint) : TreeCall<bool>(session, command, sizeHint)
+internal sealed class DeleteCall(LocalSession session, TreeCommand.Delete command, int sizeHint)
+    : TreeCall<bool>(session, command, sizeHint)
 {
     protected override string ActivityName => "raftkit.delete";
 

@@ -4,8 +4,8 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// Traces writes from the call to the answer. Nothing is made while nobody listens. The activity is not the caller's current one after the call returned: calls of a
-/// session overlap.
+/// Traces writes from the call to the answer. Nothing is made while nobody listens. The activity is not the caller's current one after the
+/// call returned: calls of a session overlap.
 /// </summary>
 internal static class ZnodeActivities
 {
@@ -38,7 +38,8 @@ internal static class ZnodeActivities
         {
             activity.SetTag("error.type", failure is ZnodeException refused ? refused.Error.ToString() : failure.GetType().FullName);
             // What the tree refuses is an answer; what nobody can tell is worth a look.
-            activity.SetStatus(failure is ZnodeException or NotAppliedException ? ActivityStatusCode.Unset : ActivityStatusCode.Error, failure.Message);
+            activity.SetStatus(
+                failure is ZnodeException or NotAppliedException ? ActivityStatusCode.Unset : ActivityStatusCode.Error, failure.Message);
         }
         activity.Dispose();
     }

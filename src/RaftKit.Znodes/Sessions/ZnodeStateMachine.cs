@@ -7,8 +7,8 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.Sessions;
 
 /// <summary>
-/// The znode tree and the sessions that own its ephemerals, as one state machine. Everything that a command does follows from the log; what a member does about it
-/// (watches, contacts) hangs off <see cref="ISessionObserver"/>.
+/// The znode tree and the sessions that own its ephemerals, as one state machine. Everything that a command does follows from the log; what
+/// a member does about it (watches, contacts) hangs off <see cref="ISessionObserver"/>.
 /// </summary>
 internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
 {
@@ -82,8 +82,8 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
             Refuse(ref writer, command, ZnodeError.SessionExpired);
             return;
         }
-        // What a client sent over its old connection, and believes lost, must not overtake what it sends over the new one. Through the same member it cannot: a
-        // proposer's commands apply in sequence.
+        // What a client sent over its old connection, and believes lost, must not overtake what it sends over the new one. Through the same
+        // member it cannot: a proposer's commands apply in sequence.
         if (namesMember && reader.ReadInt32() != session.Member.Value)
         {
             Refuse(ref writer, command, ZnodeError.SessionMoved);
@@ -105,7 +105,8 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         var member = new MemberId(reader.ReadInt32());
         var session = new Session
         {
-            // One open a command and a zxid of its own for every command: never given twice. The top byte is the member's, as ZooKeeper has it.
+            // One open a command and a zxid of its own for every command: never given twice. The top byte is the member's, as ZooKeeper has
+            // it.
             Id = ((long)member.Value << 56) | (context.Zxid & 0x00FF_FFFF_FFFF_FFFF),
             TimeoutMilliseconds = timeout,
             Host = SessionFields.ReadHost(ref reader),
@@ -195,7 +196,9 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
         session.Extended = false;
     }
 
-    /// <summary>Removes the session and all its ephemerals at once. The entry names only the session, so it is never too big (ZOOKEEPER-4306).</summary>
+    /// <summary>
+    /// Removes the session and all its ephemerals at once. The entry names only the session, so it is never too big (ZOOKEEPER-4306).
+    /// </summary>
     private void End(in CommandContext context, Session session, SessionEnd cause)
     {
         Sessions.Remove(session.Id, out _);
@@ -222,7 +225,8 @@ internal sealed class ZnodeStateMachine(ZnodeTree tree) : IStateMachine
                     _tree.Frame(frame[1..]);
                     break;
                 default:
-                    throw new InvariantBrokenException($"The snapshot holds a znode frame of kind {frame.Span[0]}: it was written by a newer version.");
+                    throw new InvariantBrokenException(
+                        $"The snapshot holds a znode frame of kind {frame.Span[0]}: it was written by a newer version.");
             }
         }
 

@@ -5,11 +5,11 @@ namespace RaftKit.Znodes.Tree;
 
 /// <summary>
 /// The data of all nodes, one behind the other in pages: a node holds where its own lies, and no reference. Objects of their own would make
-/// the garbage collector's work grow with the tree: it must look again at each old object that was given a reference to a new one, and finds one
-/// among a million nodes only by walking its neighbours. 4,000 writes all over such a tree made each collection of the youngest generation
-/// last 17 ms; pages fill in order, and it is done in 3.
-/// <para>What was written is never changed, so a slice of a page stays what it is, whoever holds it; a page that nobody's data lies in any more is let go.
-/// When much of what lies here is nobody's, the emptiest page's rest moves on, one page a write.</para>
+/// the garbage collector's work grow with the tree: it must look again at each old object that was given a reference to a new one, and
+/// finds one among a million nodes only by walking its neighbours. 4,000 writes all over such a tree made each collection of the youngest
+/// generation last 17 ms; pages fill in order, and it is done in 3. <para>What was written is never changed, so a slice of a page stays
+/// what it is, whoever holds it; a page that nobody's data lies in any more is let go. When much of what lies here is nobody's, the
+/// emptiest page's rest moves on, one page a write.</para>
 /// </summary>
 internal sealed class DataPages
 {
@@ -44,8 +44,8 @@ internal sealed class DataPages
     public long Bytes { get; private set; }
 
     /// <summary>
-    /// The node's data: <c>default</c> if it is null, which is not empty, as ZooKeeper has it. Any thread: while the loop changes things it may be anything,
-    /// which is thrown away then.
+    /// The node's data: <c>default</c> if it is null, which is not empty, as ZooKeeper has it. Any thread: while the loop changes things it
+    /// may be anything, which is thrown away then.
     /// </summary>
     public ReadOnlyMemory<byte> Of(TreeNode node)
     {
@@ -53,7 +53,8 @@ internal sealed class DataPages
         if (page == NoPage)
             return default;
         var pages = _pages;
-        if (length == 0 || (uint)page >= (uint)pages.Length || pages[page] is not { } bytes || (uint)offset > bytes.Length || length > bytes.Length - offset)
+        if (length == 0 || (uint)page >= (uint)pages.Length || pages[page] is not { } bytes || (uint)offset > bytes.Length
+            || length > bytes.Length - offset)
             return Array.Empty<byte>();
         return bytes.AsMemory(offset, length);
     }
@@ -156,7 +157,8 @@ internal sealed class DataPages
             Invariant.Holds(at + HeaderSize <= PageSize, $"page {emptiest} of data has {_live[emptiest]} bytes that are nobody's");
             var slot = MemoryMarshal.Read<int>(bytes.AsSpan(at));
             var length = MemoryMarshal.Read<int>(bytes.AsSpan(at + 4));
-            Invariant.Holds(length <= MaxShared && at + HeaderSize + length <= PageSize, $"page {emptiest} of data says {length} bytes at {at}");
+            Invariant.Holds(
+                length <= MaxShared && at + HeaderSize + length <= PageSize, $"page {emptiest} of data says {length} bytes at {at}");
             at += HeaderSize;
             // It may be what a node had before: then that node's is elsewhere, and nobody's here.
             if (slot < _slots.Count && _slots[slot] is var node && node.DataPage == emptiest && node.DataOffset == at)

@@ -1,11 +1,11 @@
 namespace RaftKit.Znodes.Tree;
 
 /// <summary>
-/// Lets any thread read the tree while the loop changes it, so that a reader never waits long and the loop hardly ever does.
-/// A version is odd while an entry is being applied; a reader notes an even version, reads without a lock, and keeps what it read only
-/// if the version is still the same: then no entry began meanwhile, so what it saw is whole. What readers walk over must stay harmless
-/// while it changes (wrong answers are thrown away, exceptions and endless loops are not). Reads that keep losing the race take the lock, which an
-/// entry also holds: uncontended that costs the loop some 20 ns an entry, and it bounds how long a reader can be put off.
+/// Lets any thread read the tree while the loop changes it, so that a reader never waits long and the loop hardly ever does. A version is
+/// odd while an entry is being applied; a reader notes an even version, reads without a lock, and keeps what it read only if the version is
+/// still the same: then no entry began meanwhile, so what it saw is whole. What readers walk over must stay harmless while it changes
+/// (wrong answers are thrown away, exceptions and endless loops are not). Reads that keep losing the race take the lock, which an entry
+/// also holds: uncontended that costs the loop some 20 ns an entry, and it bounds how long a reader can be put off.
 /// </summary>
 internal sealed class ReadGate
 {

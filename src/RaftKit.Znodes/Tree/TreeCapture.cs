@@ -6,10 +6,10 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Znodes.Tree;
 
 /// <summary>
-/// A snapshot of the tree as it was when the capture began, written while the tree goes on changing, without a copy of it. It walks the slots
-/// downwards; <see cref="BeforeChange"/> puts aside what a node was before its first change, unless it was written already.
-/// <para>The first frame is the header (format, zxid, count, digest), the others hold nodes; each frame begins with its kind. A slice ends at
-/// 256 KiB or so many nodes, whichever comes first; one node with its data always goes whole.</para>
+/// A snapshot of the tree as it was when the capture began, written while the tree goes on changing, without a copy of it. It walks the
+/// slots downwards; <see cref="BeforeChange"/> puts aside what a node was before its first change, unless it was written already. <para>The
+/// first frame is the header (format, zxid, count, digest), the others hold nodes; each frame begins with its kind. A slice ends at 256 KiB
+/// or so many nodes, whichever comes first; one node with its data always goes whole.</para>
 /// </summary>
 internal sealed class TreeCapture : ISnapshotCapture
 {
@@ -145,7 +145,8 @@ internal sealed class TreeCapture : ISnapshotCapture
 
 /// <summary>What a snapshot holds of a node, besides its path and owner (which never change).</summary>
 internal readonly record struct NodeImage(
-    ReadOnlyMemory<byte> Data, long CreatedZxid, long ModifiedZxid, long CreatedTime, long ModifiedTime, int Version, long Creates, long ChildrenZxid)
+    ReadOnlyMemory<byte> Data, long CreatedZxid, long ModifiedZxid, long CreatedTime, long ModifiedTime, int Version, long Creates,
+    long ChildrenZxid)
 {
     public static NodeImage Of(TreeNode node, ReadOnlyMemory<byte> data) => new(
         data, node.CreatedZxid, node.ModifiedZxid, node.CreatedTime, node.ModifiedTime, node.Version, node.Creates, node.ChildrenZxid);

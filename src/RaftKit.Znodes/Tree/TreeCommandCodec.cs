@@ -99,7 +99,8 @@ internal static class TreeCommandCodec
 
         switch (kind)
         {
-            case CreateKind: return new TreeCommand.Create(reader.ReadRequiredString(), ReadData(ref reader), (CreateMode)reader.ReadInt32());
+            case CreateKind: return new TreeCommand.Create(
+                reader.ReadRequiredString(), ReadData(ref reader), (CreateMode)reader.ReadInt32());
             case SetKind: return new TreeCommand.Set(reader.ReadRequiredString(), ReadData(ref reader), reader.ReadInt32());
             case DeleteKind: return new TreeCommand.Delete(reader.ReadRequiredString(), reader.ReadInt32());
             case CheckKind: return new TreeCommand.Check(reader.ReadRequiredString(), reader.ReadInt32());

@@ -3,9 +3,9 @@ using System.Buffers.Binary;
 namespace RaftKit.Znodes.Tree;
 
 /// <summary>
-/// The digest of a tree: the sum of a 64-bit hash of each node over its path, its data, every field of its Stat and its create counter. A sum
-/// does not depend on order and is kept up by subtracting a node's old hash and adding its new one. It is made to find members
-/// that diverged, not to withstand somebody who forges; it is in snapshots, so the function never changes.
+/// The digest of a tree: the sum of a 64-bit hash of each node over its path, its data, every field of its Stat and its create counter. A
+/// sum does not depend on order and is kept up by subtracting a node's old hash and adding its new one. It is made to find members that
+/// diverged, not to withstand somebody who forges; it is in snapshots, so the function never changes.
 /// </summary>
 internal static class TreeDigest
 {

@@ -2,7 +2,8 @@ namespace RaftKit.Znodes.Tree;
 
 /// <summary>
 /// One znode. There may be millions, so it holds no path (its ancestors spell it) and nothing that only parents or only ephemerals need.
-/// Name and parent never change: a reader on another thread may walk up from any node that it holds. Its data is in <see cref="DataPages"/>.
+/// Name and parent never change: a reader on another thread may walk up from any node that it holds. Its data is in <see
+/// cref="DataPages"/>.
 /// </summary>
 internal class TreeNode(string name, TreeNode? parent)
 {
@@ -86,7 +87,9 @@ internal class TreeNode(string name, TreeNode? parent)
         }
     }
 
-    /// <summary>Whether this is the node of <paramref name="path"/>: compares element by element from the end, so it allocates nothing.</summary>
+    /// <summary>
+    /// Whether this is the node of <paramref name="path"/>: compares element by element from the end, so it allocates nothing.
+    /// </summary>
     public bool Spells(ReadOnlySpan<char> path)
     {
         for (var node = this; node.Parent is not null; node = node.Parent)

@@ -5,8 +5,8 @@ using RaftKit.Node.Loop;
 namespace RaftKit.Znodes.Tree;
 
 /// <summary>
-/// Builds a tree from the frames of a capture, in whatever order they come: a node may come before its parent, which then is a placeholder until
-/// it comes itself. The tree is replaced at the end, in one step, and only by one whose digest is the one that the snapshot recorded.
+/// Builds a tree from the frames of a capture, in whatever order they come: a node may come before its parent, which then is a placeholder
+/// until it comes itself. The tree is replaced at the end, in one step, and only by one whose digest is the one that the snapshot recorded.
 /// </summary>
 internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
 {
@@ -23,12 +23,14 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
             Invariant.Holds(_header is null, "a snapshot of the tree has two headers");
             reader.ReadArrayHeader(4);
             var format = reader.ReadInt32();
-            Invariant.Holds(format == TreeCapture.Format, $"a snapshot of the tree has format {format}; this version reads {TreeCapture.Format}");
+            Invariant.Holds(
+                format == TreeCapture.Format, $"a snapshot of the tree has format {format}; this version reads {TreeCapture.Format}");
             _header = (reader.ReadInt64(), reader.ReadInt32(), reader.ReadUInt64());
             return;
         }
 
-        Invariant.Holds(kind == TreeCapture.NodesFrame, $"a snapshot of the tree has a frame of kind {kind}, which this version does not know");
+        Invariant.Holds(
+            kind == TreeCapture.NodesFrame, $"a snapshot of the tree has a frame of kind {kind}, which this version does not know");
         while (!reader.End)
             ReadNode(ref reader);
     }
@@ -55,7 +57,8 @@ internal sealed class TreeRestorer(ZnodeTree tree) : IStateRestorer
         var (createdTime, modifiedTime) = (reader.ReadInt64(), reader.ReadInt64());
         var version = reader.ReadInt32();
         var owner = reader.ReadInt64();
-        var image = new NodeImage(data, createdZxid, modifiedZxid, createdTime, modifiedTime, version, reader.ReadInt64(), reader.ReadInt64());
+        var image = new NodeImage(
+            data, createdZxid, modifiedZxid, createdTime, modifiedTime, version, reader.ReadInt64(), reader.ReadInt64());
 
         var node = FindOrAdd(path, owner);
         Invariant.Holds(TreeStore.IsPlaceholder(node), $"a snapshot of the tree holds {path} twice");

@@ -3,13 +3,15 @@ using RaftKit.Consensus;
 namespace RaftKit.Znodes.Tree;
 
 /// <summary>
-/// The nodes with all that is kept about them: the map, the slots, the ephemerals of each session, the digest, the open capture. Each change of
-/// a node goes through here, in the same steps: the capture sees it first, its old hash leaves the digest, its new one enters.
-/// It knows no rule of ZooKeeper; those are <see cref="ZnodeTree"/>'s.
+/// The nodes with all that is kept about them: the map, the slots, the ephemerals of each session, the digest, the open capture. Each
+/// change of a node goes through here, in the same steps: the capture sees it first, its old hash leaves the digest, its new one enters. It
+/// knows no rule of ZooKeeper; those are <see cref="ZnodeTree"/>'s.
 /// </summary>
 internal sealed class TreeStore
 {
-    /// <summary>What a node costs besides its name and data: the object, its bucket, slot, place among the children, its data's header and slack.</summary>
+    /// <summary>
+    /// What a node costs besides its name and data: the object, its bucket, slot, place among the children, its data's header and slack.
+    /// </summary>
     private const int NodeBytes = 200;
 
     private readonly NodeMap _map = new();
@@ -54,8 +56,8 @@ internal sealed class TreeStore
     }
 
     /// <summary>
-    /// A node's data: <c>default</c> if it is null. Never changed in place; but a small part of a page, so whoever keeps it long takes a copy.
-    /// Any thread, as <see cref="DataPages.Of"/>.
+    /// A node's data: <c>default</c> if it is null. Never changed in place; but a small part of a page, so whoever keeps it long takes a
+    /// copy. Any thread, as <see cref="DataPages.Of"/>.
     /// </summary>
     public ReadOnlyMemory<byte> DataOf(TreeNode node) => _data.Of(node);
 
@@ -147,7 +149,8 @@ internal sealed class TreeStore
         {
             var node = _slots[slot];
             Invariant.Holds(
-                node.ContentHash == TreeDigest.Content(node.Path, DataOf(node)), $"the kept content hash of {node.Path} is not that of its content");
+                node.ContentHash == TreeDigest.Content(node.Path, DataOf(node)),
+                $"the kept content hash of {node.Path} is not that of its content");
             digest += TreeDigest.Of(node);
         }
         return digest;

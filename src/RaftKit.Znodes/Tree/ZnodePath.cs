@@ -70,5 +70,6 @@ internal static class ZnodePath
     }
 
     // Control characters; surrogates and the private use area (so nothing beyond the basic plane); the specials.
-    private static bool IsRefused(char c) => c is <= '\u001f' or (>= '\u007f' and <= '\u009f') or (>= '\ud800' and <= '\uf8ff') or >= '\ufff0';
+    private static bool IsRefused(char c) =>
+        c is <= '\u001f' or (>= '\u007f' and <= '\u009f') or (>= '\ud800' and <= '\uf8ff') or >= '\ufff0';
 }

@@ -39,7 +39,9 @@ internal sealed class ZnodeTree
     /// </summary>
     public Entry BeginEntry(long zxid) => new(this, zxid);
 
-    /// <summary>Applies a command, and adds what it changed to <paramref name="changes"/>. A multi that fails leaves nothing behind.</summary>
+    /// <summary>
+    /// Applies a command, and adds what it changed to <paramref name="changes"/>. A multi that fails leaves nothing behind.
+    /// </summary>
     public TreeResult Apply(TreeCommand command, long sessionId, in TreeStamp stamp, List<TreeChange> changes)
     {
         using var entry = BeginEntry(stamp.Zxid);
@@ -90,8 +92,8 @@ internal sealed class ZnodeTree
     }
 
     /// <summary>
-    /// Begins a snapshot of this moment, to be written in slices while applying goes on: a node that is to change before it was written is put
-    /// aside first, a node created later is left out. One at a time.
+    /// Begins a snapshot of this moment, to be written in slices while applying goes on: a node that is to change before it was written is
+    /// put aside first, a node created later is left out. One at a time.
     /// </summary>
     public ISnapshotCapture Capture() => _store.BeginCapture(_zxid);
 

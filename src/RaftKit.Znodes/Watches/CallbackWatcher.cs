@@ -16,5 +16,6 @@ internal sealed class CallbackWatcher(LocalSession session, Action<WatchEvent> c
 
     public override bool Equals(object? other) => Equals(other as CallbackWatcher);
 
-    public override int GetHashCode() => HashCode.Combine(System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(_session), _callback.GetHashCode());
+    public override int GetHashCode() =>
+        HashCode.Combine(System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(_session), _callback.GetHashCode());
 }

@@ -6,9 +6,9 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.Watches;
 
 /// <summary>
-/// The events of a path, without a gap, for one reader. While the reader keeps up they come from the watch table into a small buffer; when it
-/// does not, the buffer stops filling and the rest is read from the journal when the reader asks. When the journal no longer reaches back, it fails with
-/// the state instead.
+/// The events of a path, without a gap, for one reader. While the reader keeps up they come from the watch table into a small buffer; when
+/// it does not, the buffer stops filling and the rest is read from the journal when the reader asks. When the journal no longer reaches
+/// back, it fails with the state instead.
 /// </summary>
 internal sealed class EventStream : ISessionWatcher
 {
@@ -56,7 +56,8 @@ internal sealed class EventStream : ISessionWatcher
     private WatchMode Mode => _recursive ? WatchMode.PersistentRecursive : WatchMode.Persistent;
 
     /// <summary>Begins, ordered with the session's calls.</summary>
-    public Task StartAsync(long? afterZxid, CancellationToken cancellationToken) => new StartCall(this, _session, afterZxid).Start(cancellationToken);
+    public Task StartAsync(long? afterZxid, CancellationToken cancellationToken) =>
+        new StartCall(this, _session, afterZxid).Start(cancellationToken);
 
     /// <summary>Gets what the journal has. Not ordered with calls: a write that waits for a leader holds no event up.</summary>
     public Task RefillAsync(CancellationToken cancellationToken) => new RefillCall(this, _session).Start(cancellationToken);
@@ -159,7 +160,8 @@ internal sealed class EventStream : ISessionWatcher
     {
         var oldest = _session.Keeper.Journal.OldestZxid;
         new SubtreeCopy(
-            _session, _path, _recursive, (copied, zxid) => fail(Compacted(after, oldest, copied, zxid)), () => fail(_session.EndedException())).Begin();
+            _session, _path, _recursive, (copied, zxid) =>
+                fail(Compacted(after, oldest, copied, zxid)), () => fail(_session.EndedException())).Begin();
     }
 
     private WatchCompactedException Compacted(long after, long oldest, IReadOnlyCollection<Znode> copied, long zxid) => new(

@@ -28,7 +28,9 @@ internal sealed class PathWatches(string path)
 
     public WatchModes this[IWatcher watcher]
     {
-        get => watcher.Equals(_first) ? _firstModes : _others is not null && _others.TryGetValue(watcher, out var modes) ? modes : WatchModes.None;
+        get => watcher.Equals(_first) ? _firstModes : _others is not null && _others.TryGetValue(watcher, out var modes)
+            ? modes
+            : WatchModes.None;
         set
         {
             Union |= value;

@@ -3,8 +3,8 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.Watches;
 
 /// <summary>
-/// Finds what a watch missed when a snapshot jumped over entries: what was watched is noted before, and compared with the restored state after. What was
-/// created and deleted in between cannot be seen and is not told; everything else is, once, in the order of zxids.
+/// Finds what a watch missed when a snapshot jumped over entries: what was watched is noted before, and compared with the restored state
+/// after. What was created and deleted in between cannot be seen and is not told; everything else is, once, in the order of zxids.
 /// </summary>
 internal sealed class RestoreComparison
 {
@@ -46,7 +46,8 @@ internal sealed class RestoreComparison
             Compare(tree, path, zxid);
 
         // A deletion stands before the creation that followed it, also under the same number: OrderBy is stable.
-        foreach (var found in _found.OrderBy(f => f.Zxid).ThenBy(f => f.Type == WatchEventType.Deleted ? 0 : 1).ThenBy(f => f.Path, StringComparer.Ordinal))
+        foreach (var found in _found.OrderBy(f => f.Zxid).ThenBy(f => f.Type == WatchEventType.Deleted ? 0 : 1).ThenBy(
+            f => f.Path, StringComparer.Ordinal))
             _watches.TellFound(found);
     }
 

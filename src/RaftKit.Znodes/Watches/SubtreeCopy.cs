@@ -5,10 +5,12 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.Watches;
 
 /// <summary>
-/// A consistent copy of a path and all below it, made a slice a turn while entries are applied in between. What changes meanwhile is heard like by any
-/// watcher and read again; once everything is visited and nothing is left to be read again, the copy is the state of that very moment. Loop thread only.
+/// A consistent copy of a path and all below it, made a slice a turn while entries are applied in between. What changes meanwhile is heard
+/// like by any watcher and read again; once everything is visited and nothing is left to be read again, the copy is the state of that very
+/// moment. Loop thread only.
 /// </summary>
-internal sealed class SubtreeCopy(LocalSession session, string root, bool recursive, Action<IReadOnlyCollection<Znode>, long> done, Action abandoned)
+internal sealed class SubtreeCopy(
+    LocalSession session, string root, bool recursive, Action<IReadOnlyCollection<Znode>, long> done, Action abandoned)
     : ISessionWatcher, ILoopCall
 {
     private const int NodesPerSlice = 1024;

@@ -3,8 +3,8 @@ using RaftKit.Znodes.Tree;
 namespace RaftKit.Znodes.Watches;
 
 /// <summary>
-/// Who watches what on this member: local, never replicated. Told of every change in zxid order, it tells each watcher once, before the write that
-/// caused it is answered. Loop thread only.
+/// Who watches what on this member: local, never replicated. Told of every change in zxid order, it tells each watcher once, before the
+/// write that caused it is answered. Loop thread only.
 /// </summary>
 internal sealed class WatchTable
 {
@@ -94,7 +94,9 @@ internal sealed class WatchTable
         if (_paths.Count == 0)
             return;
         // A deletion ends the data and the child watches of the znode; its watcher hears of it once even if it had both.
-        var any = change.Kind == TreeChangeKind.Deleted ? WatchModes.OneShot | WatchModes.Persistent : WatchModes.Data | WatchModes.Persistent;
+        var any = change.Kind == TreeChangeKind.Deleted
+            ? WatchModes.OneShot | WatchModes.Persistent
+            : WatchModes.Data | WatchModes.Persistent;
         TellPath(new WatchEvent((WatchEventType)change.Kind, change.Path, change.Zxid), any);
         if (change.ChangesParentsChildren && _bySpan.TryGetValue(change.ParentSpan, out var parent))
         {

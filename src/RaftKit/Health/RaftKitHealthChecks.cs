@@ -9,7 +9,8 @@ internal sealed class LiveHealthCheck(RaftKitHost host) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
         Task.FromResult(host.Failure is { } failure
-            ? new HealthCheckResult(context.Registration.FailureStatus, $"Member {host.Options.Member} stopped by itself: {failure.Message}", failure)
+            ? new HealthCheckResult(
+                context.Registration.FailureStatus, $"Member {host.Options.Member} stopped by itself: {failure.Message}", failure)
             : HealthCheckResult.Healthy($"Member {host.Options.Member} {(host.IsRunning ? "runs" : "is not started")}."));
 }
 
@@ -21,11 +22,15 @@ internal sealed class QuorumHealthCheck(RaftKitHost host) : IHealthCheck
         var status = host.IsRunning ? host.Member.Status : null;
         return Task.FromResult(status is { Ready: true, Leader.IsNone: false }
             ? HealthCheckResult.Healthy($"Member {status.Leader} leads term {status.Term}.", HealthData.Of(status))
-            : new HealthCheckResult(context.Registration.FailureStatus, $"Member {host.Options.Member} knows of no leader that answers.{HealthData.Rot(status)}", null, HealthData.Of(status)));
+            : new HealthCheckResult(
+                context.Registration.FailureStatus,
+                $"Member {host.Options.Member} knows of no leader that answers.{HealthData.Rot(status)}", null, HealthData.Of(status)));
     }
 }
 
-/// <summary>Ready: everything that was acknowledged to anybody before the check is applied on this member, so its reads are no older.</summary>
+/// <summary>
+/// Ready: everything that was acknowledged to anybody before the check is applied on this member, so its reads are no older.
+/// </summary>
 internal sealed class ReadyHealthCheck(RaftKitHost host) : IHealthCheck
 {
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
@@ -34,7 +39,8 @@ internal sealed class ReadyHealthCheck(RaftKitHost host) : IHealthCheck
         if (status is not { Ready: true })
         {
             return new HealthCheckResult(
-                context.Registration.FailureStatus, $"Member {host.Options.Member} is not in touch with a quorum.{HealthData.Rot(status)}", null, HealthData.Of(status));
+                context.Registration.FailureStatus, $"Member {host.Options.Member} is not in touch with a quorum.{HealthData.Rot(status)}",
+                null, HealthData.Of(status));
         }
 
         try
@@ -44,7 +50,8 @@ internal sealed class ReadyHealthCheck(RaftKitHost host) : IHealthCheck
         catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             return new HealthCheckResult(
-                context.Registration.FailureStatus, $"Member {host.Options.Member} could not catch up with the quorum: {e.Message}", e, HealthData.Of(status));
+                context.Registration.FailureStatus, $"Member {host.Options.Member} could not catch up with the quorum: {e.Message}", e,
+                HealthData.Of(status));
         }
 
         return HealthCheckResult.Healthy($"Member {host.Options.Member} is up to date.", HealthData.Of(host.Member.Status));

@@ -24,7 +24,8 @@ internal sealed class CertificateFile(string path, string? keyPath)
                     _certificate = Read();
                     _read = written;
                 }
-                catch (Exception e) when (_certificate is not null && e is IOException or UnauthorizedAccessException or System.Security.Cryptography.CryptographicException)
+                catch (Exception e) when (_certificate is not null
+                    && e is IOException or UnauthorizedAccessException or System.Security.Cryptography.CryptographicException)
                 {
                     // Tried again at the next handshake.
                 }

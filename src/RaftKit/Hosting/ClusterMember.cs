@@ -34,7 +34,8 @@ internal sealed class ClusterMember : IClusterMember
     private Task _watchingForEnd = Task.CompletedTask;
     private Task _rehearsing = Task.CompletedTask;
 
-    public ClusterMember(RaftKitOptions options, string dataDirectory, IReadOnlyList<IStateMachine> machines, TimeProvider time, ILoggerFactory loggers)
+    public ClusterMember(
+        RaftKitOptions options, string dataDirectory, IReadOnlyList<IStateMachine> machines, TimeProvider time, ILoggerFactory loggers)
     {
         _options = options;
         _dataDirectory = dataDirectory;
@@ -72,7 +73,8 @@ internal sealed class ClusterMember : IClusterMember
     {
         RequireUsableDirectory();
         var node = new RaftNode(
-            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper, _membership, _levels], _time, _loggers);
+            LoopOptions(), TransportOptions(), _dataDirectory, [_znodes.Machine, .. _machines], [_znodes.Keeper, _membership, _levels],
+            _time, _loggers);
         try
         {
             // Recovery reads the log: as long as that takes, off the caller's thread.
@@ -104,11 +106,13 @@ internal sealed class ClusterMember : IClusterMember
         try
         {
             // The first thing that the node itself opens there, and locks.
-            using var first = new FileStream(Path.Combine(_dataDirectory, DiskLogDirectory.LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+            using var first = new FileStream(
+                Path.Combine(_dataDirectory, DiskLogDirectory.LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            throw new IOException($"DataDirectory is '{_dataDirectory}', and this process cannot write to it: {failure.Message} {Mend}", failure);
+            throw new IOException(
+                $"DataDirectory is '{_dataDirectory}', and this process cannot write to it: {failure.Message} {Mend}", failure);
         }
     }
 
@@ -146,7 +150,8 @@ internal sealed class ClusterMember : IClusterMember
         {
             var began = _time.GetTimestamp();
             if (await FailoverRehearsal.RunOnceAsync().ConfigureAwait(false) is { } succeeded)
-                RaftKitLog.Rehearsed(_loggers.CreateLogger("RaftKit"), _options.Member, succeeded, (long)_time.GetElapsedTime(began).TotalMilliseconds);
+                RaftKitLog.Rehearsed(
+                    _loggers.CreateLogger("RaftKit"), _options.Member, succeeded, (long)_time.GetElapsedTime(began).TotalMilliseconds);
         }
         catch (Exception e)
         {

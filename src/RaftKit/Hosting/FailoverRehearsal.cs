@@ -9,11 +9,11 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit.Hosting;
 
 /// <summary>
-/// Plays a failover through in memory: three members form a cluster, two contend for leadership at a path, the Raft leader dies with the session that
-/// held it, the other takes over. A process that has just started compiles code when it first runs, and what an election needs would first run when
-/// every millisecond counts: some 250 methods on a new leader, as counted. After a rehearsal they are there.
-/// <para>It needs one processor for a while (two seconds on a busy machine, most of it compiling), once in a process, and no disk. The links that break are two loopback connections of the process
-/// with itself.</para>
+/// Plays a failover through in memory: three members form a cluster, two contend for leadership at a path, the Raft leader dies with the
+/// session that held it, the other takes over. A process that has just started compiles code when it first runs, and what an election needs
+/// would first run when every millisecond counts: some 250 methods on a new leader, as counted. After a rehearsal they are there. <para>It
+/// needs one processor for a while (two seconds on a busy machine, most of it compiling), once in a process, and no disk. The links that
+/// break are two loopback connections of the process with itself.</para>
 /// </summary>
 internal static class FailoverRehearsal
 {
@@ -64,7 +64,8 @@ internal static class FailoverRehearsal
         return ensemble.RunUntil(() => waits[1].IsCompletedSuccessfully && Leader() is not null, MostRounds) && waits[1].Result.IsHeld;
     }
 
-    private static RehearsalParts Parts(Dictionary<INodeInbox, ZnodeService> services, INodeInbox inbox, Scheduler scheduler, DeferredLoggers loggers)
+    private static RehearsalParts Parts(
+        Dictionary<INodeInbox, ZnodeService> services, INodeInbox inbox, Scheduler scheduler, DeferredLoggers loggers)
     {
         var znodes = new ZnodeService(new ZnodeOptions(), scheduler, loggers.CreateLogger("RaftKit.Znodes"));
         znodes.Connect(inbox);

@@ -30,7 +30,8 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
         member.ProposalMeter = metrics.ProposalsOf(this);
         _logger = logger;
         SessionSource = new ZnodeSessionSource(member.Sessions);
-        // A refusal (the node is busy) must not be what everybody is told ever after; two that ask at once are given the same by the source.
+        // A refusal (the node is busy) must not be what everybody is told ever after; two that ask at once are given the same by the
+        // source.
         _session = new Lazy<IZnodeSession>(() => SessionSource.Current, LazyThreadSafetyMode.PublicationOnly);
     }
 
@@ -82,7 +83,8 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
             {
                 // A copy: who gave it may use its buffer again, and it is what later calls are compared with.
                 known.Data = data.ToArray();
-                known.Election = new LeaderElection(SessionSource, path, new LeaderElectionOptions { Data = known.Data, TimeProvider = _time });
+                known.Election = new LeaderElection(
+                    SessionSource, path, new LeaderElectionOptions { Data = known.Data, TimeProvider = _time });
                 _elections.Add(path, known);
             }
             else if (!data.IsEmpty && !data.Span.SequenceEqual(known.Data.Span))
@@ -100,8 +102,8 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
     {
         await StopAsync(CancellationToken.None);
 
-        // The member first: what sessions still ask is then answered with a refusal at once. The elections last: what they still had to withdraw
-        // has ended with its session.
+        // The member first: what sessions still ask is then answered with a refusal at once. The elections last: what they still had to
+        // withdraw has ended with its session.
         await Member.DisposeAsync();
         await SessionSource.DisposeAsync();
         LeaderElection[] elections;
@@ -112,7 +114,9 @@ internal sealed class RaftKitHost : ILeaderElections, IQuorumMember, IAsyncDispo
     }
 
     private static string Text(ReadOnlySpan<byte> data) =>
-        data.IsEmpty ? "(none)" : data.ContainsAnyExceptInRange((byte)' ', (byte)'~') ? $"0x{Convert.ToHexString(data)}" : $"'{Encoding.ASCII.GetString(data)}'";
+        data.IsEmpty ? "(none)" : data.ContainsAnyExceptInRange((byte)' ', (byte)'~')
+            ? $"0x{Convert.ToHexString(data)}"
+            : $"'{Encoding.ASCII.GetString(data)}'";
 
     private bool ListensOnLoopback() => Endpoint.TryParse(Options.ListenEndpoint, out var endpoint, anyHost: true) && endpoint.IsLoopback;
 

@@ -4,9 +4,9 @@ using Microsoft.Extensions.Logging;
 namespace RaftKit.Hosting;
 
 /// <summary>
-/// Starts the member before the application's hosted services and stops it after them, so that they can use it from their first to their last line.
-/// A start that fails (the directory is in use, the port is taken, the data is rotten) fails the host's start, where the operator sees it; a node that
-/// fails later leaves the host running and shows in logs and health checks.
+/// Starts the member before the application's hosted services and stops it after them, so that they can use it from their first to their
+/// last line. A start that fails (the directory is in use, the port is taken, the data is rotten) fails the host's start, where the
+/// operator sees it; a node that fails later leaves the host running and shows in logs and health checks.
 /// </summary>
 internal sealed class RaftKitHostedService(RaftKitHost host, ILogger logger) : IHostedLifecycleService
 {

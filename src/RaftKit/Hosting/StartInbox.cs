@@ -4,8 +4,8 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit.Hosting;
 
 /// <summary>
-/// Where sessions post to: holds what comes before the node starts and hands it over, in order, when it does. So sessions can be opened in constructors,
-/// and nothing is touched on disk before the host starts.
+/// Where sessions post to: holds what comes before the node starts and hands it over, in order, when it does. So sessions can be opened in
+/// constructors, and nothing is touched on disk before the host starts.
 /// </summary>
 internal sealed class StartInbox : INodeInbox
 {
@@ -15,7 +15,9 @@ internal sealed class StartInbox : INodeInbox
     private volatile INodeInbox? _node;
     private bool _closed;
 
-    /// <summary>Any thread. A session that is closed before the start was never open: whoever disposes a host that did not start need not wait.</summary>
+    /// <summary>
+    /// Any thread. A session that is closed before the start was never open: whoever disposes a host that did not start need not wait.
+    /// </summary>
     public void Post(NodeInput input)
     {
         if (_node is { } node)

@@ -4,8 +4,8 @@ using System.Globalization;
 namespace RaftKit.Chaos.Clock;
 
 /// <summary>
-/// Tries on this machine, with a process like the members', whether the wall clock moves and nothing else does. Without that, clocks might jump in words only, or
-/// break what has nothing to do with the wall clock.
+/// Tries on this machine, with a process like the members', whether the wall clock moves and nothing else does. Without that, clocks might
+/// jump in words only, or break what has nothing to do with the wall clock.
 /// </summary>
 internal static class ClockTrial
 {
@@ -22,7 +22,9 @@ internal static class ClockTrial
         using var never = new ManualResetEventSlim();
         never.Wait(Wait);
         await Console.Out.WriteLineAsync(
-            string.Create(CultureInfo.InvariantCulture, $"{TimeProvider.System.GetUtcNow().Ticks} {began} {Stopwatch.GetElapsedTime(began).TotalMilliseconds}"));
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{TimeProvider.System.GetUtcNow().Ticks} {began} {Stopwatch.GetElapsedTime(began).TotalMilliseconds}"));
         return 0;
     }
 

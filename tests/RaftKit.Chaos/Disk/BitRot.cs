@@ -11,8 +11,8 @@ internal sealed record BitRot(string What, bool IsNeeded)
     private const int Tries = 24;
 
     /// <summary>
-    /// Flips one bit of a closed segment or of a snapshot, where it matters if chance allows. What a member cannot live with, as where its vote or the end of its log is lost, is
-    /// another fault: that directory is to be emptied.
+    /// Flips one bit of a closed segment or of a snapshot, where it matters if chance allows. What a member cannot live with, as where its
+    /// vote or the end of its log is lost, is another fault: that directory is to be emptied.
     /// </summary>
     /// <returns>Null if every bit that was tried was one of those, or of no consequence at all.</returns>
     public static async Task<BitRot?> StrikeAsync(string directory, Random random)

@@ -34,7 +34,8 @@ internal static partial class Ext4
         {
             var flags = (uint)how;
             if (Control(descriptor, Shutdown, ref flags) != 0)
-                throw new CommandFailedException($"EXT4_IOC_SHUTDOWN of {folder} failed: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
+                throw new CommandFailedException(
+                    $"EXT4_IOC_SHUTDOWN of {folder} failed: {new Win32Exception(Marshal.GetLastPInvokeError()).Message}");
         }
         finally
         {

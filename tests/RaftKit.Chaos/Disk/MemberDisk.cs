@@ -19,7 +19,8 @@ internal sealed class MemberDisk
     {
         await Command.RunAsync("truncate", "--size", Size, image);
         await Command.RunAsync("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,nodiscard", "-m", "0", image);
-        var disk = new MemberDisk((await Command.RunAsync("losetup", "--find", "--show", image)).Trim(), Directory.CreateDirectory(folder).FullName);
+        var disk = new MemberDisk(
+            (await Command.RunAsync("losetup", "--find", "--show", image)).Trim(), Directory.CreateDirectory(folder).FullName);
         await disk.MountAsync();
         return disk;
     }
@@ -53,7 +54,8 @@ internal sealed class MemberDisk
             try
             {
                 // Allots blocks, and writes none.
-                using var ballast = File.OpenHandle(Path.Combine(Ballast, $"ballast-{piece}"), FileMode.CreateNew, FileAccess.Write, preallocationSize: size);
+                using var ballast = File.OpenHandle(
+                    Path.Combine(Ballast, $"ballast-{piece}"), FileMode.CreateNew, FileAccess.Write, preallocationSize: size);
                 size = Math.Min(size, Free / Block * Block);
             }
             catch (IOException)
@@ -80,7 +82,9 @@ internal sealed class MemberDisk
     public void CutPower(PowerCut how) => Ext4.ShutDown(_folder, how);
 
     /// <summary>The power is back. Whoever used it must be gone, or about to.</summary>
-    /// <param name="check">Replay the journal and check the file system before it is mounted; else the kernel replays it in mounting.</param>
+    /// <param name="check">
+    /// Replay the journal and check the file system before it is mounted; else the kernel replays it in mounting.
+    /// </param>
     public async Task ComeBackAsync(bool check)
     {
         await UnmountAsync();
@@ -101,14 +105,17 @@ internal sealed class MemberDisk
                 await Command.TryAsync(null, "umount", "--lazy", folder);
         }
 
-        foreach (var loop in Command.Lines((await Command.TryAsync(null, "losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE")).Output))
+        foreach (var loop in Command.Lines(
+            (await Command.TryAsync(null, "losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE")).Output))
         {
-            if (loop.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [var device, var image, ..] && image.StartsWith(images + "/", StringComparison.Ordinal))
+            if (loop.Split(' ', StringSplitOptions.RemoveEmptyEntries) is [var device, var image, ..]
+                && image.StartsWith(images + "/", StringComparison.Ordinal))
                 await Command.TryAsync(null, "losetup", "--detach", device);
         }
     }
 
-    // 1: it was repaired, as a journal is by being replayed. 2 and 4: there was damage that it would not mend without being asked. Above: it could not check.
+    // 1: it was repaired, as a journal is by being replayed. 2 and 4: there was damage that it would not mend without being asked. Above:
+    // it could not check.
     private async Task CheckAsync()
     {
         var (code, output, errors) = await Command.TryAsync(null, "e2fsck", "-f", "-p", _device);

@@ -2,7 +2,9 @@ using RaftKit.Chaos.Clock;
 
 namespace RaftKit.Chaos.Faults;
 
-/// <summary>A member's wall clock jumps, far or a little, forward or back, and later back again. Nothing that matters may go by it.</summary>
+/// <summary>
+/// A member's wall clock jumps, far or a little, forward or back, and later back again. Nothing that matters may go by it.
+/// </summary>
 internal sealed record ClockJump() : Fault("clock-jump")
 {
     private static readonly TimeSpan[] Jumps =

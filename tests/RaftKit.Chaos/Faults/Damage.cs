@@ -2,7 +2,10 @@ using RaftKit.Chaos.Disk;
 
 namespace RaftKit.Chaos.Faults;
 
-/// <summary>A member comes back with nothing: it must never vote again as who it was, and a new life takes its place (DESIGN, promise 4). An observer just begins anew.</summary>
+/// <summary>
+/// A member comes back with nothing: it must never vote again as who it was, and a new life takes its place (DESIGN, promise 4). An
+/// observer just begins anew.
+/// </summary>
 internal sealed record Wipe() : Fault("wipe")
 {
     public override bool Damages => true;
@@ -21,8 +24,9 @@ internal sealed record Wipe() : Fault("wipe")
 }
 
 /// <summary>
-/// A member comes back with an older copy of its directory, taken while it was stopped: it has forgotten what it promised since. The others must tell it so and it must stop, and
-/// no later start in that directory may do otherwise; emptied, it comes back as a new life. An observer promised nothing: it goes on, and must repeat no number of what it proposed since.
+/// A member comes back with an older copy of its directory, taken while it was stopped: it has forgotten what it promised since. The others
+/// must tell it so and it must stop, and no later start in that directory may do otherwise; emptied, it comes back as a new life. An
+/// observer promised nothing: it goes on, and must repeat no number of what it proposed since.
 /// </summary>
 internal sealed record Rollback() : Fault("rollback")
 {
@@ -69,13 +73,18 @@ internal sealed record Rollback() : Fault("rollback")
     {
         var log = strike.Room.Log(strike.Id);
         var from = log.Length;
-        await strike.UntilAsync(() => log.Since(from).Contains("is an old copy, as member", StringComparison.Ordinal), NoticedWithin, "an old copy of its directory was put back, and nobody told it so");
         await strike.UntilAsync(
-            () => log.Since(from).Contains("was found to be an old copy", StringComparison.Ordinal), NoticedWithin, "an old copy of its directory, told once, was not refused by the next start");
+            () => log.Since(from).Contains("is an old copy, as member", StringComparison.Ordinal), NoticedWithin,
+            "an old copy of its directory was put back, and nobody told it so");
+        await strike.UntilAsync(
+            () => log.Since(from).Contains("was found to be an old copy", StringComparison.Ordinal), NoticedWithin,
+            "an old copy of its directory, told once, was not refused by the next start");
     }
 }
 
-/// <summary>One bit of what a member had made durable flips while it is down: it must start, notice, get it again from the leader and go on.</summary>
+/// <summary>
+/// One bit of what a member had made durable flips while it is down: it must start, notice, get it again from the leader and go on.
+/// </summary>
 internal sealed record Rot() : Fault("rot")
 {
     private static readonly TimeSpan RepairedWithin = TimeSpan.FromSeconds(30);
@@ -100,7 +109,8 @@ internal sealed record Rot() : Fault("rot")
         if (!rot.IsNeeded)
             return $"{rot.What}: not needed any more";
         await strike.UntilAsync(
-            () => room.Log(id).Since(from).Contains("has again all that it could not read", StringComparison.Ordinal), RepairedWithin, $"{rot.What}: it was not repaired");
+            () => room.Log(id).Since(from).Contains("has again all that it could not read", StringComparison.Ordinal), RepairedWithin,
+            $"{rot.What}: it was not repaired");
         return $"{rot.What}: fetched again";
     }
 }

@@ -2,14 +2,18 @@ using RaftKit.Chaos.Network;
 
 namespace RaftKit.Chaos.Faults;
 
-/// <summary>What a member sends and receives takes longer, and not always as long. In the end its connections are torn apart, some in the middle of a frame.</summary>
+/// <summary>
+/// What a member sends and receives takes longer, and not always as long. In the end its connections are torn apart, some in the middle of
+/// a frame.
+/// </summary>
 internal sealed record Delay() : Fault("delay")
 {
     public override async Task<string> StrikeAsync(Strike strike)
     {
         var (least, spread, lasts) = (strike.Seconds(0.001, 0.03), strike.Seconds(0, 0.03), strike.Seconds(1, 5));
         int connections;
-        await using (var detour = await strike.Room.Detours.OpenAsync(strike.Victim.Id, new Weather(least, least + spread, strike.Random.Next())))
+        await using (var detour = await strike.Room.Detours.OpenAsync(
+            strike.Victim.Id, new Weather(least, least + spread, strike.Random.Next())))
         {
             await Task.Delay(lasts);
             connections = detour.Connections;

@@ -3,8 +3,8 @@ using System.Diagnostics;
 namespace RaftKit.Chaos.Faults;
 
 /// <summary>
-/// Somebody fills the member's file system to its last block. What it has allotted it may still write; when it needs more it must end by itself, and must find everything when
-/// there is room again.
+/// Somebody fills the member's file system to its last block. What it has allotted it may still write; when it needs more it must end by
+/// itself, and must find everything when there is room again.
 /// </summary>
 internal sealed record DiskFull() : Fault("disk-full")
 {
@@ -24,6 +24,7 @@ internal sealed record DiskFull() : Fault("disk-full")
             room.Disk(id).Drain();
         }
 
-        return FormattableString.Invariant($"{bytes >> 20} MiB were free, and then nothing, for {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
+        return FormattableString.Invariant(
+            $"{bytes >> 20} MiB were free, and then nothing, for {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
     }
 }

@@ -5,7 +5,8 @@ namespace RaftKit.Chaos.Faults;
 /// <summary>All of a member's connections end, as by a middlebox that forgot them: resets to both sides.</summary>
 internal sealed record Reset() : Fault("reset")
 {
-    public override async Task<string> StrikeAsync(Strike strike) => $"{await strike.Room.Network.ResetAsync(strike.Victim.Id)} connections reset";
+    public override async Task<string> StrikeAsync(Strike strike) =>
+        $"{await strike.Room.Network.ResetAsync(strike.Victim.Id)} connections reset";
 }
 
 /// <summary>A member hears nobody and is heard by nobody. Nobody is told: packets are dropped.</summary>
@@ -53,7 +54,9 @@ internal sealed record Split() : Fault("split")
     }
 }
 
-/// <summary>Two halves that see each other only through one member that both see: a majority is there, and no two of its members agree on who is.</summary>
+/// <summary>
+/// Two halves that see each other only through one member that both see: a majority is there, and no two of its members agree on who is.
+/// </summary>
 internal sealed record Bridge() : Fault("bridge")
 {
     public override bool Wide => true;

@@ -4,8 +4,9 @@ using RaftKit.Chaos.Network;
 namespace RaftKit.Chaos.Faults;
 
 /// <summary>
-/// A member's machine loses its power: nobody is told (its links are silent), its file system keeps what was synced and perhaps nothing else, the process is gone.
-/// When the power is back, the journal is replayed and the member starts on what is there. All that it acknowledged must be.
+/// A member's machine loses its power: nobody is told (its links are silent), its file system keeps what was synced and perhaps nothing
+/// else, the process is gone. When the power is back, the journal is replayed and the member starts on what is there. All that it
+/// acknowledged must be.
 /// </summary>
 internal sealed record PowerOff() : Fault("power-cut")
 {

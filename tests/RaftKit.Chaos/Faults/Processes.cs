@@ -1,6 +1,9 @@
 namespace RaftKit.Chaos.Faults;
 
-/// <summary>The process ends without warning. The others see its end in the process table: that is proof, and ends the sessions that lived in it without waiting for their timeouts (DESIGN, promise 6).</summary>
+/// <summary>
+/// The process ends without warning. The others see its end in the process table: that is proof, and ends the sessions that lived in it
+/// without waiting for their timeouts (DESIGN, promise 6).
+/// </summary>
 internal sealed record Kill() : Fault("kill")
 {
     private static readonly TimeSpan ProvenWithin = TimeSpan.FromSeconds(20);
@@ -9,13 +12,20 @@ internal sealed record Kill() : Fault("kill")
     {
         var (id, heard) = (strike.Id, strike.OthersLogs());
         await Command.TryAsync(null, "kill", "-KILL", $"{strike.Victim.Pid}");
-        await strike.UntilAsync(() => heard.Contains($"process {strike.Victim.Pid} is gone"), ProvenWithin, $"process {strike.Victim.Pid} was killed, and nobody proved that");
-        await strike.UntilAsync(() => heard.Contains($"of member {id} ended: HostDied"), ProvenWithin, $"process {strike.Victim.Pid} was killed, and its sessions did not end by proof");
+        await strike.UntilAsync(
+            () => heard.Contains($"process {strike.Victim.Pid} is gone"), ProvenWithin,
+            $"process {strike.Victim.Pid} was killed, and nobody proved that");
+        await strike.UntilAsync(
+            () => heard.Contains($"of member {id} ended: HostDied"), ProvenWithin,
+            $"process {strike.Victim.Pid} was killed, and its sessions did not end by proof");
         return "SIGKILL; proven, and its sessions ended by that";
     }
 }
 
-/// <summary>The process stands still for a while, sometimes for longer than a session lasts. That is no death, whatever becomes of its links, and nobody may say that it is.</summary>
+/// <summary>
+/// The process stands still for a while, sometimes for longer than a session lasts. That is no death, whatever becomes of its links, and
+/// nobody may say that it is.
+/// </summary>
 internal sealed record Freeze() : Fault("freeze")
 {
     public override async Task<string> StrikeAsync(Strike strike)
@@ -31,7 +41,9 @@ internal sealed record Freeze() : Fault("freeze")
     }
 }
 
-/// <summary>System calls fail, or take long: strace holds the process by the hand for a while. Where they fail, the member must end by itself.</summary>
+/// <summary>
+/// System calls fail, or take long: strace holds the process by the hand for a while. Where they fail, the member must end by itself.
+/// </summary>
 internal sealed record Syscall(string Kind, string Calls, string Injection, double From, double To) : Fault(Kind)
 {
     public override async Task<string> StrikeAsync(Strike strike)
@@ -48,7 +60,8 @@ internal sealed record Syscall(string Kind, string Calls, string Injection, doub
 }
 
 /// <summary>
-/// A member's disk stands still: each sync takes seconds. The others commit without it; if it leads, it must hand over as soon as it has seen that for two election timeouts (DESIGN, promise 6).
+/// A member's disk stands still: each sync takes seconds. The others commit without it; if it leads, it must hand over as soon as it has
+/// seen that for two election timeouts (DESIGN, promise 6).
 /// </summary>
 internal sealed record StalledDisk() : Fault("stalled-disk")
 {

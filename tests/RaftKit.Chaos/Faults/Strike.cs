@@ -17,7 +17,9 @@ internal sealed record Strike(MachineRoom Room, Subject Subject, IReadOnlyList<M
     public int Id => Victim.Id;
 
     /// <summary>What all others log from now on, while they run: who starts anew tells again what it finds in its log.</summary>
-    public Hearing OthersLogs() => new(Subject, [.. Subject.Members.Where(other => other.Id != Id).Select(other => (other, Room.Log(other.Id), Room.Log(other.Id).Length))]);
+    public Hearing OthersLogs() =>
+        new(Subject,
+        [.. Subject.Members.Where(other => other.Id != Id).Select(other => (other, Room.Log(other.Id), Room.Log(other.Id).Length))]);
 
     public TimeSpan Seconds(double from, double to) => TimeSpan.FromSeconds(from + ((to - from) * Random.NextDouble()));
 
@@ -44,7 +46,8 @@ internal sealed record Strike(MachineRoom Room, Subject Subject, IReadOnlyList<M
     {
         var began = Stopwatch.GetTimestamp();
         await UntilAsync(
-            () => Subject.Find(Id) is { TakesPart: true } now && now.Incarnation > incarnation, BackWithin, $"was not replaced by a later life than {incarnation} that votes");
+            () => Subject.Find(Id) is { TakesPart: true } now && now.Incarnation > incarnation, BackWithin,
+            $"was not replaced by a later life than {incarnation} that votes");
         return FormattableString.Invariant(
             $"incarnation {incarnation} was replaced by {Subject.Find(Id)?.Incarnation}, which votes {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s later");
     }

@@ -4,8 +4,9 @@ using System.Text;
 namespace RaftKit.Chaos.Network;
 
 /// <summary>
-/// Leads a member's connections through proxies, both those that it dials and those that others dial to it, by redirecting them in the dialler's namespace. This
-/// kernel has no netem: it cannot delay by itself. Only new connections are redirected, so the old ones are reset; and again when the detour is over.
+/// Leads a member's connections through proxies, both those that it dials and those that others dial to it, by redirecting them in the
+/// dialler's namespace. This kernel has no netem: it cannot delay by itself. Only new connections are redirected, so the old ones are
+/// reset; and again when the detour is over.
 /// </summary>
 internal sealed class Detours(MemberNetwork network, Links links) : IDisposable
 {
@@ -22,7 +23,8 @@ internal sealed class Detours(MemberNetwork network, Links links) : IDisposable
         var proxies = new Dictionary<Way, Proxy>();
         foreach (var way in Topology.Between([member], links.Others(member)))
             proxies[way] = await Proxy.ListenAsync(_sockets.Value, way.From, way.To, weather);
-        await Task.WhenAll(proxies.GroupBy(proxy => proxy.Key.From).Select(own => network.RunAsync(own.Key, Rules(table, own), "nft", "-f", "-")));
+        await Task.WhenAll(
+            proxies.GroupBy(proxy => proxy.Key.From).Select(own => network.RunAsync(own.Key, Rules(table, own), "nft", "-f", "-")));
         await network.ResetAsync(member);
         return new Detour(network, table, proxies, connections => Interlocked.Add(ref _connections, connections));
     }
@@ -48,7 +50,8 @@ internal sealed class Detours(MemberNetwork network, Links links) : IDisposable
 }
 
 /// <summary>A member's connections while they go through proxies; straight again when it is disposed.</summary>
-internal sealed class Detour(MemberNetwork network, string table, IReadOnlyDictionary<Way, Proxy> proxies, Action<int> count) : IAsyncDisposable
+internal sealed class Detour(MemberNetwork network, string table, IReadOnlyDictionary<Way, Proxy> proxies, Action<int> count)
+    : IAsyncDisposable
 {
     /// <summary>How many connections went through them.</summary>
     public int Connections => proxies.Values.Sum(proxy => proxy.Connections);
@@ -63,8 +66,8 @@ internal sealed class Detour(MemberNetwork network, string table, IReadOnlyDicti
     public async ValueTask DisposeAsync()
     {
         int[] diallers = [.. proxies.Keys.Select(way => way.From).Distinct()];
-        // New connections go straight. The empty table stays: as long as it is there, the resets of the old ones are translated to their diallers, however late a busy machine
-        // delivers them. Without that they would be black holes.
+        // New connections go straight. The empty table stays: as long as it is there, the resets of the old ones are translated to their
+        // diallers, however late a busy machine delivers them. Without that they would be black holes.
         await Task.WhenAll(diallers.Select(dialler => network.RunAsync(dialler, null, "nft", "flush", "table", "ip", table)));
         foreach (var proxy in proxies.Values)
             await proxy.DisposeAsync();

@@ -5,7 +5,10 @@ using System.Runtime.InteropServices;
 
 namespace RaftKit.Chaos.Network;
 
-/// <summary>Makes sockets in another network namespace. A socket stays in the namespace of the thread that made it, whoever uses it: so one thread goes there, and makes them.</summary>
+/// <summary>
+/// Makes sockets in another network namespace. A socket stays in the namespace of the thread that made it, whoever uses it: so one thread
+/// goes there, and makes them.
+/// </summary>
 internal sealed partial class HubSockets : IDisposable
 {
     private const int NetworkNamespace = 0x40000000; // CLONE_NEWNET

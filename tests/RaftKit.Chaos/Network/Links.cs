@@ -5,8 +5,9 @@ using System.Text.RegularExpressions;
 namespace RaftKit.Chaos.Network;
 
 /// <summary>
-/// What is wrong with the links between members now, as nftables in each member's namespace carry it out: packets in a cut direction are dropped where they leave,
-/// a lossy member's are dropped by chance, in and out. Several faults may hold links at a time; a direction is whole when nobody holds it any more.
+/// What is wrong with the links between members now, as nftables in each member's namespace carry it out: packets in a cut direction are
+/// dropped where they leave, a lossy member's are dropped by chance, in and out. Several faults may hold links at a time; a direction is
+/// whole when nobody holds it any more.
 /// </summary>
 internal sealed partial class Links(MemberNetwork network, IReadOnlyList<int> processes, Func<int, bool, Task> tellCutOff)
 {
@@ -64,7 +65,8 @@ internal sealed partial class Links(MemberNetwork network, IReadOnlyList<int> pr
     // Counters go with the rules. The first time there is nothing to read.
     private async Task<long> ReplaceAsync(int member)
     {
-        var (_, replaced, _) = await Command.TryAsync(null, "nsenter", $"--net={network.NamespacePath($"{member}")}", "nft", "list", "table", "ip", "links");
+        var (_, replaced, _) = await Command.TryAsync(
+            null, "nsenter", $"--net={network.NamespacePath($"{member}")}", "nft", "list", "table", "ip", "links");
         await network.RunAsync(member, Rules(member), "nft", "-f", "-");
         return Packets().Matches(replaced).Sum(match => long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture));
     }
@@ -82,9 +84,11 @@ internal sealed partial class Links(MemberNetwork network, IReadOnlyList<int> pr
         Line($"delete table ip links");
         Line($"table ip links {{");
         Line($"chain out {{ type filter hook output priority {BeforeRedirection}; policy accept;");
-        foreach (var to in _held.Where(h => h.Cut).SelectMany(h => h.Ways).Where(way => way.From == member).Select(way => way.To).Distinct())
+        foreach (var to in _held.Where(h => h.Cut).SelectMany(h => h.Ways).Where(way => way.From == member).Select(
+            way => way.To).Distinct())
             Line($"ip daddr {{ {MemberNetwork.Address(to)}, {MemberNetwork.Substitute(to)} }} counter drop");
-        var loss = _held.Where(h => h.Loss > 0 && h.Ways.Any(way => way.From == member)).Select(h => (h.Loss, To: h.Ways.Where(way => way.From == member))).ToArray();
+        var loss = _held.Where(h => h.Loss > 0 && h.Ways.Any(way => way.From == member)).Select(
+            h => (h.Loss, To: h.Ways.Where(way => way.From == member))).ToArray();
         foreach (var (percent, to) in loss.SelectMany(l => l.To.Select(way => (l.Loss, way.To))))
             Line($"ip daddr {{ {MemberNetwork.Address(to)}, {MemberNetwork.Substitute(to)} }} numgen random mod 100 < {percent} counter drop");
         Line($"}}");

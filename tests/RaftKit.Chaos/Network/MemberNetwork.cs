@@ -3,8 +3,9 @@ using System.Diagnostics;
 namespace RaftKit.Chaos.Network;
 
 /// <summary>
-/// A network of its own: each member in a network namespace, all of them on a bridge in another one. Nothing of it can be reached from outside, and nothing outside
-/// from it, so every run has the same addresses. Members see each other at 10.83.0.ID; the bridge also has 10.83.1.ID, from which a proxy dials for that member.
+/// A network of its own: each member in a network namespace, all of them on a bridge in another one. Nothing of it can be reached from
+/// outside, and nothing outside from it, so every run has the same addresses. Members see each other at 10.83.0.ID; the bridge also has
+/// 10.83.1.ID, from which a proxy dials for that member.
 /// </summary>
 internal sealed class MemberNetwork(string run, IReadOnlyList<int> processes) : IAsyncDisposable
 {
@@ -69,7 +70,8 @@ internal sealed class MemberNetwork(string run, IReadOnlyList<int> processes) : 
     public static async Task RemoveAsync(string name)
     {
         var began = Stopwatch.GetTimestamp();
-        while (Command.Lines((await Command.TryAsync(null, "ip", "netns", "pids", name)).Output).ToArray() is [_, ..] pids && Stopwatch.GetElapsedTime(began) < EndWithin)
+        while (Command.Lines((await Command.TryAsync(null, "ip", "netns", "pids", name)).Output).ToArray() is [_, ..] pids
+            && Stopwatch.GetElapsedTime(began) < EndWithin)
         {
             await Command.TryAsync(null, "kill", ["-KILL", .. pids]);
             await Task.Delay(LookEvery);

@@ -4,9 +4,9 @@ namespace RaftKit.Chaos.Network;
 internal readonly record struct Way(int From, int To);
 
 /// <summary>
-/// Who is cut off, by the links alone: it cannot reach, or cannot be reached by, a member that may lead. A member may lead that has both directions to so many
-/// others that they are a majority with it. Everybody else keeps their sessions, whatever happens to others: what Raft promises, and no more. An observer needs the
-/// leader as much as a member does, and leads never.
+/// Who is cut off, by the links alone: it cannot reach, or cannot be reached by, a member that may lead. A member may lead that has both
+/// directions to so many others that they are a majority with it. Everybody else keeps their sessions, whatever happens to others: what
+/// Raft promises, and no more. An observer needs the leader as much as a member does, and leads never.
 /// </summary>
 internal static class Topology
 {

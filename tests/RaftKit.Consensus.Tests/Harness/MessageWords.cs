@@ -14,9 +14,11 @@ internal static class MessageWords
         AppendRequest a => $" after {a.PreviousIndex}:{a.PreviousTerm} entries {Entries(a.Entries)} commit {a.Commit}",
         AppendReply { Accepted: true } r => $" accepted {r.Index}",
         AppendReply r => $" refused {r.Index} agrees {r.HintIndex}:{r.HintTerm}" + (r.HasRot ? " has-rot" : ""),
-        Heartbeat h => $" commit {h.Commit} round {h.ReadToken}" + (h.Promise > TimeSpan.Zero ? $" promise {h.Promise.TotalMilliseconds}" : ""),
+        Heartbeat h =>
+            $" commit {h.Commit} round {h.ReadToken}" + (h.Promise > TimeSpan.Zero ? $" promise {h.Promise.TotalMilliseconds}" : ""),
         HeartbeatReply h => $" round {h.ReadToken}" + (h.Promised ? " promised" : ""),
-        SnapshotChunk c => $" snapshot {c.Snapshot.Index}:{c.Snapshot.Term} bytes {c.Offset}-{c.Offset + c.Data.Length} of {c.Snapshot.Length}",
+        SnapshotChunk c =>
+            $" snapshot {c.Snapshot.Index}:{c.Snapshot.Term} bytes {c.Offset}-{c.Offset + c.Data.Length} of {c.Snapshot.Length}",
         SnapshotReply { Installed: true } r => $" snapshot {r.SnapshotIndex} installed",
         SnapshotReply r => $" snapshot {r.SnapshotIndex} next {r.NextOffset}",
         ReadIndexRequest r => $" number {Number(r.Token)}" + (r.ByLease ? " by-lease" : ""),

@@ -67,11 +67,13 @@ internal static class Observation
         MessageWords.IsKind(message, words[1]) && message.From.Value == int.Parse(words[2]) && message.To.Value == int.Parse(words[3]);
 
     private static string Leaders(TestCluster cluster, bool withTerm) => string.Join(
-        ' ', cluster.Members.Where(m => m.IsUp && m.Core.Role == RaftRole.Leader).Select(m => withTerm ? $"{m.Id} term {m.Core.Term}" : $"{m.Id}"));
+        ' ', cluster.Members.Where(m => m.IsUp && m.Core.Role == RaftRole.Leader).Select(
+            m => withTerm ? $"{m.Id} term {m.Core.Term}" : $"{m.Id}"));
 
     private static string ReadOf(TestMember member, ulong token)
     {
-        var answers = member.Reads.Where(r => r.Token == token).Select(r => r.Refused ? "refused" : r.ByLease ? $"{r.Index} by-lease" : $"{r.Index}").ToList();
+        var answers = member.Reads.Where(r => r.Token == token).Select(
+            r => r.Refused ? "refused" : r.ByLease ? $"{r.Index} by-lease" : $"{r.Index}").ToList();
         // Twice is once too often, and shows.
         return answers.Count == 0 ? "waiting" : string.Join(' ', answers);
     }
@@ -112,6 +114,7 @@ internal static class Observation
             text += $" learners {Lives(m.Learners)}";
         return m.IsJoint ? text + $" outgoing {Lives(m.Outgoing)}" : text;
 
-        static string Lives(IReadOnlyList<MemberIncarnation> list) => string.Join(' ', list.Select(x => x.Incarnation == 1 ? $"{x.Id}" : $"{x}"));
+        static string Lives(IReadOnlyList<MemberIncarnation> list) =>
+            string.Join(' ', list.Select(x => x.Incarnation == 1 ? $"{x.Id}" : $"{x}"));
     }
 }

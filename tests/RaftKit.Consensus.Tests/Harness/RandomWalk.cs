@@ -3,8 +3,9 @@ using RaftKit.Consensus;
 namespace RaftKit.Consensus.Tests.Harness;
 
 /// <summary>
-/// Everything that may happen to a cluster, in an order drawn from a seed: messages lost, doubled, overtaken; disks that are slow or
-/// lose what was not synced; crashes, partitions, snapshots, membership changes, transfers, reads, true and false evidence of death; on request also observers, and logs that rot.
+/// Everything that may happen to a cluster, in an order drawn from a seed: messages lost, doubled, overtaken; disks that are slow or lose
+/// what was not synced; crashes, partitions, snapshots, membership changes, transfers, reads, true and false evidence of death; on request
+/// also observers, and logs that rot.
 /// </summary>
 internal sealed class RandomWalk
 {
@@ -88,7 +89,8 @@ internal sealed class RandomWalk
         }
         catch (Exception e)
         {
-            throw new InvalidOperationException($"seed {_cluster.Seed}: {e.Message}\nmembers:\n  {string.Join("\n  ", _cluster.Members.Select(Describe))}\nlast events:\n  {string.Join("\n  ", _events)}", e);
+            throw new InvalidOperationException(
+                $"seed {_cluster.Seed}: {e.Message}\nmembers:\n  {string.Join("\n  ", _cluster.Members.Select(Describe))}\nlast events:\n  {string.Join("\n  ", _events)}", e);
         }
     }
 
@@ -124,13 +126,17 @@ internal sealed class RandomWalk
         Assert.Equal("last", leader.State[^1]);
         foreach (var observer in _cluster.Members.Where(m => m.Id.IsObserver))
         {
-            Assert.True(observer.State.SequenceEqual(leader.State), $"observer {observer.Id} has {observer.State.Count} commands, leader {leader.Id} has {leader.State.Count}; {observer.Diverged}");
+            Assert.True(
+                observer.State.SequenceEqual(leader.State),
+                $"observer {observer.Id} has {observer.State.Count} commands, leader {leader.Id} has {leader.State.Count}; {observer.Diverged}");
             Count("observer");
         }
         foreach (var id in leader.Core.Membership.All)
         {
             var member = _cluster[id.Value];
-            Assert.True(member.State.SequenceEqual(leader.State), $"member {id} has {member.State.Count} commands, leader {leader.Id} has {leader.State.Count}");
+            Assert.True(
+                member.State.SequenceEqual(leader.State),
+                $"member {id} has {member.State.Count} commands, leader {leader.Id} has {leader.State.Count}");
             Assert.Equal(leader.Core.Term, member.Core.Term);
         }
         Assert.Equal(leader.State.Count, leader.State.Distinct().Count());
@@ -249,16 +255,22 @@ internal sealed class RandomWalk
             return;
         member.Rot(from);
         Note($"rot {member.Id} from {from}: ended at {member.Disk.RottenEnd}");
-        Count(member.Id.IsObserver ? "rot of an observer" : _cluster.Members.Any(m => m.Core.Membership.IsJoint) ? "rot amid a change" : "rot");
+        Count(member.Id.IsObserver ? "rot of an observer" : _cluster.Members.Any(m => m.Core.Membership.IsJoint)
+            ? "rot amid a change"
+            : "rot");
     }
 
-    /// <summary>One at a time, where it is a minority of all who may decide, and others still have whatever was committed: no protocol could pass otherwise.</summary>
+    /// <summary>
+    /// One at a time, where it is a minority of all who may decide, and others still have whatever was committed: no protocol could pass
+    /// otherwise.
+    /// </summary>
     private bool MayRot(TestMember member, LogIndex from)
     {
         var others = _cluster.Members.Where(m => m != member && !m.Id.IsObserver).ToList();
         return others.TrueForAll(m => m.Disk.RottenEnd is null)
             && _cluster.Members.All(m => IsEnough(m.Core.Membership.Voters) && IsEnough(m.Core.Membership.Outgoing))
-            && _cluster.Committed.Skip((int)from.Value - 1).All(entry => others.Exists(m => m.Disk.Snapshot?.Index >= entry.Index || m.Disk.At(entry.Index)?.Term == entry.Term));
+            && _cluster.Committed.Skip((int)from.Value - 1).All(
+                entry => others.Exists(m => m.Disk.Snapshot?.Index >= entry.Index || m.Disk.At(entry.Index)?.Term == entry.Term));
 
         static bool IsEnough(IReadOnlyList<MemberIncarnation> voters) => voters.Count is 0 or >= 3;
     }
@@ -363,7 +375,9 @@ internal sealed class RandomWalk
                 if (!_reads.Remove((member.Id.Value, grant.Token), out int floor))
                     throw new InvalidOperationException($"read {grant.Token} of member {member.Id} was answered twice");
                 Count(grant.Refused ? "read refused" : "read");
-                Assert.True(grant.Refused || grant.Index.Value >= floor, $"read {grant.Token} of member {member.Id} may see {grant.Index}, but {floor} was acknowledged before");
+                Assert.True(
+                    grant.Refused || grant.Index.Value >= floor,
+                    $"read {grant.Token} of member {member.Id} may see {grant.Index}, but {floor} was acknowledged before");
             }
             member.Reads.Clear();
         }
@@ -410,7 +424,8 @@ internal sealed class RandomWalk
         return members[_random.Next(members.Count)];
     }
 
-    private static string Describe(TestMember m) => $"{m.Id}: {(m.IsUp ? m.Core.Role : "down")} term {m.Core.Term} vote {m.Core.Vote} leader {m.Core.Leader} "
+    private static string Describe(TestMember m) =>
+        $"{m.Id}: {(m.IsUp ? m.Core.Role : "down")} term {m.Core.Term} vote {m.Core.Vote} leader {m.Core.Leader} "
         + $"commit {m.Core.Commit} last {m.Core.LastIndex}:{m.Core.LastTerm} base {m.Core.Log.Base} durable {m.Core.Durable} membership {m.Core.Membership} at {m.Core.MembershipIndex}";
 
     private void Note(string what)

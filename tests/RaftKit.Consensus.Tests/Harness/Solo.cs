@@ -63,7 +63,8 @@ internal sealed class Solo : IEntryReader
         Core.EndTurn();
         var effects = Core.Effects;
         (Sent, Held, Appended) = ([.. effects.Messages], [.. effects.MessagesOncePersisted], [.. effects.Append]);
-        (Cut, Persist, SnapshotSends, SnapshotWrites) = (effects.TruncateFrom, effects.Persist, [.. effects.SnapshotSends], [.. effects.SnapshotWrites]);
+        (Cut, Persist, SnapshotSends, SnapshotWrites) =
+            (effects.TruncateFrom, effects.Persist, [.. effects.SnapshotSends], [.. effects.SnapshotWrites]);
         Reads.AddRange(effects.Reads);
         if (effects.Persist is not null)
         {
@@ -112,7 +113,8 @@ internal sealed class Solo : IEntryReader
     public AppendReply Accepted(int peer, long index) =>
         new() { From = Id(peer), To = Id(1), Term = Core.Term, Accepted = true, Index = new LogIndex(index) };
 
-    public static AppendRequest Append(int leader, long term, long previous, long previousTerm, long commit, params Entry[] entries) => new()
+    public static AppendRequest Append(int leader, long term, long previous, long previousTerm, long commit, params Entry[] entries) =>
+        new()
     {
         From = Id(leader), To = Id(1), Term = new Term(term), PreviousIndex = new LogIndex(previous), PreviousTerm = new Term(previousTerm),
         Commit = new LogIndex(commit), Entries = entries,
@@ -121,9 +123,11 @@ internal sealed class Solo : IEntryReader
     public static Heartbeat Beat(int leader, long term, long commit = 0, ulong token = 1) =>
         new() { From = Id(leader), To = Id(1), Term = new Term(term), Commit = new LogIndex(commit), ReadToken = token };
 
-    public static VoteRequest Vote(int candidate, long term, long lastIndex, long lastTerm, bool pre = false, bool transfer = false) => new()
+    public static VoteRequest Vote(int candidate, long term, long lastIndex, long lastTerm, bool pre = false, bool transfer = false) =>
+        new()
     {
-        From = Id(candidate), To = Id(1), Term = new Term(term), PreVote = pre, LastIndex = new LogIndex(lastIndex), LastTerm = new Term(lastTerm), Transfer = transfer,
+        From = Id(candidate), To = Id(1), Term = new Term(term), PreVote = pre, LastIndex = new LogIndex(lastIndex),
+        LastTerm = new Term(lastTerm), Transfer = transfer,
     };
 
     public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)

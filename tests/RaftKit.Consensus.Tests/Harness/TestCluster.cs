@@ -112,15 +112,16 @@ internal sealed class TestCluster
         Assert.Equal(RaftRole.Leader, this[id].Core.Role);
     }
 
-    // Messages name members, not lives. As a node's links do, this network lets nothing pass between two members when one's newest membership names another
-    // life of the other one, or when one was rolled back.
+    // Messages name members, not lives. As a node's links do, this network lets nothing pass between two members when one's newest
+    // membership names another life of the other one, or when one was rolled back.
     private bool IsBetweenLives(Message message)
     {
         if (!_members.TryGetValue(message.From.Value, out var from) || !_members.TryGetValue(message.To.Value, out var to))
             return true;
         return !from.IsRolledBack && !to.IsRolledBack && Knows(from, to) && Knows(to, from);
 
-        static bool Knows(TestMember one, TestMember other) => one.Core.Membership.IncarnationOf(other.Id) is not { } named || named.Incarnation == other.Life;
+        static bool Knows(TestMember one, TestMember other) =>
+            one.Core.Membership.IncarnationOf(other.Id) is not { } named || named.Incarnation == other.Life;
     }
 
     public ReadOnlyMemory<byte> Command(string text) => System.Text.Encoding.UTF8.GetBytes(text);
@@ -158,7 +159,9 @@ internal sealed class TestCluster
     public void Applied(TestMember member, Entry entry)
     {
         Remember(member, entry);
-        Assert.True(SameEntry(_committed[(int)entry.Index.Value - 1], entry), $"member {member.Id} applied {Describe(entry)} at {entry.Index}, others {Describe(_committed[(int)entry.Index.Value - 1])}");
+        Assert.True(
+            SameEntry(_committed[(int)entry.Index.Value - 1], entry),
+            $"member {member.Id} applied {Describe(entry)} at {entry.Index}, others {Describe(_committed[(int)entry.Index.Value - 1])}");
     }
 
     public void AfterTurn(TestMember member)
@@ -166,9 +169,13 @@ internal sealed class TestCluster
         var core = member.Core;
         var seen = _seen[member.Id];
         Assert.True(core.Term >= seen.Term, $"member {member.Id}: term fell from {seen.Term} to {core.Term}");
-        Assert.True(core.Term > seen.Term || seen.Vote.IsNone || core.Vote == seen.Vote, $"member {member.Id}: vote in {core.Term} changed from {seen.Vote} to {core.Vote}");
+        Assert.True(
+            core.Term > seen.Term || seen.Vote.IsNone || core.Vote == seen.Vote,
+            $"member {member.Id}: vote in {core.Term} changed from {seen.Vote} to {core.Vote}");
         Assert.True(core.Commit >= seen.Commit, $"member {member.Id}: commit fell from {seen.Commit} to {core.Commit}");
-        Assert.True(core.SnapshotIndex <= core.Applied && core.Applied <= core.Commit && core.Commit <= core.LastIndex, $"member {member.Id}: snapshot {core.SnapshotIndex}, applied {core.Applied}, commit {core.Commit}, last {core.LastIndex}");
+        Assert.True(
+            core.SnapshotIndex <= core.Applied && core.Applied <= core.Commit && core.Commit <= core.LastIndex,
+            $"member {member.Id}: snapshot {core.SnapshotIndex}, applied {core.Applied}, commit {core.Commit}, last {core.LastIndex}");
         _seen[member.Id] = (core.Term, core.Vote, core.Commit);
         if (core.Role != RaftRole.Leader)
             return;
@@ -181,10 +188,14 @@ internal sealed class TestCluster
         _leaders.Add(core.Term, member.Id);
         // A lease never overlaps a rival's term (thesis 6.4.1).
         foreach (var other in _members.Values.Where(m => m != member && m.IsUp))
-            Assert.True(other.Core.LeaseEnd <= other.Clock, $"member {member.Id} leads term {core.Term}, while {other.Id} holds a lease until {other.Core.LeaseEnd}");
+            Assert.True(
+                other.Core.LeaseEnd <= other.Clock,
+                $"member {member.Id} leads term {core.Term}, while {other.Id} holds a lease until {other.Core.LeaseEnd}");
         // Leader completeness: it holds everything committed (Raft 5.4). A snapshot stands for what it covers.
         foreach (var entry in _committed.Skip((int)core.Log.Base.Value))
-            Assert.True(core.Log.TermAt(entry.Index) == entry.Term, $"member {member.Id} leads term {core.Term} without committed entry {entry.Index}, term {entry.Term}");
+            Assert.True(
+                core.Log.TermAt(entry.Index) == entry.Term,
+                $"member {member.Id} leads term {core.Term} without committed entry {entry.Index}, term {entry.Term}");
     }
 
     /// <summary>Log matching: where two logs have the same term at an index, they are the same up to it (Raft 5.3).</summary>
@@ -238,8 +249,11 @@ internal sealed class TestCluster
         if (member.Core.Role == RaftRole.Leader)
         {
             var governing = member.Core.Membership;
-            Assert.True(OnQuorum(governing.Voters, entry), $"{Describe(entry)} committed, but not on the disks of a majority of {governing}");
-            Assert.True(!governing.IsJoint || OnQuorum(governing.Outgoing, entry), $"{Describe(entry)} committed, but not on the disks of a majority of the outgoing half of {governing}");
+            Assert.True(
+                OnQuorum(governing.Voters, entry), $"{Describe(entry)} committed, but not on the disks of a majority of {governing}");
+            Assert.True(
+                !governing.IsJoint || OnQuorum(governing.Outgoing, entry),
+                $"{Describe(entry)} committed, but not on the disks of a majority of the outgoing half of {governing}");
         }
     }
 
@@ -247,7 +261,8 @@ internal sealed class TestCluster
         voters.Count(v => _members.TryGetValue(v.Id.Value, out var m) && IsDurable(m.Disk, entry)) > voters.Count / 2;
 
     private static bool IsDurable(TestDisk disk, Entry entry) =>
-        disk.Snapshot?.Index >= entry.Index || disk.Rotten.Any(r => SameEntry(r, entry)) || (disk.At(entry.Index) is { } held && SameEntry(held, entry));
+        disk.Snapshot?.Index >= entry.Index || disk.Rotten.Any(r => SameEntry(r, entry))
+            || (disk.At(entry.Index) is { } held && SameEntry(held, entry));
 
     private static bool SameEntry(Entry a, Entry b) =>
         a.Term == b.Term && a.Index == b.Index && a.Kind == b.Kind && a.Payload.Span.SequenceEqual(b.Payload.Span);

@@ -22,10 +22,14 @@ internal sealed class TestDisk : IEntryReader
 
     public Queue<Write> Writes { get; } = new();
 
-    /// <summary>Where the log ended before some of it rotted; null while nothing did, and once the log is at least as up to date again.</summary>
+    /// <summary>
+    /// Where the log ended before some of it rotted; null while nothing did, and once the log is at least as up to date again.
+    /// </summary>
     public LogEnd? RottenEnd { get; private set; }
 
-    /// <summary>What rotted and is still missed. It was acknowledged, and counts as if it were held: its disk votes as one that has it.</summary>
+    /// <summary>
+    /// What rotted and is still missed. It was acknowledged, and counts as if it were held: its disk votes as one that has it.
+    /// </summary>
     public IReadOnlyList<Entry> Rotten => _rotten;
 
     private LogEnd End => new(Last, _log.Count > 0 ? _log[^1].Term : Snapshot?.Term ?? Term.Zero);

@@ -3,7 +3,9 @@ using RaftKit.Consensus;
 
 namespace RaftKit.Consensus.Tests.Harness;
 
-/// <summary>One member: its core, its disk, and a state machine that is the list of commands applied. Does what a node's loop does.</summary>
+/// <summary>
+/// One member: its core, its disk, and a state machine that is the list of commands applied. Does what a node's loop does.
+/// </summary>
 internal sealed class TestMember
 {
     private readonly TestCluster _cluster;
@@ -68,7 +70,8 @@ internal sealed class TestMember
         State.AddRange(Disk.SnapshotState);
         Reads.Clear();
         (_incoming, _received, _toInstall) = (null, [], null);
-        var options = _configure(new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Incarnation = Life, Boot = _boot });
+        var options = _configure(
+            new RaftCoreOptions { Self = Id, Seed = (_cluster.Seed * 1000) + (ulong)Id.Value, Incarnation = Life, Boot = _boot });
         if (Id.IsObserver)
             options = options with { Seeds = [.. _cluster.Initial.All] };
         if (_boot > 1)
@@ -187,7 +190,8 @@ internal sealed class TestMember
             }
             else
             {
-                Disk.Writes.Enqueue(new TestDisk.Write(effects.Persist, effects.TruncateFrom, [.. effects.Append], [.. effects.MessagesOncePersisted]));
+                Disk.Writes.Enqueue(
+                    new TestDisk.Write(effects.Persist, effects.TruncateFrom, [.. effects.Append], [.. effects.MessagesOncePersisted]));
             }
         }
         else

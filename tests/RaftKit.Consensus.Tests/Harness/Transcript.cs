@@ -123,7 +123,8 @@ internal sealed class Transcript
     {
         _cluster = new TestCluster(ids.Select(Id), _seed, _configure)
         {
-            Passes = m => Reaches(m.From.Value, m.To.Value) && !_drops.Any(d => d.From == m.From.Value && d.To == m.To.Value && IsKind(m, d.Kind)),
+            Passes = m =>
+                Reaches(m.From.Value, m.To.Value) && !_drops.Any(d => d.From == m.From.Value && d.To == m.To.Value && IsKind(m, d.Kind)),
         };
     }
 
@@ -147,7 +148,8 @@ internal sealed class Transcript
 
     private void Partition(string[] words)
     {
-        _groups = [.. string.Join(' ', words).Split('|').Select(g => g.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(Id).ToHashSet())];
+        _groups = [.. string.Join(' ', words).Split('|').Select(
+            g => g.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(Id).ToHashSet())];
         Cluster.Network.RemoveAll(m => !Reaches(m.From.Value, m.To.Value));
     }
 
@@ -222,7 +224,8 @@ internal sealed class Transcript
             else
                 expected = word;
         }
-        Expect(expected, Observation.Name(Cluster.Reconfigure(Id(words[0]), new Membership(lists["voters"], lists["learners"], lists["outgoing"]))));
+        Expect(expected,
+            Observation.Name(Cluster.Reconfigure(Id(words[0]), new Membership(lists["voters"], lists["learners"], lists["outgoing"]))));
     }
 
     private static MemberIncarnation Life(string word)

@@ -68,7 +68,8 @@ public sealed class Figure2Tests
             Append(3, term: 1, 0, 0, 0, Entry(1, 1)),
             Append(3, term: 1, 8, 1, 0),
             Beat(3, term: 1),
-            new SnapshotChunk { From = Id(3), To = Id(1), Term = new Term(1), Snapshot = mark, Offset = 0, Data = new byte[10], Checksum = 0 },
+            new SnapshotChunk { From = Id(3), To = Id(1), Term = new Term(1), Snapshot = mark, Offset = 0, Data = new byte[10],
+                Checksum = 0 },
         ];
         foreach (var message in messages)
         {

@@ -76,7 +76,8 @@ public sealed class ReadAndTransferTests
         solo.Step(Beat(2, term: 1));
         solo.Turn(core => core.ReadIndex(1));
         ulong token = solo.Sent.OfType<ReadIndexRequest>().Single().Token;
-        solo.Step(new ReadIndexReply { From = Id(3), To = Id(1), Term = new Term(1), Token = token, Refused = false, Index = new LogIndex(9) });
+        solo.Step(new ReadIndexReply { From = Id(3), To = Id(1), Term = new Term(1), Token = token, Refused = false,
+            Index = new LogIndex(9) });
         Assert.Empty(solo.Reads);
     }
 

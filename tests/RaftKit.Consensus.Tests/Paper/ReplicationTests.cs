@@ -187,13 +187,15 @@ public sealed class ReplicationTests
     [Fact, Trait("Raft", "5.3")]
     public void A_leader_backs_off_by_whole_terms()
     {
-        Entry[] log = [Entry(1, 1), .. Enumerable.Range(2, 50).Select(i => Entry(i, 2)), .. Enumerable.Range(52, 50).Select(i => Entry(i, 5))];
+        Entry[] log =
+            [Entry(1, 1), .. Enumerable.Range(2, 50).Select(i => Entry(i, 2)), .. Enumerable.Range(52, 50).Select(i => Entry(i, 5))];
         var solo = new Solo(term: 5, log: log);
         solo.Lead(2);
         Assert.Equal(new LogIndex(101), solo.Sent.OfType<AppendRequest>().First().PreviousIndex);
         solo.Step(new AppendReply
         {
-            From = Id(2), To = Id(1), Term = new Term(6), Accepted = false, Index = new LogIndex(101), HintIndex = new LogIndex(90), HintTerm = new Term(3),
+            From = Id(2), To = Id(1), Term = new Term(6), Accepted = false, Index = new LogIndex(101), HintIndex = new LogIndex(90),
+            HintTerm = new Term(3),
         });
         Assert.Equal(new LogIndex(51), solo.Sent.OfType<AppendRequest>().Single().PreviousIndex);
     }

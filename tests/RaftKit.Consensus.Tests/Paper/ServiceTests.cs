@@ -75,7 +75,9 @@ public sealed class ServiceTests
         var request = solo.Sent.OfType<ReadIndexRequest>().Single();
         // A former life of this member cannot have used this number.
         Assert.Equal(7UL, request.Token >> 32);
-        var reply = new ReadIndexReply { From = Id(2), To = Id(1), Term = new Term(1), Token = request.Token, Refused = false, Index = new LogIndex(5) };
+        var reply =
+            new ReadIndexReply { From = Id(2), To = Id(1), Term = new Term(1), Token = request.Token, Refused = false,
+            Index = new LogIndex(5) };
         solo.Step(reply);
         Assert.Equal([new ReadGrant(1, new LogIndex(5), false), new ReadGrant(2, new LogIndex(5), false)], solo.Reads);
         solo.Step(reply);
@@ -278,7 +280,8 @@ public sealed class ServiceTests
         Assert.Empty(solo.Held);
         solo.Turn(core => core.SnapshotInstalled(mark, Id(2)));
         Assert.True(solo.Held.OfType<SnapshotReply>().Single().Installed);
-        Assert.Equal((10L, 10L, 10L, 11L), (solo.Core.Commit.Value, solo.Core.Durable.Value, solo.Core.LastIndex.Value, solo.Core.FirstIndex.Value));
+        Assert.Equal(
+            (10L, 10L, 10L, 11L), (solo.Core.Commit.Value, solo.Core.Durable.Value, solo.Core.LastIndex.Value, solo.Core.FirstIndex.Value));
         Assert.Equal(mark.Membership, solo.Core.Membership);
         solo.Step(Append(2, term: 2, 10, 2, 11, Entry(11, 2)));
         Assert.Equal(new LogIndex(11), solo.Core.Commit);
@@ -390,7 +393,8 @@ public sealed class ServiceTests
     private static SnapshotReply Got(Solo solo, SnapshotMark mark, long next, bool installed) =>
         new() { From = Id(3), To = Id(1), Term = solo.Core.Term, SnapshotIndex = mark.Index, NextOffset = next, Installed = installed };
 
-    private static SnapshotMark Mark(long index, long length) => new(new LogIndex(index), new Term(2), 0, TestCluster.Config([1, 2, 3]), length);
+    private static SnapshotMark Mark(long index, long length) =>
+        new(new LogIndex(index), new Term(2), 0, TestCluster.Config([1, 2, 3]), length);
 
     private static SnapshotChunk Chunk(SnapshotMark mark, long offset, int length) => new()
     {

@@ -3,7 +3,10 @@ using static RaftKit.Consensus.Tests.Harness.Solo;
 
 namespace RaftKit.Consensus.Tests.Paper;
 
-/// <summary>Raft 7 and its figure 13: the receiver's rules one by one, and what compaction leaves. The sender's side is in <see cref="ServiceTests"/>.</summary>
+/// <summary>
+/// Raft 7 and its figure 13: the receiver's rules one by one, and what compaction leaves. The sender's side is in <see
+/// cref="ServiceTests"/>.
+/// </summary>
 public sealed class SnapshotTests
 {
     [Fact, Trait("Raft", "7")]
@@ -128,7 +131,8 @@ public sealed class SnapshotTests
         Assert.True(solo.Held.OfType<SnapshotReply>().Single().Installed);
     }
 
-    private static SnapshotMark Mark(long index, long term) => new(new LogIndex(index), new Term(term), 0, TestCluster.Config([1, 2, 3, 4]), 100);
+    private static SnapshotMark Mark(long index, long term) =>
+        new(new LogIndex(index), new Term(term), 0, TestCluster.Config([1, 2, 3, 4]), 100);
 
     private static SnapshotChunk Chunk(SnapshotMark mark, long offset, int length, long term = 2, int from = 2) => new()
     {

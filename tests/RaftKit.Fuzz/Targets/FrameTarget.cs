@@ -6,7 +6,9 @@ using RaftKit.Node.Transport;
 
 namespace RaftKit.Fuzz.Targets;
 
-/// <summary>Peer frames, as they come out of a link: cut into frames, then decoded. What is read must be written the same way again.</summary>
+/// <summary>
+/// Peer frames, as they come out of a link: cut into frames, then decoded. What is read must be written the same way again.
+/// </summary>
 internal sealed class FrameTarget : FuzzTarget
 {
     private const int MaxBody = 1 << 20;
@@ -68,7 +70,8 @@ internal sealed class FrameTarget : FuzzTarget
         var once = Encode(message);
         var twice = Encode(MessageCodec.Decode(once));
         if (!once.AsSpan().SequenceEqual(twice))
-            throw new WrongAnswerException($"{message} is written as {Convert.ToHexString(once)}, and that is read and written as {Convert.ToHexString(twice)}");
+            throw new WrongAnswerException(
+                $"{message} is written as {Convert.ToHexString(once)}, and that is read and written as {Convert.ToHexString(twice)}");
         if (MessageCodec.Weigh(message) <= 0)
             throw new WrongAnswerException($"{message} weighs nothing");
     }

@@ -5,8 +5,8 @@ using RaftKit.Node.Rehearsal;
 namespace RaftKit.Fuzz.Targets;
 
 /// <summary>
-/// Segments of a log. Damage that checksums can see gives a refusal or a prefix of what was written; what gets past them, too, a refusal or some log,
-/// and nothing else. Every other input is verified as well, which must come to the same judgement as a start.
+/// Segments of a log. Damage that checksums can see gives a refusal or a prefix of what was written; what gets past them, too, a refusal or
+/// some log, and nothing else. Every other input is verified as well, which must come to the same judgement as a start.
 /// </summary>
 internal sealed class LogTarget : FuzzTarget
 {
@@ -14,7 +14,8 @@ internal sealed class LogTarget : FuzzTarget
 
     private static readonly SegmentedLogOptions Tiny = new() { SegmentBytes = 8 << 10, PrepareBytes = 4 << 10 };
 
-    private readonly (FrozenDirectory Directory, LogState Truth)[] _scenes = [.. new[] { Overwritten(), Compacted(), Large() }.Select(d => (d, Read(d)))];
+    private readonly (FrozenDirectory Directory, LogState Truth)[] _scenes =
+        [.. new[] { Overwritten(), Compacted(), Large() }.Select(d => (d, Read(d)))];
     private FrozenDirectory _input = new();
     private LogState _truth = new();
     private bool _isSeen;
@@ -23,7 +24,8 @@ internal sealed class LogTarget : FuzzTarget
 
     public override string Name => "log";
 
-    public override string Describe() => $"{_what}; {string.Join("; ", _input.Names.Select(name => $"{name} {Convert.ToHexString(_input[name])}"))}";
+    public override string Describe() =>
+        $"{_what}; {string.Join("; ", _input.Names.Select(name => $"{name} {Convert.ToHexString(_input[name])}"))}";
 
     public override long InputBytes => _input.Bytes;
 
@@ -67,17 +69,22 @@ internal sealed class LogTarget : FuzzTarget
 
     private static void RequirePrefix(LogState answer, LogState truth)
     {
-        // What a segment says of the time before it is true of that time only: terms and entries that came later may be missing, never others be there.
-        if (answer.Term > truth.Term || answer.First + answer.Entries.Count > truth.Next || answer.First < truth.First && answer.First != new LogIndex(1) && answer.Entries.Count > 0)
-            throw new WrongAnswerException($"term {answer.Term} and entries {answer.First} to {answer.Next.Previous}, of term {truth.Term} and {truth.First} to {truth.Next.Previous}");
+        // What a segment says of the time before it is true of that time only: terms and entries that came later may be missing, never
+        // others be there.
+        if (answer.Term > truth.Term || answer.First + answer.Entries.Count > truth.Next || answer.First < truth.First
+            && answer.First != new LogIndex(1) && answer.Entries.Count > 0)
+            throw new WrongAnswerException(
+                $"term {answer.Term} and entries {answer.First} to {answer.Next.Previous}, of term {truth.Term} and {truth.First} to {truth.Next.Previous}");
         // What rotted may be missing; that it was there, the term and the vote may not.
         if (answer.RottenEnd is { } rotten
             && (!rotten.Reaches(new LogEnd(truth.Next.Previous, truth.LastTerm)) || answer.Term != truth.Term || answer.Vote != truth.Vote))
-            throw new WrongAnswerException($"it counts as ending at {rotten} with term {answer.Term}, vote {answer.Vote}; it ended at {truth.Next.Previous}/{truth.LastTerm} with term {truth.Term}, vote {truth.Vote}");
+            throw new WrongAnswerException(
+                $"it counts as ending at {rotten} with term {answer.Term}, vote {answer.Vote}; it ended at {truth.Next.Previous}/{truth.LastTerm} with term {truth.Term}, vote {truth.Vote}");
         foreach (var entry in answer.Entries)
         {
             var was = truth.Entries[(int)(entry.Index - truth.First)];
-            if (was.Term != entry.Term || was.Kind != entry.Kind || was.Stamp != entry.Stamp || !was.Payload.Span.SequenceEqual(entry.Payload.Span))
+            if (was.Term != entry.Term || was.Kind != entry.Kind || was.Stamp != entry.Stamp
+                || !was.Payload.Span.SequenceEqual(entry.Payload.Span))
                 throw new WrongAnswerException($"entry {entry.Index} of term {entry.Term} is not what was written in term {was.Term}");
         }
     }
@@ -87,7 +94,8 @@ internal sealed class LogTarget : FuzzTarget
         var report = LogVerifier.Verify(_input, CancellationToken.None);
         // The scene is a log by itself.
         if (report.Problems.Any(problem => problem.PreventsStart && problem.Kind != LogProblemKind.MissingIdentity) != refusal is not null)
-            throw new WrongAnswerException($"A start {(refusal is null ? "reads it" : $"refuses it: {refusal}")}; the verifier says {report}");
+            throw new WrongAnswerException(
+                $"A start {(refusal is null ? "reads it" : $"refuses it: {refusal}")}; the verifier says {report}");
     }
 
     /// <summary>A damaged segment (null: it is gone), and whether its checksums tell.</summary>
@@ -127,20 +135,24 @@ internal sealed class LogTarget : FuzzTarget
     }
 
     private static Entry Entry(long index, long term, int length) =>
-        new(new Term(term), new LogIndex(index), EntryKind.Command, 1000 + index, Enumerable.Range(0, length).Select(i => (byte)(index + i)).ToArray());
+        new(new Term(term), new LogIndex(index), EntryKind.Command, 1000 + index,
+            Enumerable.Range(0, length).Select(i => (byte)(index + i)).ToArray());
 
-    private static LogBatch Batch(long term, int vote, params Entry[] entries) => new() { Term = new Term(term), Vote = new MemberId(vote), Entries = entries };
+    private static LogBatch Batch(long term, int vote, params Entry[] entries) =>
+        new() { Term = new Term(term), Vote = new MemberId(vote), Entries = entries };
 
     private static FrozenDirectory Overwritten()
     {
         var disk = new MemoryLogDirectory("memory");
         using (var log = SegmentedLog.Open(disk, Tiny, out _))
         {
-            log.Write(new LogBatch { Term = new Term(2), Vote = new MemberId(1), Entries = [Entry(1, 1, 10), Entry(2, 2, 0)], PeerBoots = [new PeerBoot(new MemberId(2), 1, 70_000)] });
+            log.Write(new LogBatch { Term = new Term(2), Vote = new MemberId(1), Entries = [Entry(1, 1, 10), Entry(2, 2, 0)],
+                PeerBoots = [new PeerBoot(new MemberId(2), 1, 70_000)] });
             log.Sync();
             log.Write(Batch(2, 1, Entry(3, 2, 40), Entry(4, 2, 40)));
             log.Sync();
-            log.Write(new LogBatch { Term = new Term(3), Vote = new MemberId(2), TruncateFrom = new LogIndex(4), Entries = [Entry(4, 3, 30)] });
+            log.Write(new LogBatch { Term = new Term(3), Vote = new MemberId(2), TruncateFrom = new LogIndex(4),
+                Entries = [Entry(4, 3, 30)] });
             log.Sync();
         }
         using (var log = SegmentedLog.Open(disk, Tiny, out _))

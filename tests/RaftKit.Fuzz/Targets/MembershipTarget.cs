@@ -10,7 +10,8 @@ internal sealed class MembershipTarget : FuzzTarget
     [
         MembershipCodec.Encode(Membership.Empty),
         MembershipCodec.Encode(Samples.Joint),
-        MembershipCodec.Encode(new Membership(Enumerable.Range(1, 255).Select(id => new MemberIncarnation(new MemberId(id), id * 300)), [], [])),
+        MembershipCodec.Encode(
+            new Membership(Enumerable.Range(1, 255).Select(id => new MemberIncarnation(new MemberId(id), id * 300)), [], [])),
     ];
 
     private byte[] _input = [];

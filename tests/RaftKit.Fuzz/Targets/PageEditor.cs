@@ -14,7 +14,9 @@ internal static class PageEditor
         Reseal(page);
     }
 
-    /// <summary>Changes the body of one record of a batch that has one page, under checksums that hold; false: there is none here.</summary>
+    /// <summary>
+    /// Changes the body of one record of a batch that has one page, under checksums that hold; false: there is none here.
+    /// </summary>
     public static bool ChangeRecord(Span<byte> page, Random random)
     {
         if (BinaryPrimitives.ReadInt32LittleEndian(page[40..]) != 1)

@@ -7,10 +7,13 @@ using RaftKit.Node.Tests.Transport;
 
 namespace RaftKit.Fuzz.Targets;
 
-/// <summary>Snapshots: all of their frames as they were written, or a refusal; under checksums that were made to hold, frames or a refusal.</summary>
+/// <summary>
+/// Snapshots: all of their frames as they were written, or a refusal; under checksums that were made to hold, frames or a refusal.
+/// </summary>
 internal sealed class SnapshotTarget : FuzzTarget
 {
-    private readonly (byte[] Bytes, List<SnapshotFrame> Frames)[] _snapshots = [Take(300, 20), Take(0), Take(5, 0, 1, 250), Take(66_000, 3)];
+    private readonly (byte[] Bytes, List<SnapshotFrame> Frames)[] _snapshots =
+        [Take(300, 20), Take(0), Take(5, 0, 1, 250), Take(66_000, 3)];
     private FrozenDirectory _input = new();
     private List<SnapshotFrame> _truth = [];
     private bool _isSeen;
@@ -26,7 +29,8 @@ internal sealed class SnapshotTarget : FuzzTarget
         // The long one costs most, and has only one thing that the others have not: a second chunk.
         (var bytes, _truth) = _snapshots[random.Next(random.Next(10) == 0 ? 4 : 3)];
         _isSeen = random.Next(2) == 0;
-        _input = new FrozenDirectory().With("snapshot", _isSeen ? random.Next(16) == 0 ? bytes : Mutator.Mutate(bytes, random) : Forge(bytes, random));
+        _input = new FrozenDirectory().With(
+            "snapshot", _isSeen ? random.Next(16) == 0 ? bytes : Mutator.Mutate(bytes, random) : Forge(bytes, random));
     }
 
     public override string? Read()
@@ -52,7 +56,9 @@ internal sealed class SnapshotTarget : FuzzTarget
     }
 
     private static bool Same(List<SnapshotFrame> read, List<SnapshotFrame> truth) =>
-        read.Count == truth.Count && read.Zip(truth).All(pair => pair.First.Section == pair.Second.Section && pair.First.Bytes.Span.SequenceEqual(pair.Second.Bytes.Span));
+        read.Count == truth.Count
+            && read.Zip(truth).All(
+                pair => pair.First.Section == pair.Second.Section && pair.First.Bytes.Span.SequenceEqual(pair.Second.Bytes.Span));
 
     /// <summary>Other bytes in a chunk or in the footer, and checksums that hold.</summary>
     private static byte[] Forge(byte[] snapshot, Random random)
@@ -79,7 +85,8 @@ internal sealed class SnapshotTarget : FuzzTarget
     private static (byte[] Bytes, List<SnapshotFrame> Frames) Take(params int[] lengths)
     {
         var disk = new MemoryLogDirectory("memory");
-        var frames = lengths.Select((length, i) => new SnapshotFrame(i % 2 == 0 ? "znodes" : "proposers", Samples.Bytes(length, (byte)i))).ToList();
+        var frames = lengths.Select(
+            (length, i) => new SnapshotFrame(i % 2 == 0 ? "znodes" : "proposers", Samples.Bytes(length, (byte)i))).ToList();
         using var store = SnapshotStore.Open(disk);
         using var writer = store.Begin(new LogIndex(70_000), new Term(4), 1_790_000_000_000, Samples.Joint);
         foreach (var frame in frames)

@@ -8,7 +8,9 @@ internal static class RealMessagePack
 {
     private const string Python = "/usr/bin/python3";
 
-    /// <summary>Runs the script; <c>msgpack</c> and <c>sys</c> are imported. Gives what it printed. Fails, never skips, when it cannot run.</summary>
+    /// <summary>
+    /// Runs the script; <c>msgpack</c> and <c>sys</c> are imported. Gives what it printed. Fails, never skips, when it cannot run.
+    /// </summary>
     public static string Run(string script, string input, params string[] arguments)
     {
         Assert.True(File.Exists(Python), $"{Python} is missing: apt-get install -y python3 python3-msgpack");

@@ -13,7 +13,9 @@ using Xunit;
 
 namespace RaftKit.Node.Tests.Levels;
 
-/// <summary>A cluster of real nodes, sockets and disks rolls from build 1, which supports level 1 of orders, to build 2, which supports 1 and 2.</summary>
+/// <summary>
+/// A cluster of real nodes, sockets and disks rolls from build 1, which supports level 1 of orders, to build 2, which supports 1 and 2.
+/// </summary>
 public sealed class FeatureLevelTests : IAsyncDisposable
 {
     private const string Orders = "orders";
@@ -21,7 +23,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
 
     private readonly string _root = Directory.CreateTempSubdirectory("raftkit-levels-").FullName;
     private readonly SortedDictionary<int, Member> _members = [];
-    private readonly Dictionary<MemberId, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(i => new MemberId(i), _ => $"127.0.0.1:{Loopback.FreePort()}");
+    private readonly Dictionary<MemberId, string> _endpoints = Enumerable.Range(1, 3).ToDictionary(
+        i => new MemberId(i), _ => $"127.0.0.1:{Loopback.FreePort()}");
     private long _snapshotEvery = 100_000;
 
     [Fact]
@@ -37,16 +40,19 @@ public sealed class FeatureLevelTests : IAsyncDisposable
             await ProposeAsync(id);
         }
         await Eventually.HoldsAsync(Patience, () => AllLinked(3));
-        var refused = await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
+        var refused =
+            await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
         Assert.Contains("member 3 supports levels 1..1: start it with a build that supports level 2", refused.Message);
         // Whoever cannot read a level is not to ask for it either.
-        refused = await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[3].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
+        refused = await Assert.ThrowsAsync<FeatureLevelRefusedException>(() =>
+            _members[3].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
         Assert.Contains("This process supports levels 1..1 of orders, not 2", refused.Message);
 
         await StopAsync(3);
         // Until the leader has heard of it, the hello of before counts.
         do
-            refused = await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
+            refused = await Assert.ThrowsAsync<FeatureLevelRefusedException>(() =>
+                _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience));
         while (!refused.Message.Contains("member 3 is not connected with the leader", StringComparison.Ordinal));
         Start(3, build: 2);
         await ProposeAsync(3);
@@ -63,7 +69,10 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([1, 1, 1, 1, 2])));
         // Asked for again, nothing changes.
         await _members[1].Levels.FinalizeAsync(Orders, 2).WaitAsync(Patience);
-        Assert.Contains("levels never fall", (await Assert.ThrowsAsync<FeatureLevelRefusedException>(() => _members[1].Levels.FinalizeAsync(Orders, 1).WaitAsync(Patience))).Message);
+        Assert.Contains(
+            "levels never fall",
+            (await Assert.ThrowsAsync<FeatureLevelRefusedException>(() =>
+            _members[1].Levels.FinalizeAsync(Orders, 1).WaitAsync(Patience))).Message);
     }
 
     [Fact]
@@ -123,7 +132,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         var end = Assert.IsType<FeatureLevelUnsupportedException>(await _members[2].Node.Ended.WaitAsync(Patience));
         Assert.Contains("The snapshot up to entry", end.Message);
         Assert.Empty(_members[2].Machine.LevelsSeen);
-        var wait = await Assert.ThrowsAsync<NotAppliedException>(() => _members[2].Levels.WhenFinalizedAsync(Orders, 2).WaitAsync(Patience));
+        var wait = await Assert.ThrowsAsync<NotAppliedException>(() =>
+            _members[2].Levels.WhenFinalizedAsync(Orders, 2).WaitAsync(Patience));
         Assert.Contains("stopped", wait.Message);
         await _members[2].Node.DisposeAsync();
 
@@ -144,7 +154,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         Assert.Contains("Level 2 of orders is finalised, and the process of member 3 supports levels 1..1", end.Message);
         await _members[3].Node.DisposeAsync();
         // Its place is as it was.
-        Assert.All(_members.Where(m => m.Key != 3), m => Assert.Equal(1, m.Value.Node.Loop.Core!.Membership.IncarnationOf(new MemberId(3))!.Value.Incarnation));
+        Assert.All(_members.Where(m => m.Key != 3), m =>
+            Assert.Equal(1, m.Value.Node.Loop.Core!.Membership.IncarnationOf(new MemberId(3))!.Value.Incarnation));
 
         Start(3, build: 2);
         await ProposeAsync(3);
@@ -174,7 +185,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         foreach (var id in new[] { 1, 2, 3 })
             Start(id, build: 3);
         await ProposeAsync(2);
-        await Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([2]) && m.Levels.Finalized(Orders) == 2));
+        await Eventually.HoldsAsync(
+            Patience, () => _members.Values.All(m => m.Machine.LevelsSeen.SequenceEqual([2]) && m.Levels.Finalized(Orders) == 2));
     }
 
     [Fact]
@@ -199,7 +211,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         var levels = _members[1].Levels;
         await Assert.ThrowsAsync<ArgumentException>(() => levels.FinalizeAsync("a b", 2));
         await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => levels.FinalizeAsync(Orders, 0));
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => levels.WhenFinalizedAsync(Orders, 2, new CancellationToken(canceled: true)));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            levels.WhenFinalizedAsync(Orders, 2, new CancellationToken(canceled: true)));
         Assert.Equal(new FeatureRange(1, 2), levels.Supported[Orders]);
         Assert.Equal(new FeatureRange(1, 1), levels.Supported["raftkit"]);
     }
@@ -223,7 +236,9 @@ public sealed class FeatureLevelTests : IAsyncDisposable
 
     // That the leader has a link with everybody shows in what they apply: the newest entry.
     private bool AllLinked(int count) =>
-        _members.Values.Count(m => m.Node.Status is { Ready: true, Leader.Value: var leader } status && _members.ContainsKey(leader) && status.Applied == _members[leader].Node.Status.Applied) >= count;
+        _members.Values.Count(
+            m => m.Node.Status is { Ready: true, Leader.Value: var leader } status && _members.ContainsKey(leader)
+            && status.Applied == _members[leader].Node.Status.Applied) >= count;
 
     private void Start(int id, int build)
     {
@@ -240,7 +255,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
             Features = supported,
         };
         var inbox = new LateInbox();
-        var (machine, levels) = (new LevelMachine(), new FeatureLevels(inbox, supported, TaskCreationOptions.RunContinuationsAsynchronously));
+        var (machine, levels) =
+            (new LevelMachine(), new FeatureLevels(inbox, supported, TaskCreationOptions.RunContinuationsAsynchronously));
         var transport = new TcpTransportOptions { Listen = _endpoints.GetValueOrDefault(self, "") };
         var node = new RaftNode(options, transport, DirectoryOf(id), [machine], [levels], TimeProvider.System, NullLoggerFactory.Instance);
         inbox.Inner = node.Inbox;
@@ -292,7 +308,8 @@ public sealed class FeatureLevelTests : IAsyncDisposable
 
         public IReadOnlyList<int> LevelsSeen { get => Volatile.Read(ref _seen); private set => Volatile.Write(ref _seen, value); }
 
-        public void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result) => LevelsSeen = [.. LevelsSeen, context.LevelOf(Orders)];
+        public void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result) =>
+            LevelsSeen = [.. LevelsSeen, context.LevelOf(Orders)];
 
         public ISnapshotCapture Capture() => new Frame(LevelsSeen);
 

@@ -121,7 +121,8 @@ public sealed class FeatureTableTests
     [Fact]
     public void More_features_than_a_hello_has_room_for_are_refused_when_a_peer_sends_them()
     {
-        var most = new FeatureRanges(Enumerable.Range(1, FeatureRanges.Most - 1).Select(i => KeyValuePair.Create($"f{i}", new FeatureRange(1, i))));
+        var most = new FeatureRanges(
+            Enumerable.Range(1, FeatureRanges.Most - 1).Select(i => KeyValuePair.Create($"f{i}", new FeatureRange(1, i))));
         Assert.Equal(most, Read(most));
         Assert.Throws<MalformedFrameException>(() => Read(new FeatureRanges(most.All.Append(new("one-more", new FeatureRange(1, 1))))));
     }

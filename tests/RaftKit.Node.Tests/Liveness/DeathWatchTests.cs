@@ -71,7 +71,8 @@ public sealed class DeathWatchTests
     public void A_process_whose_first_thread_ended_is_believed_dead_with_the_first_refusal_and_not_proven()
     {
         // What a process killed with many threads and much memory looks like for tens of milliseconds; here for good, with python's help.
-        const string script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); print(flush=True); ctypes.CDLL(None).pthread_exit(None)";
+        const string script =
+            "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(600,)).start(); print(flush=True); ctypes.CDLL(None).pthread_exit(None)";
         using var process = Process.Start(new ProcessStartInfo("python3", ["-c", script]) { RedirectStandardOutput = true })!;
         try
         {

@@ -52,7 +52,8 @@ public sealed class HostProcessTests
     }
 
     [Fact]
-    public void A_pid_that_another_process_has_now_is_gone() => Assert.True((_self with { StartTime = _self.StartTime - 1 }).IsSurelyGone(_self));
+    public void A_pid_that_another_process_has_now_is_gone() =>
+        Assert.True((_self with { StartTime = _self.StartTime - 1 }).IsSurelyGone(_self));
 
     [Fact]
     public void From_another_machine_namespace_or_system_nothing_is_proven()
@@ -67,7 +68,8 @@ public sealed class HostProcessTests
     [Theory]
     [InlineData(0)]
     [InlineData(-1)]
-    public void A_peer_that_tells_a_pid_that_is_none_proves_nothing(int pid) => Assert.False((_self with { Pid = pid }).IsSurelyGone(_self));
+    public void A_peer_that_tells_a_pid_that_is_none_proves_nothing(int pid) =>
+        Assert.False((_self with { Pid = pid }).IsSurelyGone(_self));
 
     [Theory]
     [InlineData("42 (a) b) c (d) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 18 98765 20 21", 'S', 7, 98765)]

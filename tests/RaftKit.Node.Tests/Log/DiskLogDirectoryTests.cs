@@ -23,7 +23,8 @@ public sealed class DiskLogDirectoryTests : IDisposable
         }
 
         // Blocks on the disk, not a hole: overwriting them changes no metadata.
-        using var stat = Process.Start(new ProcessStartInfo("stat", ["-c", "%b", Path.Combine(disk.Location, "a")]) { RedirectStandardOutput = true })!;
+        using var stat = Process.Start(
+            new ProcessStartInfo("stat", ["-c", "%b", Path.Combine(disk.Location, "a")]) { RedirectStandardOutput = true })!;
         Assert.True(int.Parse(stat.StandardOutput.ReadToEnd(), System.Globalization.CultureInfo.InvariantCulture) >= (1 << 20) / 512);
         Assert.Throws<LogFailedException>(() => disk.Create("a", 1));
         Assert.Throws<LogFailedException>(() => disk.Open("b"));
@@ -83,7 +84,8 @@ public sealed class DiskLogDirectoryTests : IDisposable
             using var log = SegmentedLog.Open(disk, Small, out var found);
 
             Assert.True(found.Entries.Count >= synced, $"{synced} synced, {found.Entries.Count} found");
-            Assert.All(found.Entries, entry => Assert.Equal($"entry {entry.Index}", System.Text.Encoding.UTF8.GetString(entry.Payload.Span)));
+            Assert.All(found.Entries, entry =>
+                Assert.Equal($"entry {entry.Index}", System.Text.Encoding.UTF8.GetString(entry.Payload.Span)));
             child.WaitForExit();
         }
     }

@@ -58,7 +58,8 @@ public sealed class FirstStartTests
         // Everything but the identity, which comes last.
         using (var log = SegmentedLog.Open(_disk, new SegmentedLogOptions(), out _))
         {
-            log.Write(new LogBatch { Term = new(1), Vote = MemberId.None, Entries = [new Entry(new(1), new(1), EntryKind.Membership, 0, MembershipCodec.Encode(Membership.Empty))] });
+            log.Write(new LogBatch { Term = new(1), Vote = MemberId.None,
+                Entries = [new Entry(new(1), new(1), EntryKind.Membership, 0, MembershipCodec.Encode(Membership.Empty))] });
             log.Sync();
         }
         Put(IdentityFile.AsideName, "half");
@@ -80,5 +81,6 @@ public sealed class FirstStartTests
         _disk.Sync();
     }
 
-    private static Dictionary<string, string> Contents(MemoryDirectory disk) => disk.Files.ToDictionary(f => f.Key, f => Convert.ToHexString(f.Value.Bytes));
+    private static Dictionary<string, string> Contents(MemoryDirectory disk) =>
+        disk.Files.ToDictionary(f => f.Key, f => Convert.ToHexString(f.Value.Bytes));
 }

@@ -11,7 +11,8 @@ internal static class FormatForgery
     public static void MakeNewer(string directory, string what)
     {
         var files = Directory.GetFiles(directory).Order(StringComparer.Ordinal).ToList();
-        var segment = files.Last(file => file.EndsWith(".log", StringComparison.Ordinal) && File.ReadAllBytes(file).AsSpan().ContainsAnyExcept((byte)0));
+        var segment = files.Last(
+            file => file.EndsWith(".log", StringComparison.Ordinal) && File.ReadAllBytes(file).AsSpan().ContainsAnyExcept((byte)0));
         var path = what switch
         {
             "identity" => files.Single(file => Path.GetFileName(file) == IdentityFile.Name),

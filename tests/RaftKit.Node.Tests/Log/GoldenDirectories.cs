@@ -5,8 +5,8 @@ using static RaftKit.Node.Tests.Log.LogSamples;
 namespace RaftKit.Node.Tests.Log;
 
 /// <summary>
-/// The scenes that are kept as files in <c>Golden/format-1</c>, and how the product wrote them. Written once, by
-/// <c>dotnet run --project tests/RaftKit.Node.Tests -- golden FOLDER</c>; a format that follows gets a folder of its own beside this one, and this one stays.
+/// The scenes that are kept as files in <c>Golden/format-1</c>, and how the product wrote them. Written once, by <c>dotnet run --project
+/// tests/RaftKit.Node.Tests -- golden FOLDER</c>; a format that follows gets a folder of its own beside this one, and this one stays.
 /// </summary>
 internal static class GoldenDirectories
 {
@@ -15,7 +15,8 @@ internal static class GoldenDirectories
     public static readonly Membership Founding = new([new(new(1), 1), new(new(2), 1), new(new(3), 1)], [], []);
 
     /// <summary>Their names, and what writes them.</summary>
-    public static IReadOnlyDictionary<string, Action<ILogDirectory>> Scenes { get; } = new SortedDictionary<string, Action<ILogDirectory>>(StringComparer.Ordinal)
+    public static IReadOnlyDictionary<string, Action<ILogDirectory>> Scenes { get; } =
+        new SortedDictionary<string, Action<ILogDirectory>>(StringComparer.Ordinal)
     {
         ["founded"] = WriteFounded,
         ["compacted"] = WriteCompacted,
@@ -68,12 +69,14 @@ internal static class GoldenDirectories
         {
             log.Write(new LogBatch
             {
-                Term = new Term(2), Vote = new MemberId(1), Entries = [new Entry(new Term(2), new LogIndex(2), EntryKind.NoOp, 1_790_000_000_000, default)],
+                Term = new Term(2), Vote = new MemberId(1),
+                Entries = [new Entry(new Term(2), new LogIndex(2), EntryKind.NoOp, 1_790_000_000_000, default)],
                 PeerBoots = [new PeerBoot(new MemberId(2), 1, 1), new PeerBoot(new MemberId(3), 1, 70_000)],
             });
             log.Write(Batch(2, 1, Entry(3, 2, "three"), Entry(4, 2, new string('4', 5000)), Entry(5, 2, "overwritten")));
             log.Sync();
-            log.Write(new LogBatch { Term = new Term(3), Vote = new MemberId(2), TruncateFrom = new LogIndex(5), Entries = [Entry(5, 3, "five"), Entry(6, 3, "")] });
+            log.Write(new LogBatch { Term = new Term(3), Vote = new MemberId(2), TruncateFrom = new LogIndex(5),
+                Entries = [Entry(5, 3, "five"), Entry(6, 3, "")] });
             log.Sync();
         }
         IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(1), 1, 3, Cluster, [new(1), new(2), new(3)])
@@ -115,7 +118,8 @@ internal static class GoldenDirectories
     private static void WriteTorn(ILogDirectory disk)
     {
         string name;
-        using (var log = SegmentedLog.Open(disk, new SegmentedLogOptions { SegmentBytes = 24 << 10, FirstSegmentBytes = 24 << 10, PrepareBytes = 4 << 10 }, out _))
+        using (var log = SegmentedLog.Open(
+            disk, new SegmentedLogOptions { SegmentBytes = 24 << 10, FirstSegmentBytes = 24 << 10, PrepareBytes = 4 << 10 }, out _))
         {
             log.Write(Batch(1, 2, Entry(1, 1, "one"), Entry(2, 1, "two")));
             log.Sync();
@@ -130,7 +134,9 @@ internal static class GoldenDirectories
         IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(2), 1, 1, Guid.Empty, [new(1), new(2)]));
     }
 
-    /// <summary>Four durable entries, of which the second rotted; then a start that has got it again, and not yet what was behind it.</summary>
+    /// <summary>
+    /// Four durable entries, of which the second rotted; then a start that has got it again, and not yet what was behind it.
+    /// </summary>
     private static void WriteRotten(ILogDirectory disk)
     {
         var options = new SegmentedLogOptions { SegmentBytes = 24 << 10, FirstSegmentBytes = 24 << 10, PrepareBytes = 4 << 10 };

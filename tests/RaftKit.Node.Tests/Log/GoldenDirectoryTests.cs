@@ -5,10 +5,14 @@ using static RaftKit.Node.Tests.Log.LogSamples;
 
 namespace RaftKit.Node.Tests.Log;
 
-/// <summary>Directories as format 1 wrote them are read by every later version, value by value; and no other answer is ever had of them.</summary>
+/// <summary>
+/// Directories as format 1 wrote them are read by every later version, value by value; and no other answer is ever had of them.
+/// </summary>
 public sealed class GoldenDirectoryTests
 {
-    /// <summary>What reading a directory may take: a fixed part, and as much for each byte that is there. No length in a file can ask for more.</summary>
+    /// <summary>
+    /// What reading a directory may take: a fixed part, and as much for each byte that is there. No length in a file can ask for more.
+    /// </summary>
     private const long FixedBytes = 64 << 10;
     private const long BytesForEach = 12;
 
@@ -20,7 +24,8 @@ public sealed class GoldenDirectoryTests
         var disk = GoldenDirectories.Load("founded");
 
         var identity = IdentityFile.Open(disk, new MemberId(1))!;
-        Assert.Equal((1, 3L, GoldenDirectories.Cluster, ""), (identity.Incarnation, identity.Boot, identity.ClusterId, identity.RolledBack));
+        Assert.Equal(
+            (1, 3L, GoldenDirectories.Cluster, ""), (identity.Incarnation, identity.Boot, identity.ClusterId, identity.RolledBack));
         Assert.Equal([1, 2, 3], identity.Founders.Select(member => member.Value));
         Assert.Equal("1: 1, 2: 4", identity.RunEnds.ToString());
 
@@ -42,16 +47,22 @@ public sealed class GoldenDirectoryTests
     {
         var disk = GoldenDirectories.Load("compacted");
 
-        Assert.Equal((3, 2, 1L), (IdentityFile.Open(disk, new MemberId(3))!.Founders.Count, IdentityFile.Read(disk)!.Incarnation, IdentityFile.Read(disk)!.Boot));
+        Assert.Equal(
+            (3, 2, 1L),
+            (IdentityFile.Open(disk, new MemberId(3))!.Founders.Count, IdentityFile.Read(disk)!.Incarnation,
+            IdentityFile.Read(disk)!.Boot));
         using var snapshots = SnapshotStore.Open(disk);
         using var log = SegmentedLog.Open(disk, Tiny, snapshots, out var found);
         Assert.Equal((new Term(9), MemberId.None), (found.Term, found.Vote));
-        Assert.Equal((5L, 4L, 1005L, Three), (found.Snapshot!.Index.Value, found.Snapshot.Term.Value, found.Snapshot.Stamp, found.Snapshot.Membership));
+        Assert.Equal(
+            (5L, 4L, 1005L, Three),
+            (found.Snapshot!.Index.Value, found.Snapshot.Term.Value, found.Snapshot.Stamp, found.Snapshot.Membership));
         Assert.Equal([$"6/4 {new string('6', 3000)}", "7/9 seven"], Tell(found.Entries));
         Assert.True(log.First > new LogIndex(1), "the first segments are gone");
         Assert.Equal(
             ["znodes: the tree", "proposers: \x1\x2\x3", "znodes: "],
-            snapshots.OpenFrames(found.Snapshot).Select(frame => $"{frame.Section}: {System.Text.Encoding.UTF8.GetString(frame.Bytes.Span)}"));
+            snapshots.OpenFrames(found.Snapshot).Select(
+                frame => $"{frame.Section}: {System.Text.Encoding.UTF8.GetString(frame.Bytes.Span)}"));
     }
 
     [Fact]
@@ -84,7 +95,8 @@ public sealed class GoldenDirectoryTests
         Assert.Equal((8192L, false), (rot.Offset, rot.PreventsStart));
         using (var log = SegmentedLog.Open(disk, Tiny, out var found))
         {
-            Assert.Equal((new Term(6), MemberId.None, new LogEnd(new LogIndex(4), new Term(5))), (found.Term, found.Vote, found.RottenEnd!.Value));
+            Assert.Equal(
+                (new Term(6), MemberId.None, new LogEnd(new LogIndex(4), new Term(5))), (found.Term, found.Vote, found.RottenEnd!.Value));
             Assert.Equal(["1/5 entry 1", "2/5 entry 2"], Tell(found.Entries));
             log.Write(Batch(6, 0, Entry(3, 6, "another")));
             log.Sync();
@@ -104,8 +116,10 @@ public sealed class GoldenDirectoryTests
         Assert.True(report.CanStart, report.ToString());
         Assert.Equal(scene is not ("torn" or "rotten"), report.IsSound);
         Assert.Equal(
-            scene switch { "founded" => (3, 2, 1, 6, 3), "compacted" => (9, 0, 6, 7, 9), "joined" => (0, 0, 1, 0, 0), "rotten" => (6, 0, 1, 2, 5), _ => (1, 2, 1, 2, 1) },
-            ((int)report.Term.Value, report.Vote.Value, (int)report.FirstIndex.Value, (int)report.LastIndex.Value, (int)report.LastTerm.Value));
+            scene switch { "founded" => (3, 2, 1, 6, 3), "compacted" => (9, 0, 6, 7, 9), "joined" => (0, 0, 1, 0, 0), "rotten" =>
+                (6, 0, 1, 2, 5), _ => (1, 2, 1, 2, 1) },
+            ((int)report.Term.Value, report.Vote.Value, (int)report.FirstIndex.Value, (int)report.LastIndex.Value,
+                (int)report.LastTerm.Value));
     }
 
     [Theory]
@@ -229,7 +243,8 @@ public sealed class GoldenDirectoryTests
 
     private static string Fingerprint(string path) => string.Join('\n', Directory.GetFiles(path).Order(StringComparer.Ordinal)
         .Where(file => Path.GetFileName(file) != DiskLogDirectory.LockName)
-        .Select(file => $"{Path.GetFileName(file)} {new FileInfo(file).Length} {Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(file)))}"));
+        .Select(file =>
+            $"{Path.GetFileName(file)} {new FileInfo(file).Length} {Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(file)))}"));
 
     /// <summary>All that a start learns from a directory.</summary>
     private sealed class Answer
@@ -254,11 +269,15 @@ public sealed class GoldenDirectoryTests
 
         /// <summary>The same; or entries are missing, and the member counts as one that has them.</summary>
         public bool Remembers(Answer truth) => IsPrefixOf(truth) && _log.Vote == truth._log.Vote && _log.Term == truth._log.Term
-            && (_log.RottenEnd is { } rotten ? rotten.Reaches(truth._log.RottenEnd ?? new LogEnd(truth.Last, truth._log.LastTerm)) : Last == truth.Last && !truth.HasRot);
+            && (_log.RottenEnd is { } rotten
+                ? rotten.Reaches(truth._log.RottenEnd ?? new LogEnd(truth.Last, truth._log.LastTerm))
+                : Last == truth.Last && !truth.HasRot);
 
         public bool IsPrefixOf(Answer truth) =>
-            (_identity is null ? truth._identity is null : truth._identity is { } true_ && _identity.Member == true_.Member && _identity.Boot == true_.Boot
-                && _identity.Incarnation == true_.Incarnation && _identity.ClusterId == true_.ClusterId && _identity.RunEnds.Equals(true_.RunEnds))
+            (_identity is null ? truth._identity is null : truth._identity is { } true_ && _identity.Member == true_.Member
+                && _identity.Boot == true_.Boot
+                && _identity.Incarnation == true_.Incarnation && _identity.ClusterId == true_.ClusterId
+                    && _identity.RunEnds.Equals(true_.RunEnds))
             && (_snapshot is null || _snapshot == truth._snapshot)
             && _log.Term <= truth._log.Term && Last <= truth.Last
             && _log.Entries.All(entry => LogModel.Same(entry, truth._log.Entries[(int)(entry.Index - truth._log.First)]));

@@ -5,8 +5,8 @@ using RaftKit.Node.Log;
 namespace RaftKit.Node.Tests.Log;
 
 /// <summary>
-/// This assembly run as a program: writes entries to a real directory, and says after each sync how many are durable. For tests that kill it,
-/// or fail its system calls.
+/// This assembly run as a program: writes entries to a real directory, and says after each sync how many are durable. For tests that kill
+/// it, or fail its system calls.
 /// </summary>
 internal static class LogChild
 {

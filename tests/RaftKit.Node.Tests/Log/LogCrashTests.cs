@@ -5,9 +5,9 @@ using static RaftKit.Node.Tests.Log.LogSamples;
 namespace RaftKit.Node.Tests.Log;
 
 /// <summary>
-/// Lives of a log, drawn from a seed: batches of every kind, syncs, snapshots, compaction; then the power goes in the middle of something, or
-/// the process is killed, or a sync fails; and again. After every start the log must be what was synced, or that and a prefix of what was
-/// written behind it.
+/// Lives of a log, drawn from a seed: batches of every kind, syncs, snapshots, compaction; then the power goes in the middle of something,
+/// or the process is killed, or a sync fails; and again. After every start the log must be what was synced, or that and a prefix of what
+/// was written behind it.
 /// </summary>
 public sealed class LogCrashTests
 {
@@ -63,7 +63,8 @@ public sealed class LogCrashTests
             _disk = new MemoryDirectory(_random);
             _options = new SegmentedLogOptions
             {
-                SegmentBytes = 4096 * _random.Next(2, 17), FirstSegmentBytes = 4096 * _random.Next(2, 17), PrepareBytes = 4096 * _random.Next(1, 5),
+                SegmentBytes = 4096 * _random.Next(2, 17), FirstSegmentBytes = 4096 * _random.Next(2, 17),
+                PrepareBytes = 4096 * _random.Next(1, 5),
             };
             Start();
             for (var life = 0; life < 6; life++)
@@ -207,7 +208,8 @@ public sealed class LogCrashTests
                 Term = term,
                 Vote = vote,
                 TruncateFrom = cut,
-                Entries = [.. Enumerable.Range(0, _random.Next(4)).Select(i => Noise(next.Value + i, term.Value, _random.Next(size), _random))],
+                Entries = [.. Enumerable.Range(0, _random.Next(4)).Select(
+                    i => Noise(next.Value + i, term.Value, _random.Next(size), _random))],
                 PeerBoots = _random.Next(10) == 0 ? [new PeerBoot(new MemberId(_random.Next(1, 4)), 1, _random.Next(100))] : [],
             };
         }
@@ -219,7 +221,8 @@ public sealed class LogCrashTests
             var shared = LogIndex.Min(last, Last.Next.Previous);
             if (shared <= _committedSnapshot || shared < _synced.First || shared < Last.First)
                 return;
-            var index = new LogIndex(_random.NextInt64(LogIndex.Max(LogIndex.Max(_synced.First, Last.First), _committedSnapshot.Next).Value, shared.Value + 1));
+            var index = new LogIndex(
+                _random.NextInt64(LogIndex.Max(LogIndex.Max(_synced.First, Last.First), _committedSnapshot.Next).Value, shared.Value + 1));
             var entry = _synced.Entries[(int)(index - _synced.First)];
             if (!LogModel.Same(entry, Last.Entries[(int)(index - Last.First)]))
                 return;

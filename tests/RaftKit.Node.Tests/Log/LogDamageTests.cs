@@ -4,7 +4,10 @@ using static RaftKit.Node.Tests.Log.LogSamples;
 
 namespace RaftKit.Node.Tests.Log;
 
-/// <summary>Damage to what was durable: without effect, or to be fetched again and not forgotten, or refused with where and what; never another answer.</summary>
+/// <summary>
+/// Damage to what was durable: without effect, or to be fetched again and not forgotten, or refused with where and what; never another
+/// answer.
+/// </summary>
 public sealed class LogDamageTests
 {
     private readonly MemoryDirectory _disk = new(new Random(1));
@@ -42,8 +45,9 @@ public sealed class LogDamageTests
     }
 
     /// <summary>
-    /// Seed 946 of 60 s: a run told others of the batch that its start wrote; a bit flipped in it, and the next start said that the run before had left the log earlier than that, which is how an old copy
-    /// of a directory looks. A start skips the numbers of what it cut, so that they cannot be counted from the segment before.
+    /// Seed 946 of 60 s: a run told others of the batch that its start wrote; a bit flipped in it, and the next start said that the run
+    /// before had left the log earlier than that, which is how an old copy of a directory looks. A start skips the numbers of what it cut,
+    /// so that they cannot be counted from the segment before.
     /// </summary>
     [Theory]
     [InlineData(0)]
@@ -75,15 +79,16 @@ public sealed class LogDamageTests
                     continue;
                 }
                 opened++;
-                Assert.True(end >= told, $"{name} byte {at}: the last run told of batch {told}, and is said to have left the log at batch {end}");
+                Assert.True(
+                    end >= told, $"{name} byte {at}: the last run told of batch {told}, and is said to have left the log at batch {end}");
             }
         }
         Assert.True(opened > 1_000, $"only {opened} directories could be opened");
     }
 
     /// <summary>
-    /// Seed 112: what rotted behind the durable part was covered by a snapshot, and what followed it was written again where it did not go on. Seed 437: a reset among what rotted was written again
-    /// behind the entries that had followed it.
+    /// Seed 112: what rotted behind the durable part was covered by a snapshot, and what followed it was written again where it did not go
+    /// on. Seed 437: a reset among what rotted was written again behind the entries that had followed it.
     /// </summary>
     [Fact]
     public void What_a_start_finds_among_rot_the_next_start_finds_again()
@@ -128,7 +133,8 @@ public sealed class LogDamageTests
             try
             {
                 using var log = SegmentedLog.Open(disk, Tiny, out var found);
-                Assert.Equal(LogSamples.Tell(found.Entries), LogSamples.Tell(ReadAll(log).Where(e => e.Index > (found.Snapshot?.Index ?? default))));
+                Assert.Equal(
+                    LogSamples.Tell(found.Entries), LogSamples.Tell(ReadAll(log).Where(e => e.Index > (found.Snapshot?.Index ?? default))));
                 return $"{string.Join(' ', found.Entries.Select(e => $"{e.Index}/{e.Term}"))} of term {found.Term}, ended at{(found.RottenEnd is { } end ? $" {end}" : "")}";
             }
             catch (LogCorruptException)
@@ -219,7 +225,8 @@ public sealed class LogDamageTests
         for (var index = 11; index < 16; index++)
             log.Write(Batch(5, 1, Noise(index, 5, 900, new Random(3))));
         log.Sync();
-        log.Write(new LogBatch { Term = new Term(5), Vote = new MemberId(1), TruncateFrom = new LogIndex(9), Entries = [Noise(9, 5, 900, new Random(3))] });
+        log.Write(new LogBatch { Term = new Term(5), Vote = new MemberId(1), TruncateFrom = new LogIndex(9),
+            Entries = [Noise(9, 5, 900, new Random(3))] });
         log.Sync();
         log.Write(Batch(6, 2, Noise(10, 6, 100, new Random(3))));
         log.Sync();
@@ -248,7 +255,9 @@ public sealed class LogDamageTests
 
         var refused = Assert.Throws<LogCorruptException>(() => SegmentedLog.Open(_disk, Small, out _));
 
-        Assert.Contains($"{name} at offset {page}: checksum mismatch. The term and vote that stood there cannot be told any more", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            $"{name} at offset {page}: checksum mismatch. The term and vote that stood there cannot be told any more", refused.Message,
+            StringComparison.Ordinal);
         Assert.Equal(before, _disk.Files.ToDictionary(file => file.Key, file => Convert.ToHexString(file.Value.Bytes)));
     }
 
@@ -367,7 +376,9 @@ public sealed class LogDamageTests
                 Assert.True(first is null || found.Rot.Length > 0, $"{what}: nothing is said of rot");
             }
             using (SegmentedLog.Open(disk, Tiny, out var again))
-                Assert.True(_model.Forgets(again) is null && again.RottenEnd == first, $"{what}, opened again: {again.RottenEnd} after {first}; {_model.Forgets(again)}");
+                Assert.True(
+                    _model.Forgets(again) is null && again.RottenEnd == first,
+                    $"{what}, opened again: {again.RottenEnd} after {first}; {_model.Forgets(again)}");
             return first is null ? Outcome.Harmless : Outcome.Repairable;
         }
         catch (LogCorruptException)

@@ -37,8 +37,8 @@ internal sealed class LogModel
     }
 
     /// <summary>
-    /// Why this recovered log is neither this model nor one of which something rotted that is not forgotten; null when it is. Term and vote are the same whatever cannot be read, the entries
-    /// are some of the model's first ones, and the log counts as ending no earlier.
+    /// Why this recovered log is neither this model nor one of which something rotted that is not forgotten; null when it is. Term and vote
+    /// are the same whatever cannot be read, the entries are some of the model's first ones, and the log counts as ending no earlier.
     /// </summary>
     public string? Forgets(RecoveredLog log)
     {

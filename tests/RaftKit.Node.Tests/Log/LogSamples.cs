@@ -17,7 +17,8 @@ internal static class LogSamples
 
     /// <summary>Makes it a member's: without an identity, no start goes on with what is there.</summary>
     public static void Name(ILogDirectory disk) =>
-        IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(2), 1, 4, new Guid("01234567-89ab-cdef-0123-456789abcdef"), [new(1), new(2), new(3)]));
+        IdentityFile.Write(
+            disk, new DirectoryIdentity(new MemberId(2), 1, 4, new Guid("01234567-89ab-cdef-0123-456789abcdef"), [new(1), new(2), new(3)]));
 
     public static LogBatch Batch(long term, int vote, params Entry[] entries) =>
         new() { Term = new Term(term), Vote = new MemberId(vote), Entries = entries };

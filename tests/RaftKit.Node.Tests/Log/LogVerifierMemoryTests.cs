@@ -24,7 +24,10 @@ public sealed class LogVerifierMemoryTests
 
         var before = GC.GetTotalMemory(forceFullCollection: true);
         var most = before;
-        var report = LogVerifier.Verify(new Watched(new ReadOnlyLogDirectory(directory.Path), () => most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true))), default);
+        var report = LogVerifier.Verify(
+            new Watched(
+                new ReadOnlyLogDirectory(directory.Path), () =>
+                most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true))), default);
         Assert.Equal(3200, report.Entries);
         // The log has 16 MB.
         Assert.InRange(most - before, 0, 4 << 20);

@@ -79,7 +79,8 @@ public sealed class LogVerifierTests
     {
         using var directory = new TemporaryDirectory();
         FillCompacted(new DiskLogDirectory(directory.Path));
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => LogVerifier.VerifyAsync(directory.Path, new CancellationToken(canceled: true)));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            LogVerifier.VerifyAsync(directory.Path, new CancellationToken(canceled: true)));
         using var source = new CancellationTokenSource();
         source.Cancel();
         Assert.Throws<OperationCanceledException>(() => LogVerifier.Verify(new ReadOnlyLogDirectory(directory.Path), source.Token));
@@ -94,7 +95,9 @@ public sealed class LogVerifierTests
 
         var problem = Assert.Single(Verify().Problems);
 
-        Assert.Equal((LogProblemKind.TornTail, name, page, 3L, false), (problem.Kind, problem.File, problem.Offset, problem.Index, problem.PreventsStart));
+        Assert.Equal(
+            (LogProblemKind.TornTail, name, page, 3L, false),
+            (problem.Kind, problem.File, problem.Offset, problem.Index, problem.PreventsStart));
         Assert.Contains("nothing that was acknowledged is lost", problem.Advice, StringComparison.Ordinal);
     }
 
@@ -196,8 +199,10 @@ public sealed class LogVerifierTests
         var name = Segments().Last(file => _disk.Files[file].Bytes.AsSpan().ContainsAnyExcept((byte)0));
         FormatForgery.MakeNewerPage(_disk.Files[name].Bytes.AsSpan(0, 4096));
         var report = Verify();
-        Assert.Contains(report.Problems, problem => problem.Kind == LogProblemKind.UnknownFormat && problem.File == name && problem.Offset == 0);
-        Assert.Contains("newer one", report.Problems.First(problem => problem.Kind == LogProblemKind.UnknownFormat).Advice, StringComparison.Ordinal);
+        Assert.Contains(
+            report.Problems, problem => problem.Kind == LogProblemKind.UnknownFormat && problem.File == name && problem.Offset == 0);
+        Assert.Contains(
+            "newer one", report.Problems.First(problem => problem.Kind == LogProblemKind.UnknownFormat).Advice, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -262,14 +267,17 @@ public sealed class LogVerifierTests
         using var log = SegmentedLog.Open(disk, Tiny, out _);
         for (var index = 1; index <= 18; index++)
             log.Write(Batch(1, 1, Entry(index, 1, new string('x', 3000))));
-        log.Write(new LogBatch { Term = new Term(7), Vote = new MemberId(3), TruncateFrom = new LogIndex(17), Entries = [Entry(17, 7, "a"), Entry(18, 7, "b")] });
+        log.Write(new LogBatch { Term = new Term(7), Vote = new MemberId(3), TruncateFrom = new LogIndex(17),
+            Entries = [Entry(17, 7, "a"), Entry(18, 7, "b")] });
         log.Write(Batch(7, 3, Entry(19, 7, "c"), Entry(20, 7, "d")));
         var mark = TakeSnapshot(disk, 15, 1);
         log.Compact(mark.Index);
     }
 
-    private static string Fingerprint(string path) => string.Join('\n', new DirectoryInfo(path).GetFiles().OrderBy(file => file.Name, StringComparer.Ordinal)
-        .Select(file => $"{file.Name} {file.LastWriteTimeUtc.Ticks} {Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(file.FullName)))}"));
+    private static string Fingerprint(string path) =>
+        string.Join('\n', new DirectoryInfo(path).GetFiles().OrderBy(file => file.Name, StringComparer.Ordinal)
+        .Select(file =>
+            $"{file.Name} {file.LastWriteTimeUtc.Ticks} {Convert.ToHexString(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(file.FullName)))}"));
 
     /// <summary>As many entries, one a batch and page, synced each.</summary>
     private void Fill(int entries)
@@ -282,9 +290,11 @@ public sealed class LogVerifierTests
         }
     }
 
-    private IEnumerable<string> Segments() => _disk.Files.Keys.Where(name => name.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal);
+    private IEnumerable<string> Segments() =>
+        _disk.Files.Keys.Where(name => name.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal);
 
-    private (string Name, long Offset) LastPageOf(string name) => (name, _disk.Files[name].Bytes.AsSpan().LastIndexOfAnyExcept((byte)0) / 4096 * 4096);
+    private (string Name, long Offset) LastPageOf(string name) =>
+        (name, _disk.Files[name].Bytes.AsSpan().LastIndexOfAnyExcept((byte)0) / 4096 * 4096);
 
     private (string Name, int Offset) LastPage()
     {

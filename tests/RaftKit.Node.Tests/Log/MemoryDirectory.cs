@@ -179,7 +179,9 @@ internal sealed class MemoryDirectory(Random random) : ILogDirectory
             for (var at = offset / Sector * Sector; at < offset + bytes.Length; at += Sector)
             {
                 if (!_unsynced.ContainsKey(at))
-                    _unsynced[at] = _lost.Remove(at, out var old) ? old : Bytes.AsSpan((int)at, Math.Min(Sector, Bytes.Length - (int)at)).ToArray();
+                    _unsynced[at] = _lost.Remove(at, out var old)
+                        ? old
+                        : Bytes.AsSpan((int)at, Math.Min(Sector, Bytes.Length - (int)at)).ToArray();
             }
             bytes.CopyTo(Bytes.AsSpan((int)offset));
         }

@@ -6,7 +6,9 @@ using static RaftKit.Node.Tests.Log.LogSamples;
 
 namespace RaftKit.Node.Tests.Log;
 
-/// <summary>README.md's description of the files is enough for somebody else's program to read them: Python with the real MessagePack.</summary>
+/// <summary>
+/// README.md's description of the files is enough for somebody else's program to read them: Python with the real MessagePack.
+/// </summary>
 public sealed class RealMessagePackFilesTests : IDisposable
 {
     private const string Crc32C =

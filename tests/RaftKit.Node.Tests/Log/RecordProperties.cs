@@ -54,10 +54,12 @@ public sealed class RecordProperties
 
     [Fact]
     public void Any_snapshot_is_read_back_as_it_was_written() =>
-        Prop.ForAll(Gen.OneOf(Gen.Choose(0, 300), Gen.Choose(65_000, 66_000), Gen.Choose(130_000, 140_000)).ListOf(4).ToArbitrary(), lengths =>
+        Prop.ForAll(
+            Gen.OneOf(Gen.Choose(0, 300), Gen.Choose(65_000, 66_000), Gen.Choose(130_000, 140_000)).ListOf(4).ToArbitrary(), lengths =>
         {
             var disk = new MemoryDirectory(new Random(1));
-            var frames = lengths.Select((length, i) => new SnapshotFrame(i % 2 == 0 ? "znodes" : "x", Noise(1, 1, length, new Random(i)).Payload)).ToList();
+            var frames = lengths.Select(
+                (length, i) => new SnapshotFrame(i % 2 == 0 ? "znodes" : "x", Noise(1, 1, length, new Random(i)).Payload)).ToList();
             SnapshotMark mark;
             using (var store = SnapshotStore.Open(disk))
             using (var writer = store.Begin(new LogIndex(7), new Term(3), 5, Three))
@@ -69,7 +71,8 @@ public sealed class RecordProperties
             using var again = SnapshotStore.Open(disk);
             var read = again.OpenFrames(mark).ToList();
             return again.Newest == mark && read.Count == frames.Count
-                && read.Zip(frames).All(pair => pair.First.Section == pair.Second.Section && pair.First.Bytes.Span.SequenceEqual(pair.Second.Bytes.Span));
+                && read.Zip(frames).All(
+                    pair => pair.First.Section == pair.Second.Section && pair.First.Bytes.Span.SequenceEqual(pair.Second.Bytes.Span));
         }).Check(Fixed.WithMaxTest(40));
 
     /// <summary>What a batch is to do, whatever the log is then.</summary>
@@ -86,7 +89,8 @@ public sealed class RecordProperties
                 Term = term,
                 Vote = term > log.Term ? new MemberId((int)(term.Value % 255)) : log.Vote,
                 TruncateFrom = from,
-                Entries = [.. Enumerable.Range(0, Entries).Select(i => new Entry(term, next + i, Kinds[i], Stamp, Noise(1, 1, Lengths[i], new Random(i)).Payload))],
+                Entries = [.. Enumerable.Range(0, Entries).Select(
+                    i => new Entry(term, next + i, Kinds[i], Stamp, Noise(1, 1, Lengths[i], new Random(i)).Payload))],
                 PeerBoots = [.. Enumerable.Range(1, Boots).Select(i => new PeerBoot(new MemberId(i), i, Stamp))],
             };
         }

@@ -43,7 +43,8 @@ public sealed class SegmentedLogTests
         var random = new Random(5);
         for (var round = 0; round < 60; round++)
         {
-            var batch = Batch(1, 1, [.. Enumerable.Range(0, random.Next(1, 6)).Select(i => Noise(model.Next.Value + i, 1, random.Next(9000), random))]);
+            var batch = Batch(
+                1, 1, [.. Enumerable.Range(0, random.Next(1, 6)).Select(i => Noise(model.Next.Value + i, 1, random.Next(9000), random))]);
             log.Write(batch);
             log.Sync();
             model.Apply(batch);
@@ -98,7 +99,8 @@ public sealed class SegmentedLogTests
         var log = SegmentedLog.Open(_disk, Tiny, out _);
         log.Write(Batch(1, 1, [.. Enumerable.Range(1, 9).Select(i => Entry(i, 1, new string('o', 2000)))]));
         log.Sync();
-        log.Write(new LogBatch { Term = new Term(2), Vote = new MemberId(3), TruncateFrom = new LogIndex(4), Entries = [Entry(4, 2, "new")] });
+        log.Write(new LogBatch { Term = new Term(2), Vote = new MemberId(3), TruncateFrom = new LogIndex(4),
+            Entries = [Entry(4, 2, "new")] });
         log.Sync();
         Assert.Equal("4/2 new", Tell(ReadAll(log))[^1]);
         _disk.CutPower();
@@ -213,7 +215,8 @@ public sealed class SegmentedLogTests
     {
         TakeSnapshot(_disk, 15, 1);
         Assert.Throws<LogCorruptException>(() => SegmentedLog.Open(_disk, Tiny, out _));
-        Assert.Throws<LogCorruptException>(() => SegmentedLog.Open(new MemoryDirectory(new Random(1)), Tiny with { MustExist = true }, out _));
+        Assert.Throws<LogCorruptException>(() =>
+            SegmentedLog.Open(new MemoryDirectory(new Random(1)), Tiny with { MustExist = true }, out _));
     }
 
     [Fact]
@@ -266,7 +269,8 @@ public sealed class SegmentedLogTests
         Assert.Throws<InvariantBrokenException>(() => log.Write(Batch(5, 3)));
         Assert.Throws<InvariantBrokenException>(() => log.Write(Batch(5, 2, Entry(2, 5, "gap"))));
         Assert.Throws<InvariantBrokenException>(() => log.Write(Batch(5, 2, Entry(1, 6, "of a later term"))));
-        Assert.Throws<InvariantBrokenException>(() => log.Write(new LogBatch { Term = new Term(5), Vote = new MemberId(2), TruncateFrom = new LogIndex(3) }));
+        Assert.Throws<InvariantBrokenException>(() =>
+            log.Write(new LogBatch { Term = new Term(5), Vote = new MemberId(2), TruncateFrom = new LogIndex(3) }));
         log.Write(Batch(5, 2, Entry(1, 5, "fits")));
         Assert.Throws<InvariantBrokenException>(() => log.Read(new LogIndex(1), new LogIndex(2), 100, []));
     }

@@ -200,7 +200,9 @@ public sealed class SnapshotStoreTests
 
         using (SegmentedLog.Open(_disk, Tiny, out var found))
         {
-            Assert.Equal((new LogEnd(new LogIndex(20), new Term(1)), new Term(1), new MemberId(1)), (found.RottenEnd!.Value, found.Term, found.Vote));
+            Assert.Equal(
+                (new LogEnd(new LogIndex(20), new Term(1)), new Term(1), new MemberId(1)),
+                (found.RottenEnd!.Value, found.Term, found.Vote));
             Assert.Null(found.Snapshot);
             Assert.Empty(found.Entries);
             Assert.Contains($"Snapshot {name} in memory is corrupt: the checksum of chunk 0", found.Rot, StringComparison.Ordinal);
@@ -238,7 +240,9 @@ public sealed class SnapshotStoreTests
         var random = new Random(seed);
         return [.. Enumerable.Range(0, count).Select(i =>
         {
-            var bytes = new byte[random.Next(5) switch { 0 => 0, 1 => random.Next(100), 2 => random.Next(300), 3 => 65_536, _ => random.Next(30_000) }];
+            var bytes =
+                new byte[random.Next(
+                    5) switch { 0 => 0, 1 => random.Next(100), 2 => random.Next(300), 3 => 65_536, _ => random.Next(30_000) }];
             random.NextBytes(bytes);
             return new SnapshotFrame(i % 2 == 0 ? "znodes" : "proposers", bytes);
         })];

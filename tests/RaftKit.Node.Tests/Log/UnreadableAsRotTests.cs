@@ -10,7 +10,10 @@ using static RaftKit.Node.Tests.Log.LogSamples;
 
 namespace RaftKit.Node.Tests.Log;
 
-/// <summary>A disk that answers EIO to the reading of a page: as rot, it is lived with where term, vote and end of the log can be told, and refused with what to do where not.</summary>
+/// <summary>
+/// A disk that answers EIO to the reading of a page: as rot, it is lived with where term, vote and end of the log can be told, and refused
+/// with what to do where not.
+/// </summary>
 public sealed class UnreadableAsRotTests
 {
     private readonly MemoryDirectory _memory = new(new Random(3));
@@ -28,7 +31,8 @@ public sealed class UnreadableAsRotTests
         var readable = new UnreadableAsRot(_disk);
         using var log = SegmentedLog.Open(readable, Tiny, out var found);
 
-        Assert.Equal((new LogEnd(new LogIndex(12), new Term(4)), new Term(4), new MemberId(2)), (found.RottenEnd!.Value, found.Term, found.Vote));
+        Assert.Equal(
+            (new LogEnd(new LogIndex(12), new Term(4)), new Term(4), new MemberId(2)), (found.RottenEnd!.Value, found.Term, found.Vote));
         Assert.Equal(2, readable.Errors.Split("Input/output error").Length - 1);
         Assert.Contains($"{Segments()[2]} at offset 4096: the disk answered", readable.Errors, StringComparison.Ordinal);
         // What can be read is whole, and nothing else is given out.
@@ -127,7 +131,10 @@ public sealed class UnreadableAsRotTests
 
         using var member = Member();
         Assert.NotNull(member.Loop.Status.RottenEnd);
-        Assert.Contains(member.Logger.Lines, l => l.Contains("It votes as one that has them", StringComparison.Ordinal) && l.Contains("Input/output error", StringComparison.Ordinal));
+        Assert.Contains(
+            member.Logger.Lines,
+            l => l.Contains("It votes as one that has them", StringComparison.Ordinal)
+            && l.Contains("Input/output error", StringComparison.Ordinal));
         for (var i = 0; i < 400; i++)
             member.Tick();
         Assert.NotEqual(RaftRole.Leader, member.Loop.Status.Role);
@@ -167,7 +174,8 @@ public sealed class UnreadableAsRotTests
 
     private LoopHarness Member() => new([new RegisterMachine()], o => o with { Log = Tiny }, _disk);
 
-    private List<string> Segments() => [.. _memory.Files.Keys.Where(f => f.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
+    private List<string> Segments() =>
+        [.. _memory.Files.Keys.Where(f => f.EndsWith(".log", StringComparison.Ordinal)).Order(StringComparer.Ordinal)];
 
     private void Fill(int entries, int size = 1500, SegmentedLogOptions? options = null)
     {

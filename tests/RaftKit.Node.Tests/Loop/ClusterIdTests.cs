@@ -27,7 +27,8 @@ public sealed class ClusterIdTests : ITransport, IDiskLane, INodeInbox, IDisposa
             Seed = 1,
             HostProcess = HostProcess.Unknown,
         };
-        _loop = new NodeLoop(options, new NodeLoopPorts(new MemoryDirectory(new Random(1)), this, this, this, this, NullLogger.Instance), [], []);
+        _loop = new NodeLoop(
+            options, new NodeLoopPorts(new MemoryDirectory(new Random(1)), this, this, this, this, NullLogger.Instance), [], []);
         _loop.Start(new LoopTime(_now, 0));
         Turn(new NodeInput.LinkUp(1, new PeerHello(Guid.Empty, Other, 0, 0, "127.0.0.1:2", HostProcess.Unknown)));
         Hear(new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, [Self, Other]));
@@ -105,7 +106,8 @@ public sealed class ClusterIdTests : ITransport, IDiskLane, INodeInbox, IDisposa
 
     void IDisposable.Dispose() => _loop.Dispose();
 
-    private void Acknowledge() => Hear(new PeerMessage.Raft(new AppendReply { From = Other, To = Self, Term = Core.Term, Accepted = true, Index = Core.LastIndex }));
+    private void Acknowledge() =>
+        Hear(new PeerMessage.Raft(new AppendReply { From = Other, To = Self, Term = Core.Term, Accepted = true, Index = Core.LastIndex }));
 
     private void Hear(PeerMessage message) => Turn(new NodeInput.Received(_loop.Core is null ? 1 : 2, Other, message));
 

@@ -27,7 +27,8 @@ public sealed class FailingMemberTests : IDisposable
             HostProcess = HostProcess.Current(),
         };
         var transport = new TcpTransportOptions { Listen = "127.0.0.1:0" };
-        await using var node = new RaftNode(options, transport, _directory, [], [new Thrower()], TimeProvider.System, NullLoggerFactory.Instance);
+        await using var node = new RaftNode(
+            options, transport, _directory, [], [new Thrower()], TimeProvider.System, NullLoggerFactory.Instance);
         node.Start();
 
         var failure = await node.Ended.WaitAsync(Patience);

@@ -16,7 +16,8 @@ public sealed class InboxTests
 
     public InboxTests()
     {
-        var limits = new InboxLimits { MaxCalls = 3, MaxCallBytes = 100, MaxBulk = 3, MaxBulkBytes = 100, MaxUrgent = 3, MaxUrgentBytes = 100 };
+        var limits =
+            new InboxLimits { MaxCalls = 3, MaxCallBytes = 100, MaxBulk = 3, MaxBulkBytes = 100, MaxUrgent = 3, MaxUrgentBytes = 100 };
         _inbox = new LoopThread("never started", TimeSpan.FromMilliseconds(5), TimeProvider.System, limits) { Counters = _counters };
     }
 
@@ -27,7 +28,9 @@ public sealed class InboxTests
         var refused = Propose(1);
 
         Assert.All(taken, t => Assert.Null(t.Refusal));
-        Assert.Contains("The node is busy: 3 calls of 3 bytes wait for its loop already (at most 3 and 100 bytes may)", refused.Refusal, StringComparison.Ordinal);
+        Assert.Contains(
+            "The node is busy: 3 calls of 3 bytes wait for its loop already (at most 3 and 100 bytes may)", refused.Refusal,
+            StringComparison.Ordinal);
         Assert.Equal(1, _counters.CallsRefused);
     }
 

@@ -10,7 +10,9 @@ using Xunit;
 
 namespace RaftKit.Node.Tests.Loop;
 
-/// <summary>The loop of member 1 of two over a disk in memory; the test says what the other member says, and sees what it is sent.</summary>
+/// <summary>
+/// The loop of member 1 of two over a disk in memory; the test says what the other member says, and sees what it is sent.
+/// </summary>
 internal sealed class LoopHarness : ITransport, IDiskLane, INodeInbox, IDisposable
 {
     public static readonly MemberId Self = new(1), Other = new(2);
@@ -20,7 +22,9 @@ internal sealed class LoopHarness : ITransport, IDiskLane, INodeInbox, IDisposab
     private TimeSpan _now = TimeSpan.FromSeconds(1);
     private long _lastLink;
 
-    public LoopHarness(IReadOnlyList<IStateMachine>? machines = null, Func<NodeLoopOptions, NodeLoopOptions>? configure = null, ILogDirectory? directory = null)
+    public LoopHarness(
+        IReadOnlyList<IStateMachine>? machines = null, Func<NodeLoopOptions, NodeLoopOptions>? configure = null,
+        ILogDirectory? directory = null)
     {
         _directory = directory ?? new MemoryDirectory(new Random(1));
         var options = new NodeLoopOptions
@@ -30,7 +34,8 @@ internal sealed class LoopHarness : ITransport, IDiskLane, INodeInbox, IDisposab
             Seed = 1,
             HostProcess = HostProcess.Unknown,
         };
-        Loop = new NodeLoop(configure?.Invoke(options) ?? options, new NodeLoopPorts(_directory, this, this, this, this, Logger), machines ?? [], []);
+        Loop = new NodeLoop(
+            configure?.Invoke(options) ?? options, new NodeLoopPorts(_directory, this, this, this, this, Logger), machines ?? [], []);
         Loop.Start(new LoopTime(_now, 0));
     }
 
@@ -53,7 +58,8 @@ internal sealed class LoopHarness : ITransport, IDiskLane, INodeInbox, IDisposab
     /// <summary>Both form a cluster; the other one's link is up.</summary>
     public LoopHarness Form()
     {
-        Hear(Link(Said(Other, incarnation: 0, boot: 0)), Other, new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, [Self, Other]));
+        Hear(Link(Said(Other, incarnation: 0, boot: 0)), Other,
+            new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, [Self, Other]));
         Assert.NotNull(Loop.Core);
         Unlink(_lastLink, Other);
         Link(Said(Other));
@@ -88,7 +94,8 @@ internal sealed class LoopHarness : ITransport, IDiskLane, INodeInbox, IDisposab
 
     public void Hear(long link, MemberId from, PeerMessage message) => Turn(new NodeInput.Received(link, from, message));
 
-    public void Acknowledge() => Hear(new PeerMessage.Raft(new AppendReply { From = Other, To = Self, Term = Core.Term, Accepted = true, Index = Core.LastIndex }));
+    public void Acknowledge() =>
+        Hear(new PeerMessage.Raft(new AppendReply { From = Other, To = Self, Term = Core.Term, Accepted = true, Index = Core.LastIndex }));
 
     public void Tick() => Turn(new NodeInput.Tick(TimeSpan.Zero));
 

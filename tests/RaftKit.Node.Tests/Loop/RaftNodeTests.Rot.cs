@@ -5,7 +5,10 @@ using Xunit;
 
 namespace RaftKit.Node.Tests.Loop;
 
-/// <summary>Disks that rot under whole members (protocol-aware recovery, Alagappan et al., FAST'18): a bit of a real file is flipped while its member is down.</summary>
+/// <summary>
+/// Disks that rot under whole members (protocol-aware recovery, Alagappan et al., FAST'18): a bit of a real file is flipped while its
+/// member is down.
+/// </summary>
 public sealed partial class RaftNodeTests
 {
     [Fact]
@@ -38,7 +41,10 @@ public sealed partial class RaftNodeTests
             await ProposeAsync(1, value);
         await AllHoldAsync(values);
         // The log behind the snapshot is gone: it alone holds the first values.
-        await Eventually.HoldsAsync(Patience, () => _members.Keys.All(id => Directory.GetFiles(DirectoryOf(id), "*.snapshot").Length == 1 && !Holds(DirectoryOf(id), "*.log", values[5])));
+        await Eventually.HoldsAsync(
+            Patience, () =>
+            _members.Keys.All(
+                id => Directory.GetFiles(DirectoryOf(id), "*.snapshot").Length == 1 && !Holds(DirectoryOf(id), "*.log", values[5])));
         var rotten = Follower();
         foreach (var id in _members.Keys.ToList())
             await StopAsync(id);
@@ -91,7 +97,8 @@ public sealed partial class RaftNodeTests
         return installed;
     }
 
-    private static bool Holds(string directory, string files, long value) => Directory.GetFiles(directory, files).Any(file => Read(file).AsSpan().IndexOf(Pattern(value)) >= 0);
+    private static bool Holds(string directory, string files, long value) =>
+        Directory.GetFiles(directory, files).Any(file => Read(file).AsSpan().IndexOf(Pattern(value)) >= 0);
 
     // A member may have the file open, or may have deleted it meanwhile.
     private static byte[] Read(string path)

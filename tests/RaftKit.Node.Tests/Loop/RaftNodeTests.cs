@@ -157,7 +157,8 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
         Directory.Delete(DirectoryOf(wiped), recursive: true);
         Start(wiped);
         await AllHoldAsync([1]);
-        await Eventually.HoldsAsync(Patience, () => _members[wiped].Node.Loop.Core is { } core && core.Membership.IsVoter(new MemberId(wiped))
+        await Eventually.HoldsAsync(
+            Patience, () => _members[wiped].Node.Loop.Core is { } core && core.Membership.IsVoter(new MemberId(wiped))
             && core.Membership.IncarnationOf(new MemberId(wiped))!.Value.Incarnation == 2);
         // Its vote counts: with it alone beside one other, the quorum goes on.
         await StopAsync(Enumerable.Range(1, 3).First(i => i != wiped && i != Leader()));
@@ -259,7 +260,8 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
         return await callback.Result.Task.WaitAsync(Patience);
     }
 
-    private Task AllHoldAsync(IReadOnlyList<long> values) => Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.Values.SequenceEqual(values)));
+    private Task AllHoldAsync(IReadOnlyList<long> values) =>
+        Eventually.HoldsAsync(Patience, () => _members.Values.All(m => m.Machine.Values.SequenceEqual(values)));
 
     private sealed record Member(RaftNode Node, RegisterMachine Machine);
 
@@ -271,6 +273,7 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
             Result.TrySetResult(BinaryPrimitives.ReadInt64LittleEndian(result.Span));
 
         public void Failed(ProposalFailure failure, string reason) =>
-            Result.TrySetException(failure == ProposalFailure.Unknown ? new OutcomeUnknownException(reason) : new NotAppliedException(reason));
+            Result.TrySetException(
+                failure == ProposalFailure.Unknown ? new OutcomeUnknownException(reason) : new NotAppliedException(reason));
     }
 }

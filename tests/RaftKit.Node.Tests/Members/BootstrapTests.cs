@@ -62,7 +62,8 @@ public sealed class BootstrapTests
         Assert.Equal(BootstrapStep.Join, forced.Decide());
     }
 
-    // Found by the simulator (seed 113 of 60 s): two members that had each lost their disk, configured with nobody but each other, formed a quorum of their own.
+    // Found by the simulator (seed 113 of 60 s): two members that had each lost their disk, configured with nobody but each other, formed a
+    // quorum of their own.
     [Fact]
     public void A_member_of_a_cluster_that_nobody_configured_makes_it_a_join_too()
     {

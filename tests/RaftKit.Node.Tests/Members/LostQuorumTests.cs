@@ -38,7 +38,8 @@ public sealed class LostQuorumTests
         }
         IdentityFile.Write(_directory, new DirectoryIdentity(LoopHarness.Self, 2, 1, Guid.NewGuid(), []));
         using var survivor = LostQuorum.Open(_directory);
-        Assert.Contains("Force another survivor", Assert.Throws<DirectoryMismatchException>(() => survivor.Force()).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "Force another survivor", Assert.Throws<DirectoryMismatchException>(() => survivor.Force()).Message, StringComparison.Ordinal);
     }
 
     [Fact]

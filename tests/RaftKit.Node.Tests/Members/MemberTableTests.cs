@@ -80,7 +80,8 @@ public sealed class MemberTableTests
         Assert.True(restored.IsEmpty);
     }
 
-    private void Replace(int old, int next) => Apply(new MembershipChange.Replace(Known, new MemberId(old), new MemberId(next), Endpoint(next)));
+    private void Replace(int old, int next) =>
+        Apply(new MembershipChange.Replace(Known, new MemberId(old), new MemberId(next), Endpoint(next)));
 
     private void Apply(MembershipChange change) => Assert.Null(_table.Apply(change, Voters(1, 2, 3)));
 

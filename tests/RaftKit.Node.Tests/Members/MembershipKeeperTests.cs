@@ -63,7 +63,8 @@ public sealed class MembershipKeeperTests : IEntryReader
 
     private PeerMessage.JoinReply? Join()
     {
-        var reply = MembershipKeeper.Join(_core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, _ => _wasSeen, now: 0);
+        var reply = MembershipKeeper.Join(
+            _core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, _ => _wasSeen, now: 0);
         Assert.NotEqual(false, reply?.Accepted);
         return reply;
     }

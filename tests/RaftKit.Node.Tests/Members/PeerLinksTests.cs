@@ -138,7 +138,9 @@ public sealed class PeerLinksTests
     {
         Up(1, Hello(2, 2, 5));
         Say(1, 40);
-        Assert.Contains("old copy", Up(2, Hello(2, 2, 8) with { RunEnds = new RunEnds([new(5, 39), new(6, 90), new(7, 95)]) }), StringComparison.Ordinal);
+        Assert.Contains(
+            "old copy", Up(2, Hello(2, 2, 8) with { RunEnds = new RunEnds([new(5, 39), new(6, 90), new(7, 95)]) }),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -156,7 +158,8 @@ public sealed class PeerLinksTests
     {
         Up(1, Hello(2, 2, 5));
         Assert.Null(Up(2, Hello(2, 2, 5)));
-        Assert.Contains("another process", Up(3, Hello(2, 2, 5) with { Process = new HostProcess("b", 1, 2, 4) }), StringComparison.Ordinal);
+        Assert.Contains(
+            "another process", Up(3, Hello(2, 2, 5) with { Process = new HostProcess("b", 1, 2, 4) }), StringComparison.Ordinal);
         Assert.Null(Up(4, Hello(2, 2, 5) with { Process = HostProcess.Unknown }));
     }
 
@@ -165,7 +168,9 @@ public sealed class PeerLinksTests
     {
         Up(1, Hello(2, 2, 5) with { RunEnds = new RunEnds([new(3, 10), new(4, 20)]) });
         Assert.Null(Up(2, Hello(2, 2, 6) with { RunEnds = new RunEnds([new(4, 20), new(5, 20)]) }));
-        Assert.Contains("boot 4 ended with batch 19", Up(3, Hello(2, 2, 7) with { RunEnds = new RunEnds([new(4, 19), new(5, 30)]) }), StringComparison.Ordinal);
+        Assert.Contains(
+            "boot 4 ended with batch 19", Up(3, Hello(2, 2, 7) with { RunEnds = new RunEnds([new(4, 19), new(5, 30)]) }),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -185,5 +190,6 @@ public sealed class PeerLinksTests
     private void Say(long link, long durableBatch) =>
         _links.Pass(link, new PeerMessage.Raft(new TimeoutNow { From = new(2), To = new(1), Term = new(1) }, durableBatch));
 
-    private void Remember(int member, int incarnation, long boot) => _links.Restore([new PeerBoot(new MemberId(member), incarnation, boot)]);
+    private void Remember(int member, int incarnation, long boot) =>
+        _links.Restore([new PeerBoot(new MemberId(member), incarnation, boot)]);
 }

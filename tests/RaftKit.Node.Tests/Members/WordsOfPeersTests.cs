@@ -64,11 +64,13 @@ public sealed class WordsOfPeersTests
         using var harness = new LoopHarness(configure: o => o with { JoinOnly = true });
         var link = harness.Link(LoopHarness.Said(LoopHarness.Other, cluster: Guid.NewGuid()));
         foreach (var (leader, endpoint) in new[] { (3, "nowhere"), (0, "127.0.0.1:3"), (300, "127.0.0.1:3"), (1, "127.0.0.1:3") })
-            harness.Hear(link, LoopHarness.Other, new PeerMessage.JoinReply(false, Guid.Empty, 0, new MemberId(leader), "Ask there.", endpoint));
+            harness.Hear(
+                link, LoopHarness.Other, new PeerMessage.JoinReply(false, Guid.Empty, 0, new MemberId(leader), "Ask there.", endpoint));
         Assert.Null(harness.Loop.Failure);
         Assert.Equal([LoopHarness.Other], harness.Peers.Keys);
 
-        harness.Hear(link, LoopHarness.Other, new PeerMessage.JoinReply(false, Guid.Empty, 0, new MemberId(3), "Ask there.", "127.0.0.1:3"));
+        harness.Hear(
+            link, LoopHarness.Other, new PeerMessage.JoinReply(false, Guid.Empty, 0, new MemberId(3), "Ask there.", "127.0.0.1:3"));
         Assert.Equal([LoopHarness.Other, new MemberId(3)], harness.Peers.Keys.Order());
     }
 

@@ -11,7 +11,10 @@ using Xunit;
 
 namespace RaftKit.Node.Tests.Proposals;
 
-/// <summary>What a leader does with a forwarded proposal whose envelope is whole and whose command is not: it must neither throw out of its turn, nor let it into the log, nor leave it with its proposer.</summary>
+/// <summary>
+/// What a leader does with a forwarded proposal whose envelope is whole and whose command is not: it must neither throw out of its turn,
+/// nor let it into the log, nor leave it with its proposer.
+/// </summary>
 public sealed class ForwardedProposalsTests : IDisposable
 {
     private static readonly ProposerId Proposer = new(LoopHarness.Other, 1, 1);
@@ -87,19 +90,25 @@ public sealed class ForwardedProposalsTests : IDisposable
         { "a level with more behind it", Applier.NodeSection, Bytes("level", "orders", 2, null, 5) },
         { "a level of no feature that there can be", Applier.NodeSection, Bytes("level", "or\nders", 2, null) },
         { "a level that cannot be", Applier.NodeSection, Bytes("level", "orders", 0, null) },
-        { "a level that brings along what only the leader knows", Applier.NodeSection, new FinalizeLevel("orders", 2, [new(new(new(1), 1), new(1, 2))]).Encode().ToArray() },
+        { "a level that brings along what only the leader knows", Applier.NodeSection,
+            new FinalizeLevel("orders", 2, [new(new(new(1), 1), new(1, 2))]).Encode().ToArray() },
         { "a kind of a newer build", Applier.NodeSection, Bytes("quota", 5) },
         { "an observer without a number", Applier.NodeSection, Bytes("observer") },
         { "an observer with a member's number", Applier.NodeSection, Bytes("observer", 7) },
         { "nothing", Applier.NodeSection, [] },
         { "a cluster's id", Applier.NodeSection, Bytes(Guid.NewGuid().ToByteArray()) },
         { "an epoch break", Applier.NodeSection, Bytes(1) },
-        { "a change of the membership that is cut short", Applier.NodeSection, new MembershipChange.Remove(new Dictionary<MemberId, string>(), new(2)).Encode().ToArray()[..^1] },
+        { "a change of the membership that is cut short", Applier.NodeSection,
+            new MembershipChange.Remove(new Dictionary<MemberId, string>(), new(2)).Encode().ToArray()[..^1] },
         { "a change of a kind that is not known", Applier.NodeSection, [0x93, 9, 0x90, 0xc4, 0] },
-        { "a member at no address", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string>(), new(3), "nowhere", true).Encode().ToArray() },
-        { "a member at port 0", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string>(), new(3), "10.0.0.3:0", true).Encode().ToArray() },
-        { "a member at every address", Applier.NodeSection, new MembershipChange.Replace(new Dictionary<MemberId, string>(), new(2), new(3), "*:3").Encode().ToArray() },
-        { "a member with no member's number", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string>(), new(70_000), "127.0.0.1:3", true).Encode().ToArray() },
+        { "a member at no address", Applier.NodeSection,
+            new MembershipChange.Add(new Dictionary<MemberId, string>(), new(3), "nowhere", true).Encode().ToArray() },
+        { "a member at port 0", Applier.NodeSection,
+            new MembershipChange.Add(new Dictionary<MemberId, string>(), new(3), "10.0.0.3:0", true).Encode().ToArray() },
+        { "a member at every address", Applier.NodeSection,
+            new MembershipChange.Replace(new Dictionary<MemberId, string>(), new(2), new(3), "*:3").Encode().ToArray() },
+        { "a member with no member's number", Applier.NodeSection,
+            new MembershipChange.Add(new Dictionary<MemberId, string>(), new(70_000), "127.0.0.1:3", true).Encode().ToArray() },
         { "a machine that the leader lacks", "newer", [1] },
         { "a refusal, which only leaders write", Applier.NodeSection, Bytes("refused", "no") },
     };
@@ -108,11 +117,16 @@ public sealed class ForwardedProposalsTests : IDisposable
     {
         { "a level", Applier.NodeSection, new FinalizeLevel("orders", 2).Encode().ToArray() },
         { "an observer", Applier.NodeSection, Applier.MintObserverLife(new MemberId(256)).ToArray() },
-        { "a new member", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:1", [new(2)] = "" }, new(3), "127.0.0.1:3", true).Encode().ToArray() },
-        { "a new member beside one of a quorum of one", Applier.NodeSection, new MembershipChange.Add(new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:0" }, new(3), "host_3:3", true).Encode().ToArray() },
-        { "a member less", Applier.NodeSection, new MembershipChange.Remove(new Dictionary<MemberId, string>(), new(9)).Encode().ToArray() },
-        { "a replacement", Applier.NodeSection, new MembershipChange.Replace(new Dictionary<MemberId, string>(), new(2), new(3), "[::1]:3").Encode().ToArray() },
-        { "a set", Applier.NodeSection, new MembershipChange.Set(new Dictionary<MemberId, string>(), new Dictionary<MemberId, string> { [new(1)] = "a:1" }).Encode().ToArray() },
+        { "a new member", Applier.NodeSection, new MembershipChange.Add(
+            new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:1", [new(2)] = "" }, new(3), "127.0.0.1:3", true).Encode().ToArray() },
+        { "a new member beside one of a quorum of one", Applier.NodeSection, new MembershipChange.Add(
+            new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:0" }, new(3), "host_3:3", true).Encode().ToArray() },
+        { "a member less", Applier.NodeSection,
+            new MembershipChange.Remove(new Dictionary<MemberId, string>(), new(9)).Encode().ToArray() },
+        { "a replacement", Applier.NodeSection,
+            new MembershipChange.Replace(new Dictionary<MemberId, string>(), new(2), new(3), "[::1]:3").Encode().ToArray() },
+        { "a set", Applier.NodeSection, new MembershipChange.Set(
+            new Dictionary<MemberId, string>(), new Dictionary<MemberId, string> { [new(1)] = "a:1" }).Encode().ToArray() },
     };
 
     private List<PeerMessage.ForwardRefused> Refusals => [.. _harness.Sent.Select(s => s.Message).OfType<PeerMessage.ForwardRefused>()];
@@ -138,5 +152,7 @@ public sealed class ForwardedProposalsTests : IDisposable
     }
 
     private void Forward(long sequence, string machine, byte[] command) =>
-        _harness.Hear(new PeerMessage.ForwardProposals(Proposer, sequence, [Envelope.Encode(Proposer, sequence, 0, Envelope.Name(machine), command)]));
+        _harness.Hear(
+            new PeerMessage.ForwardProposals(
+                Proposer, sequence, [Envelope.Encode(Proposer, sequence, 0, Envelope.Name(machine), command)]));
 }

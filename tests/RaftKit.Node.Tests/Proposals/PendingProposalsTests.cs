@@ -72,7 +72,8 @@ public sealed class PendingProposalsTests
         _pending.NoteSent();
         _pending.Resend();
         _pending.FailAll("over");
-        Assert.Equal([ProposalFailure.Unknown, ProposalFailure.NotApplied, ProposalFailure.NotApplied], callbacks.Select(c => c.Failure!.Value));
+        Assert.Equal(
+            [ProposalFailure.Unknown, ProposalFailure.NotApplied, ProposalFailure.NotApplied], callbacks.Select(c => c.Failure!.Value));
     }
 
     [Fact]

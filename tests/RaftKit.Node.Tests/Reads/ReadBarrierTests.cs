@@ -16,7 +16,9 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
     {
         _reads = new ReadBarrier(new MemberId(1), this, TimeSpan.FromMilliseconds(20), clockDrift: 0.1);
         var members = new Membership([new MemberIncarnation(new MemberId(1), 1), new MemberIncarnation(new MemberId(2), 1)], [], []);
-        _core = new RaftCore(new RaftCoreOptions { Self = new MemberId(1), Seed = 1 }, new RestoredState(new Term(1), MemberId.None, members, LogIndex.Zero, null, []), this);
+        _core = new RaftCore(
+            new RaftCoreOptions { Self = new MemberId(1), Seed = 1 },
+            new RestoredState(new Term(1), MemberId.None, members, LogIndex.Zero, null, []), this);
     }
 
     public TimeSpan Now { get; private set; } = TimeSpan.FromHours(1);

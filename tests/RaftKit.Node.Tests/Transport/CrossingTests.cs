@@ -12,7 +12,9 @@ public sealed class CrossingTests : IDisposable
 {
     private readonly List<RawPeer> _dialled = [];
 
-    /// <summary>Both sides dial within microseconds of each other: the race that the tie-break is for, often enough to meet each interleaving.</summary>
+    /// <summary>
+    /// Both sides dial within microseconds of each other: the race that the tie-break is for, often enough to meet each interleaving.
+    /// </summary>
     [Fact]
     public async Task Dials_that_cross_leave_one_link_that_stays()
     {
@@ -30,7 +32,8 @@ public sealed class CrossingTests : IDisposable
         }
     }
 
-    // Chaos: a dial that connected and then went into a black hole kept the two apart for as long as a handshake may take, longer than sessions last.
+    // Chaos: a dial that connected and then went into a black hole kept the two apart for as long as a handshake may take, longer than
+    // sessions last.
     [Fact]
     public async Task A_dial_whose_hello_is_never_answered_keeps_the_other_sides_away_for_a_moment_only()
     {
@@ -77,7 +80,8 @@ public sealed class CrossingTests : IDisposable
     {
         using var hole = new TcpListener(IPAddress.Loopback, 0);
         hole.Start();
-        await using var one = new TestMember(1, TestMember.Options() with { HandshakeTimeout = TimeSpan.FromMinutes(10), CrossedFor = TimeSpan.FromMilliseconds(50) });
+        await using var one = new TestMember(
+            1, TestMember.Options() with { HandshakeTimeout = TimeSpan.FromMinutes(10), CrossedFor = TimeSpan.FromMilliseconds(50) });
         one.Join((new MemberId(2), hole.LocalEndpoint.ToString()!));
 
         var waited = new List<TimeSpan>();

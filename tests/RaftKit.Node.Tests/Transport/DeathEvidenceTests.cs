@@ -120,8 +120,8 @@ public sealed class DeathEvidenceTests
     }
 
     /// <summary>
-    /// Found by killing leaders: the survivor's dial reached the dying process's listener, which was reset before the dial had looked at it, and the error
-    /// that nobody caught stopped the survivor as well.
+    /// Found by killing leaders: the survivor's dial reached the dying process's listener, which was reset before the dial had looked at
+    /// it, and the error that nobody caught stopped the survivor as well.
     /// </summary>
     [Fact]
     public async Task A_connection_that_is_reset_as_soon_as_it_is_made_is_a_dial_that_failed()
@@ -139,7 +139,8 @@ public sealed class DeathEvidenceTests
                 reset++;
             }
         });
-        await using var one = new TestMember(1, TestMember.Options() with { MinBackoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(1) });
+        await using var one = new TestMember(
+            1, TestMember.Options() with { MinBackoff = TimeSpan.FromMilliseconds(1), MaxBackoff = TimeSpan.FromMilliseconds(1) });
         one.Join((new(2), dying.LocalEndPoint!.ToString()!));
         Assert.Same(resetting, await Task.WhenAny(resetting, one.Inbox.Expect<NodeInput.Call>()));
         await resetting;

@@ -61,7 +61,8 @@ public sealed class HandshakeTests
     [InlineData(3, 3, 3, 4, 3)]
     [InlineData(4, 6, 3, 5, 5)]
     [InlineData(4, 4, 4, 4, 4)]
-    public async Task Two_builds_link_in_the_highest_version_that_both_speak(int lowest, int highest, int otherLowest, int otherHighest, int used)
+    public async Task Two_builds_link_in_the_highest_version_that_both_speak(
+        int lowest, int highest, int otherLowest, int otherHighest, int used)
     {
         await using var one = new TestMember(1, TestMember.Options() with { Versions = new(lowest, highest) });
         await using var two = new TestMember(2, TestMember.Options() with { Versions = new(otherLowest, otherHighest) });
@@ -325,5 +326,6 @@ public sealed class HandshakeTests
         return HandshakeCodec.Decode(buffer.Written[4..]);
     }
 
-    private static TcpTransport Transport(TcpTransportOptions options) => new(options, new RecordingInbox(), TimeProvider.System, new RecordingLogger());
+    private static TcpTransport Transport(TcpTransportOptions options) =>
+        new(options, new RecordingInbox(), TimeProvider.System, new RecordingLogger());
 }

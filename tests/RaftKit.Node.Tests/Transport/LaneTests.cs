@@ -51,7 +51,9 @@ public sealed class LaneTests
         // Kernel buffers cannot be overtaken: what counts is that most of the queue was.
         Assert.InRange(seen, 0, appends / 2);
         for (; seen < appends; seen++)
-            Assert.Equal(seen, Assert.IsType<AppendRequest>(((PeerMessage.Raft)MessageCodec.Decode(stalled.ReadBody())).Message).PreviousIndex.Value);
+            Assert.Equal(
+                seen, Assert.IsType<AppendRequest>(((PeerMessage.Raft)MessageCodec.Decode(
+                    stalled.ReadBody())).Message).PreviousIndex.Value);
         Assert.Equal(0, one.Transport.Counters.DroppedOf(Lane.Bulk));
     }
 
@@ -83,7 +85,8 @@ public sealed class LaneTests
     [Fact]
     public void A_lane_is_bounded_in_count_and_in_bytes_and_takes_one_message_of_any_size_when_empty()
     {
-        var queue = new SendQueue(new TcpTransportOptions { Listen = "", MaxQueuedMessages = 3, MaxQueuedBytes = 1000, MaxQueuedPriorityBytes = 300 });
+        var queue = new SendQueue(
+            new TcpTransportOptions { Listen = "", MaxQueuedMessages = 3, MaxQueuedBytes = 1000, MaxQueuedPriorityBytes = 300 });
         Assert.True(queue.TryAdd(Append(5000), Lane.Bulk));
         Assert.False(queue.TryAdd(Append(1), Lane.Bulk));
         Assert.True(queue.TryTake(Lane.Bulk, out _));

@@ -29,7 +29,8 @@ public sealed class LinkTests
         await using var __ = two;
 
         // Whatever the samples say, a message of the core must come from the link's own member.
-        var sent = Samples.All().Where(m => m is not PeerMessage.Raft { Message: var raft } || (raft.From, raft.To) == (one.Id, two.Id)).ToList();
+        var sent = Samples.All().Where(
+            m => m is not PeerMessage.Raft { Message: var raft } || (raft.From, raft.To) == (one.Id, two.Id)).ToList();
         foreach (var message in sent)
             one.Transport.Send(two.Id, message);
         one.Transport.Flush();
@@ -213,9 +214,11 @@ public sealed class LinkTests
     {
         var text = Guid.NewGuid().ToString();
         one.Send(two.Id, new PeerMessage.JoinRequest(one.Id, text));
-        await two.Inbox.Expect<NodeInput.Received>(r => r.From == one.Id && r.Message is PeerMessage.JoinRequest join && join.Endpoint == text);
+        await two.Inbox.Expect<NodeInput.Received>(r =>
+            r.From == one.Id && r.Message is PeerMessage.JoinRequest join && join.Endpoint == text);
         two.Send(one.Id, new PeerMessage.JoinRequest(two.Id, text));
-        await one.Inbox.Expect<NodeInput.Received>(r => r.From == two.Id && r.Message is PeerMessage.JoinRequest join && join.Endpoint == text);
+        await one.Inbox.Expect<NodeInput.Received>(r =>
+            r.From == two.Id && r.Message is PeerMessage.JoinRequest join && join.Endpoint == text);
     }
 
     internal static async Task Logged(TestMember member, string text) => await member.Logger.Expect(text);

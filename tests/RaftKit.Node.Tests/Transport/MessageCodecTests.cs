@@ -24,7 +24,8 @@ public sealed class MessageCodecTests
     public void The_samples_cover_every_message_and_frame_kind()
     {
         var raft = typeof(Message).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Message)));
-        var node = typeof(PeerMessage).GetNestedTypes(BindingFlags.Public | BindingFlags.NonPublic).Where(t => t != typeof(PeerMessage.Raft));
+        var node = typeof(PeerMessage).GetNestedTypes(BindingFlags.Public | BindingFlags.NonPublic).Where(
+            t => t != typeof(PeerMessage.Raft));
         var sampled = Samples.All().Select(m => m is PeerMessage.Raft r ? r.Message.GetType() : m.GetType()).ToHashSet();
         Assert.Equal([], raft.Concat(node).Where(t => !sampled.Contains(t)));
 

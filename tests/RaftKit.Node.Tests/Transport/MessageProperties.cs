@@ -28,7 +28,8 @@ public sealed class MessageProperties
         from stamps in Number.ArrayOf(6)
         from payloads in Payload.ArrayOf(6)
         from kinds in Gen.Elements(EntryKind.NoOp, EntryKind.Command, EntryKind.Membership).ArrayOf(6)
-        select Enumerable.Range(0, count).Select(i => new Entry(new Term(terms[i]), new LogIndex(1 + i), kinds[i], stamps[i], payloads[i])).ToArray();
+        select Enumerable.Range(0, count).Select(
+            i => new Entry(new Term(terms[i]), new LogIndex(1 + i), kinds[i], stamps[i], payloads[i])).ToArray();
 
     [Fact]
     public void Entries_and_their_place_come_back_as_they_were_sent() =>
@@ -40,7 +41,8 @@ public sealed class MessageProperties
                 var previous = new LogIndex(Math.Min(head.head[1], long.MaxValue - 10));
                 var sent = new AppendRequest
                 {
-                    From = head.@from, To = head.to, Term = new Term(head.head[0]), PreviousIndex = previous, PreviousTerm = new Term(head.head[2]),
+                    From = head.@from, To = head.to, Term = new Term(head.head[0]), PreviousIndex = previous,
+                    PreviousTerm = new Term(head.head[2]),
                     Commit = new LogIndex(head.head[3]), Entries = [.. entries.Select((e, i) => e with { Index = previous + 1 + i })],
                 };
                 var bytes = MessageCodecTests.Encode(new PeerMessage.Raft(sent, head.head[3]));
@@ -48,7 +50,8 @@ public sealed class MessageProperties
                 var got = (AppendRequest)read.Message;
                 return read.DurableBatch == head.head[3] && (got.From, got.To, got.Term, got.PreviousIndex, got.PreviousTerm, got.Commit)
                         == (sent.From, sent.To, sent.Term, sent.PreviousIndex, sent.PreviousTerm, sent.Commit)
-                    && got.Entries.Count == sent.Entries.Count && got.Entries.Zip(sent.Entries).All(pair => Log.LogModel.Same(pair.First, pair.Second))
+                    && got.Entries.Count == sent.Entries.Count
+                        && got.Entries.Zip(sent.Entries).All(pair => Log.LogModel.Same(pair.First, pair.Second))
                     && MessageCodecTests.Encode(read).AsSpan().SequenceEqual(bytes);
             }).Check(Fixed);
 
@@ -62,17 +65,21 @@ public sealed class MessageProperties
                 var index = new LogIndex(numbers[1]);
                 Message[] messages =
                 [
-                    new VoteRequest { From = member, To = new(1), Term = term, PreVote = flag, LastIndex = index, LastTerm = new Term(numbers[2]), Transfer = !flag },
+                    new VoteRequest { From = member, To = new(1), Term = term, PreVote = flag, LastIndex = index,
+                        LastTerm = new Term(numbers[2]), Transfer = !flag },
                     new VoteReply { From = member, To = new(1), Term = term, PreVote = flag, Granted = !flag },
-                    new AppendReply { From = member, To = new(1), Term = term, Accepted = flag, Index = index, HintIndex = new LogIndex(numbers[2]), HintTerm = new Term(numbers[3]), HasRot = !flag },
+                    new AppendReply { From = member, To = new(1), Term = term, Accepted = flag, Index = index,
+                        HintIndex = new LogIndex(numbers[2]), HintTerm = new Term(numbers[3]), HasRot = !flag },
                     new Heartbeat { From = member, To = new(1), Term = term, Commit = index, ReadToken = (ulong)numbers[2] << 1 },
-                    new SnapshotReply { From = member, To = new(1), Term = term, SnapshotIndex = index, NextOffset = numbers[2], Installed = flag },
+                    new SnapshotReply { From = member, To = new(1), Term = term, SnapshotIndex = index, NextOffset = numbers[2],
+                        Installed = flag },
                 ];
                 return messages.All(message =>
                 {
                     var bytes = MessageCodecTests.Encode(new PeerMessage.Raft(message, numbers[3]));
                     var read = MessageCodec.Decode(bytes);
-                    return MessageCodecTests.Encode(read).AsSpan().SequenceEqual(bytes) && ((PeerMessage.Raft)read).Message.GetType() == message.GetType()
+                    return MessageCodecTests.Encode(read).AsSpan().SequenceEqual(bytes)
+                        && ((PeerMessage.Raft)read).Message.GetType() == message.GetType()
                         && ((PeerMessage.Raft)read).Message.Term == term && ((PeerMessage.Raft)read).Message.From == member;
                 });
             }).Check(Fixed);
@@ -84,9 +91,11 @@ public sealed class MessageProperties
             (numbers, member, payloads) =>
             {
                 var first = Math.Min(numbers[0], long.MaxValue - 10);
-                var sent = new PeerMessage.ForwardProposals(new ProposerId(member, 1, numbers[1]), first, [.. payloads.Select(p => (ReadOnlyMemory<byte>)p)]);
+                var sent = new PeerMessage.ForwardProposals(
+                    new ProposerId(member, 1, numbers[1]), first, [.. payloads.Select(p => (ReadOnlyMemory<byte>)p)]);
                 var read = (PeerMessage.ForwardProposals)MessageCodec.Decode(MessageCodecTests.Encode(sent));
                 return read.Proposer == sent.Proposer && read.FirstSequence == first
-                    && read.Envelopes.Count == payloads.Count && read.Envelopes.Zip(payloads).All(pair => pair.First.Span.SequenceEqual(pair.Second));
+                    && read.Envelopes.Count == payloads.Count
+                        && read.Envelopes.Zip(payloads).All(pair => pair.First.Span.SequenceEqual(pair.Second));
             }).Check(Fixed);
 }

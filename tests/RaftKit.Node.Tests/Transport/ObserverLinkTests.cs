@@ -25,13 +25,15 @@ public sealed class ObserverLinkTests
         Assert.Equal((observer.Id, 100_000L), (asked.From, asked.LastIndex.Value));
         for (var i = 0; i < 100; i++)
             member.Send(observer.Id, new PeerMessage.Channel(1, Samples.Bytes(5000, (byte)i)));
-        await observer.Inbox.Expect<NodeInput.Received>(r => r.Message is PeerMessage.Channel { Payload: var payload } && payload.Span[0] == 99);
+        await observer.Inbox.Expect<NodeInput.Received>(r =>
+            r.Message is PeerMessage.Channel { Payload: var payload } && payload.Span[0] == 99);
         Assert.Equal(100, observer.Inbox.All.OfType<NodeInput.Received>().Count());
 
         // Who the members are changes: nobody asks an observer's leave, and its link stays.
         member.Transport.SetPeers(new Dictionary<MemberId, string> { [new(3)] = "127.0.0.1:1" });
         observer.Send(member.Id, new PeerMessage.Raft(Ask(last: 7)));
-        await member.Inbox.Expect<NodeInput.Received>(r => r.Message is PeerMessage.Raft { Message: ObserveRequest { LastIndex.Value: 7 } });
+        await member.Inbox.Expect<NodeInput.Received>(r =>
+            r.Message is PeerMessage.Raft { Message: ObserveRequest { LastIndex.Value: 7 } });
         Assert.Empty(member.Inbox.All.OfType<NodeInput.LinkDown>());
     }
 

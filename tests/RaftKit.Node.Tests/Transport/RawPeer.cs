@@ -9,7 +9,9 @@ using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Tests.Transport;
 
-/// <summary>The other end of a link, by hand: it says what a test wants, also what no real member would, and reads only when told.</summary>
+/// <summary>
+/// The other end of a link, by hand: it says what a test wants, also what no real member would, and reads only when told.
+/// </summary>
 internal sealed class RawPeer : IDisposable
 {
     private readonly Socket _socket;
@@ -22,7 +24,8 @@ internal sealed class RawPeer : IDisposable
     }
 
     public static PeerHello HelloOf(int member, long boot = 1, Guid? cluster = null) =>
-        new(cluster ?? TestMember.Cluster, new MemberId(member), 1, boot, "127.0.0.1:1", HostProcess.Unknown) { RunEnds = new RunEnds([new(boot, 5), new(long.MaxValue, 6)]), Features = new FeatureRanges([new("orders", new FeatureRange(1, 300))]) };
+        new(cluster ?? TestMember.Cluster, new MemberId(member), 1, boot, "127.0.0.1:1", HostProcess.Unknown) { RunEnds = new RunEnds(
+            [new(boot, 5), new(long.MaxValue, 6)]), Features = new FeatureRanges([new("orders", new FeatureRange(1, 300))]) };
 
     public static async Task<RawPeer> Dial(TestMember member, int receiveBuffer = 0)
     {
@@ -75,7 +78,8 @@ internal sealed class RawPeer : IDisposable
             _stream.ReadExactly(body);
             return body;
         }
-        catch (Exception ended) when (ended is EndOfStreamException || ended is IOException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionReset } })
+        catch (Exception ended) when (ended is EndOfStreamException
+            || ended is IOException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionReset } })
         {
             return null;
         }

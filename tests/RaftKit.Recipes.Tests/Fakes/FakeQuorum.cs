@@ -3,8 +3,9 @@ using RaftKit.Znodes;
 namespace RaftKit.Recipes.Tests.Fakes;
 
 /// <summary>
-/// A tree in memory with the rules that recipes rely on (sequence numbers, ephemerals, one zxid a write, events after the change), and switches for what a
-/// quorum can do to its clients. Writes of a session are applied in the order in which they were made, as the real one's.
+/// A tree in memory with the rules that recipes rely on (sequence numbers, ephemerals, one zxid a write, events after the change), and
+/// switches for what a quorum can do to its clients. Writes of a session are applied in the order in which they were made, as the real
+/// one's.
 /// </summary>
 internal sealed class FakeQuorum : IZnodeSessions
 {
@@ -58,8 +59,8 @@ internal sealed class FakeQuorum : IZnodeSessions
     }
 
     /// <summary>
-    /// Applies a write now, or behind those that are held. As a task that is run in its turn, not as a continuation of one: where xunit's synchronization
-    /// context runs a continuation is nobody's to say, and a later write could overtake it.
+    /// Applies a write now, or behind those that are held. As a task that is run in its turn, not as a continuation of one: where xunit's
+    /// synchronization context runs a continuation is nobody's to say, and a later write could overtake it.
     /// </summary>
     public Task<T> ApplyAsync<T>(Func<T> write)
     {
@@ -229,7 +230,8 @@ internal sealed class FakeQuorum : IZnodeSessions
     private IEnumerable<string> Children(string path)
     {
         var prefix = path == "/" ? "/" : path + "/";
-        return _nodes.Keys.Where(p => p.Length > prefix.Length && p.StartsWith(prefix, StringComparison.Ordinal) && p.IndexOf('/', prefix.Length) < 0)
+        return _nodes.Keys.Where(
+            p => p.Length > prefix.Length && p.StartsWith(prefix, StringComparison.Ordinal) && p.IndexOf('/', prefix.Length) < 0)
             .Select(p => p[prefix.Length..]);
     }
 

@@ -75,7 +75,8 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
     }
 
     public async Task<Znode> CreateAsync(
-        string path, ReadOnlyMemory<byte> data = default, CreateMode mode = CreateMode.Persistent, CancellationToken cancellationToken = default)
+        string path, ReadOnlyMemory<byte> data = default, CreateMode mode = CreateMode.Persistent,
+        CancellationToken cancellationToken = default)
     {
         var fate = mode == CreateMode.EphemeralSequential ? Fate() : CreateFate.Answered;
         if (fate == CreateFate.NotApplied)
@@ -115,13 +116,15 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
         return RefusesReads("exists") ? Task.FromException<ZnodeStat?>(Refusal()) : Task.FromResult(quorum.Get(path)?.Stat);
     }
 
-    public Task<ZnodeChildren?> GetChildrenAsync(string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
+    public Task<ZnodeChildren?> GetChildrenAsync(
+        string path, Action<WatchEvent>? watch = null, CancellationToken cancellationToken = default)
     {
         CheckAlive();
         return RefusesReads("children") ? Task.FromException<ZnodeChildren?>(Refusal()) : Task.FromResult(quorum.GetChildren(path));
     }
 
-    public Task<IAsyncDisposable> WatchAsync(string path, WatchMode mode, Action<WatchEvent> callback, CancellationToken cancellationToken = default)
+    public Task<IAsyncDisposable> WatchAsync(
+        string path, WatchMode mode, Action<WatchEvent> callback, CancellationToken cancellationToken = default)
     {
         CheckAlive();
         if (RefusesReads("watch"))
@@ -141,7 +144,8 @@ internal sealed class FakeSession(FakeQuorum quorum, long id, TimeSpan timeout) 
 
     public ValueTask DisposeAsync() => new(CloseAsync());
 
-    public Task<ZnodeStat> SetAsync(string path, ReadOnlyMemory<byte> data, int expectedVersion = -1, CancellationToken cancellationToken = default) =>
+    public Task<ZnodeStat> SetAsync(
+        string path, ReadOnlyMemory<byte> data, int expectedVersion = -1, CancellationToken cancellationToken = default) =>
         throw new NotSupportedException();
 
     public Task<MultiResult> MultiAsync(IReadOnlyList<ZnodeOperation> operations, CancellationToken cancellationToken = default) =>

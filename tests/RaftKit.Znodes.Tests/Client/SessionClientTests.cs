@@ -112,7 +112,8 @@ public sealed class SessionClientTests
         var session = _quorum.Open(3);
 
         var done = _quorum.Await(session.MultiAsync(
-            [new ZnodeOperation.Create("/m", "1"u8.ToArray()), new ZnodeOperation.Create("/m/s-", default, CreateMode.EphemeralSequential)]));
+            [new ZnodeOperation.Create("/m", "1"u8.ToArray()),
+                new ZnodeOperation.Create("/m/s-", default, CreateMode.EphemeralSequential)]));
         var failed = _quorum.Await(session.MultiAsync([new ZnodeOperation.Create("/n", default), new ZnodeOperation.Check("/m", 5)]));
 
         Assert.True(done.Succeeded);

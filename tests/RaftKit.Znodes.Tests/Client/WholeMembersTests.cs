@@ -33,7 +33,8 @@ public sealed class WholeMembersTests : IAsyncDisposable
         var root = await Until(() => sessions[1].GetAsync("/all"), znode => znode is not null);
 
         var writers = sessions.Select((session, i) => Task.WhenAll(Enumerable.Range(0, 200).Select(n =>
-            session.CreateAsync($"/all/{i}-", new byte[16], n % 2 == 0 ? CreateMode.EphemeralSequential : CreateMode.PersistentSequential))));
+            session.CreateAsync(
+                $"/all/{i}-", new byte[16], n % 2 == 0 ? CreateMode.EphemeralSequential : CreateMode.PersistentSequential))));
         var stream = sessions[1].EventsAsync("/all", afterZxid: root!.Stat.CreatedZxid).GetAsyncEnumerator();
         var created = await Task.WhenAll(writers).WaitAsync(Patience);
 
@@ -88,7 +89,8 @@ public sealed class WholeMembersTests : IAsyncDisposable
         var closing = _members[1].Service.Sessions.Open(TimeSpan.FromSeconds(4));
         await closing.CreateAsync("/clock", default, CreateMode.Ephemeral).WaitAsync(Patience);
 
-        // Twice the timeout by the quorum's own time. A timeout that a busy machine's pauses could reach would test the machine; the simulator has short ones.
+        // Twice the timeout by the quorum's own time. A timeout that a busy machine's pauses could reach would test the machine; the
+        // simulator has short ones.
         var stamp = (await sessions[0].CreateAsync("/start")).Stat.CreatedTime;
         await Until(async () => (await sessions[0].SetAsync("/start", default)).ModifiedTime, now => now - stamp > 8000);
 
@@ -116,7 +118,8 @@ public sealed class WholeMembersTests : IAsyncDisposable
         };
         var transport = new TcpTransportOptions { Listen = _endpoints[options.Self] };
         var node = new RaftNode(
-            options, transport, Path.Combine(_root, $"{id}"), [service.Machine], [service.Keeper], TimeProvider.System, NullLoggerFactory.Instance);
+            options, transport, Path.Combine(_root, $"{id}"), [service.Machine], [service.Keeper], TimeProvider.System,
+            NullLoggerFactory.Instance);
         service.Connect(node.Inbox);
         node.Start();
         _members[id] = (node, service);

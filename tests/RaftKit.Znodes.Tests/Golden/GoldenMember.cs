@@ -15,8 +15,9 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit.Znodes.Tests.Golden;
 
 /// <summary>
-/// A whole member: the node on a real disk, the tree and its sessions, the door to members and levels, and a state machine of an application's own. What it wrote once is kept in
-/// <c>format-1</c>, with what it served then beside it (<c>served.txt</c>); <see cref="LiveAsync"/> is how it was written.
+/// A whole member: the node on a real disk, the tree and its sessions, the door to members and levels, and a state machine of an
+/// application's own. What it wrote once is kept in <c>format-1</c>, with what it served then beside it (<c>served.txt</c>); <see
+/// cref="LiveAsync"/> is how it was written.
 /// </summary>
 internal sealed class GoldenMember : IAsyncDisposable
 {
@@ -50,7 +51,8 @@ internal sealed class GoldenMember : IAsyncDisposable
             Log = new SegmentedLogOptions { SegmentBytes = 32 << 10, FirstSegmentBytes = 16 << 10, PrepareBytes = 4 << 10 },
         };
         _node = new RaftNode(
-            options, new TcpTransportOptions { Listen = "127.0.0.1:0" }, folder, [_znodes.Machine, _ledger], [_znodes.Keeper, _membership, _levels], TimeProvider.System,
+            options, new TcpTransportOptions { Listen = "127.0.0.1:0" }, folder, [_znodes.Machine, _ledger],
+            [_znodes.Keeper, _membership, _levels], TimeProvider.System,
             NullLoggerFactory.Instance);
         inbox.Node = _node.Inbox;
     }
@@ -73,7 +75,9 @@ internal sealed class GoldenMember : IAsyncDisposable
         }
     }
 
-    /// <summary>Two lives: every kind of command of the tree and its sessions, of the node itself, and of an application's machine.</summary>
+    /// <summary>
+    /// Two lives: every kind of command of the tree and its sessions, of the node itself, and of an application's machine.
+    /// </summary>
     /// <param name="folder">Where; empty.</param>
     /// <param name="snapshotEvery">A snapshot after so many entries.</param>
     public static async Task LiveAsync(string folder, long snapshotEvery)
@@ -93,7 +97,8 @@ internal sealed class GoldenMember : IAsyncDisposable
                 await session.DeleteAsync("/app/queue-0000000004");
                 await session.CreateAsync("/app/mine", default, CreateMode.Ephemeral);
                 await session.MultiAsync([
-                    new ZnodeOperation.Check("/app", 0), new ZnodeOperation.Create("/multi", "all"u8.ToArray()), new ZnodeOperation.Set("/app", "or nothing"u8.ToArray()),
+                    new ZnodeOperation.Check("/app", 0), new ZnodeOperation.Create("/multi", "all"u8.ToArray()),
+                    new ZnodeOperation.Set("/app", "or nothing"u8.ToArray()),
                 ]);
             }
             await member._levels.FinalizeAsync(Orders, 2).WaitAsync(Patience);
@@ -167,7 +172,8 @@ internal sealed class GoldenMember : IAsyncDisposable
 
         public void Stopped() => Applied.TrySetException(new InvalidOperationException("The node has stopped."));
 
-        public void Failed(ProposalFailure failure, string reason) => Applied.TrySetException(new InvalidOperationException($"{failure}: {reason}"));
+        public void Failed(ProposalFailure failure, string reason) =>
+            Applied.TrySetException(new InvalidOperationException($"{failure}: {reason}"));
 
         void IProposalCallback.Applied(in CommandContext context, ReadOnlyMemory<byte> result) => Applied.TrySetResult();
     }
@@ -190,7 +196,8 @@ internal sealed class GoldenMember : IAsyncDisposable
         public string Name => MachineName;
 
         public void Apply(in CommandContext context, ReadOnlyMemory<byte> command, IBufferWriter<byte> result) =>
-            Lines.Add(string.Create(CultureInfo.InvariantCulture, $"{Encoding.UTF8.GetString(command.Span)} at {context.Zxid} level {context.LevelOf(Orders)}"));
+            Lines.Add(string.Create(CultureInfo.InvariantCulture,
+                $"{Encoding.UTF8.GetString(command.Span)} at {context.Zxid} level {context.LevelOf(Orders)}"));
 
         public ISnapshotCapture Capture() => new Slice(string.Join('\n', Lines));
 
@@ -214,7 +221,8 @@ internal sealed class GoldenMember : IAsyncDisposable
         {
             private readonly List<string> _lines = [];
 
-            public void Frame(ReadOnlyMemory<byte> frame) => _lines.AddRange(Encoding.UTF8.GetString(frame.Span).Split('\n', StringSplitOptions.RemoveEmptyEntries));
+            public void Frame(ReadOnlyMemory<byte> frame) =>
+                _lines.AddRange(Encoding.UTF8.GetString(frame.Span).Split('\n', StringSplitOptions.RemoveEmptyEntries));
 
             public void Complete(in CommandContext context)
             {

@@ -2,7 +2,9 @@ using Xunit;
 
 namespace RaftKit.Znodes.Tests.Golden;
 
-/// <summary>Whole members' directories as format 1 wrote them: a member of today starts in them and serves what was served then, value by value.</summary>
+/// <summary>
+/// Whole members' directories as format 1 wrote them: a member of today starts in them and serves what was served then, value by value.
+/// </summary>
 public sealed class GoldenMemberTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("raftkit-golden-").FullName;

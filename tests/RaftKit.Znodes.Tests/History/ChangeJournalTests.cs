@@ -28,7 +28,9 @@ public sealed class ChangeJournalTests
         Assert.Equal(9, through);
     }
 
-    /// <summary>Found while a sweep was taught to force quorums: a stream went on over the break as if what it had told last had not been given up.</summary>
+    /// <summary>
+    /// Found while a sweep was taught to force quorums: a stream went on over the break as if what it had told last had not been given up.
+    /// </summary>
     [Fact]
     public void A_reader_of_another_recovery_epoch_is_told_that_it_cannot_go_on()
     {
@@ -126,7 +128,8 @@ public sealed class ChangeJournalTests
         var all = new List<TreeChange>();
         for (long zxid = 1; zxid < 3000; zxid += random.Next(1, 4))
         {
-            var changes = Enumerable.Range(0, random.Next(1, 6)).Select(i => new TreeChange(TreeChangeKind.DataChanged, $"/{i}", zxid)).ToList();
+            var changes = Enumerable.Range(0, random.Next(1, 6)).Select(
+                i => new TreeChange(TreeChangeKind.DataChanged, $"/{i}", zxid)).ToList();
             journal.Append(zxid, changes);
             all.AddRange(changes);
 

@@ -34,7 +34,8 @@ public sealed class DeathTests
         quorum.HoldsLeadersProposals = true;
         quorum[3].Kill();
         quorum.ProveDead(quorum[3]);
-        quorum[1].Propose("znodes", SessionCommand.Tree(session.Id, new RaftKit.Znodes.Tree.TreeCommand.Create("/late", default), 64), null);
+        quorum[1].Propose(
+            "znodes", SessionCommand.Tree(session.Id, new RaftKit.Znodes.Tree.TreeCommand.Create("/late", default), 64), null);
         quorum.Run();
         quorum.CommitHeld();
         quorum.HoldsLeadersProposals = false;
@@ -135,7 +136,8 @@ public sealed class DeathTests
     {
         var quorum = new FakeQuorum(3);
         var member = new MemberId(3);
-        Propose(quorum, SessionCommand.Open((int)Timeout.TotalMilliseconds, member, new ProposerId(member, quorum[3].Incarnation - 1, 9), default));
+        Propose(quorum,
+            SessionCommand.Open((int)Timeout.TotalMilliseconds, member, new ProposerId(member, quorum[3].Incarnation - 1, 9), default));
         var old = quorum[1].Service.Machine.Sessions.All.Single().Id;
         quorum[3].Kill();
 
@@ -143,7 +145,8 @@ public sealed class DeathTests
         Assert.True(quorum[1].Service.Machine.Sessions.TryGet(old, out _));
 
         // Nor does the log take anybody's word for it.
-        Propose(quorum, SessionCommand.Expire(old, new LogIndex(1000), SessionEnd.HostDied, new ProposerId(member, quorum[3].Incarnation, 1)));
+        Propose(quorum,
+            SessionCommand.Expire(old, new LogIndex(1000), SessionEnd.HostDied, new ProposerId(member, quorum[3].Incarnation, 1)));
         Assert.True(quorum[1].Service.Machine.Sessions.TryGet(old, out _));
     }
 
@@ -213,7 +216,8 @@ public sealed class DeathTests
 
     private static long OpenGuest(FakeQuorum quorum, int member)
     {
-        Propose(quorum, SessionCommand.Open((int)Timeout.TotalMilliseconds, new MemberId(member), null, new byte[SessionCommand.PasswordLength]));
+        Propose(quorum,
+            SessionCommand.Open((int)Timeout.TotalMilliseconds, new MemberId(member), null, new byte[SessionCommand.PasswordLength]));
         return quorum[1].Service.Machine.Sessions.All.Single(s => s.Host is null).Id;
     }
 

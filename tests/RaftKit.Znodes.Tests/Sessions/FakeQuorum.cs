@@ -8,8 +8,8 @@ using RaftKit.Znodes.Sessions;
 namespace RaftKit.Znodes.Tests.Sessions;
 
 /// <summary>
-/// A quorum without consensus: one log that everybody applies, a leader that the test names, and time that the test moves. What waits for a leader waits;
-/// what the leader proposed for itself can be held back or lost with its leadership.
+/// A quorum without consensus: one log that everybody applies, a leader that the test names, and time that the test moves. What waits for a
+/// leader waits; what the leader proposed for itself can be held back or lost with its leadership.
 /// </summary>
 internal sealed class FakeQuorum
 {

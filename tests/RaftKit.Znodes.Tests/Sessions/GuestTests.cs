@@ -123,10 +123,14 @@ public sealed class GuestTests
         var guest = Open(2);
         foreach (var wrong in new byte[][] { new byte[16], [], Password[..15], [.. Password, 0] })
         {
-            var refused = Assert.Throws<SessionExpiredException>(() => _quorum.Await(_quorum[3].Service.Guests.TakeUpAsync(guest.Id, wrong)));
-            var never = Assert.Throws<SessionExpiredException>(() => _quorum.Await(_quorum[3].Service.Guests.TakeUpAsync(guest.Id + 1, Password)));
+            var refused =
+                Assert.Throws<SessionExpiredException>(() => _quorum.Await(_quorum[3].Service.Guests.TakeUpAsync(guest.Id, wrong)));
+            var never =
+                Assert.Throws<SessionExpiredException>(() => _quorum.Await(_quorum[3].Service.Guests.TakeUpAsync(guest.Id + 1, Password)));
             Assert.Equal($"{guest.Id + 1:x}", $"{never.SessionId:x}");
-            Assert.Equal(refused.Message.Replace($"{guest.Id:x}", "", StringComparison.Ordinal), never.Message.Replace($"{guest.Id + 1:x}", "", StringComparison.Ordinal));
+            Assert.Equal(
+                refused.Message.Replace($"{guest.Id:x}", "", StringComparison.Ordinal),
+                never.Message.Replace($"{guest.Id + 1:x}", "", StringComparison.Ordinal));
         }
 
         Assert.Null(guest.Leave);
@@ -234,7 +238,8 @@ public sealed class GuestTests
     private GuestSession Open(int member, TimeSpan? timeout = null) =>
         _quorum.Await(_quorum[member].Service.Guests.OpenAsync(timeout ?? Timeout, Password));
 
-    private GuestSession TakeUp(int member, GuestSession guest) => _quorum.Await(_quorum[member].Service.Guests.TakeUpAsync(guest.Id, Password));
+    private GuestSession TakeUp(int member, GuestSession guest) =>
+        _quorum.Await(_quorum[member].Service.Guests.TakeUpAsync(guest.Id, Password));
 
     private bool IsAlive(GuestSession guest) => _quorum[1].Service.Machine.Sessions.TryGet(guest.Id, out _);
 }

@@ -291,7 +291,8 @@ public sealed class KeepaliveTests
         _quorum.AdvanceUntil(() => _quorum.Held.Any(p => p.Command[1] == (byte)SessionCommandKind.Expire), 2 * Timeout);
 
         // A write of the session's had been on its way, and stands before the expiry in the log.
-        _quorum[1].Propose("znodes", SessionCommand.Tree(session.Id, new RaftKit.Znodes.Tree.TreeCommand.Create("/late", default), 64), null);
+        _quorum[1].Propose(
+            "znodes", SessionCommand.Tree(session.Id, new RaftKit.Znodes.Tree.TreeCommand.Create("/late", default), 64), null);
         _quorum.Run();
         _quorum.CommitHeld();
         _quorum.HoldsLeadersProposals = false;
@@ -326,7 +327,8 @@ public sealed class KeepaliveTests
     public void A_garbled_message_is_ignored()
     {
         var session = _quorum.Open(2);
-        foreach (var bytes in (byte[][])[[], [0xc1], [0x93, 0x09, 0x00, 0x90], [0x93, 0x01, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff], [0x93, 0x01]])
+        foreach (var bytes in (byte[][])[[], [0xc1], [0x93, 0x09, 0x00, 0x90], [0x93, 0x01, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff],
+            [0x93, 0x01]])
             _quorum[1].Service.Keeper.Received(new RaftKit.Consensus.MemberId(2), bytes);
         _quorum.Advance(Timeout);
         Assert.Equal(SessionState.Connected, session.State);

@@ -122,7 +122,8 @@ public sealed class SessionRulesTests
         var guest = Id(Apply(SessionCommand.Open(4000, One, null, new byte[16])));
         foreach (var (session, died) in new[]
                  {
-                     (own, Host with { Boot = 4 }), (own, Host with { Member = new MemberId(2) }), (own, Host with { Incarnation = 0, Boot = 9 }),
+                     (own, Host with { Boot = 4 }), (own, Host with { Member = new MemberId(2) }),
+                     (own, Host with { Incarnation = 0, Boot = 9 }),
                      (guest, Host),
                  })
         {
@@ -183,7 +184,8 @@ public sealed class SessionRulesTests
         Assert.Equal((sessions, tree, zxid), (copy.Sessions.Digest, copy.Tree.Digest, copy.Zxid));
         Assert.NotEqual(sessions, _machine.Sessions.Digest);
         // It goes on as the original would have.
-        Assert.True(copy.Sessions.TryGet(first.Id, out var restored) && restored is { SpentMilliseconds: 500, Extended: true, Host: { Boot: 5 } });
+        Assert.True(
+            copy.Sessions.TryGet(first.Id, out var restored) && restored is { SpentMilliseconds: 500, Extended: true, Host: { Boot: 5 } });
     }
 
     [Fact]

@@ -37,8 +37,10 @@ public sealed class DigestTests
         var seen = new HashSet<ulong> { store.Digest };
         foreach (var changed in new[]
         {
-            image with { Data = null }, image with { Data = Array.Empty<byte>() }, image with { Data = "y"u8.ToArray() }, image with { Data = "x\0"u8.ToArray() },
-            image with { CreatedZxid = 9 }, image with { ModifiedZxid = 9 }, image with { CreatedTime = 9 }, image with { ModifiedTime = 9 },
+            image with { Data = null }, image with { Data = Array.Empty<byte>() }, image with { Data = "y"u8.ToArray() },
+            image with { Data = "x\0"u8.ToArray() },
+            image with { CreatedZxid = 9 }, image with { ModifiedZxid = 9 }, image with { CreatedTime = 9 },
+            image with { ModifiedTime = 9 },
             image with { Version = 9 }, image with { Creates = 9 }, image with { ChildrenZxid = 9 },
         })
         {

@@ -63,7 +63,8 @@ public sealed class MultiTests
 
         var result = _scene.Multi(
             new TreeCommand.Set("/m/a", Scene.Bytes("longer")), new TreeCommand.Set("/m/a", default), new TreeCommand.Delete("/m/e"),
-            new TreeCommand.Create("/m/e", Scene.Bytes("new")), new TreeCommand.Create("/m/e/below", default), new TreeCommand.Delete("/m/a"),
+            new TreeCommand.Create("/m/e", Scene.Bytes("new")), new TreeCommand.Create("/m/e/below", default),
+            new TreeCommand.Delete("/m/a"),
             new TreeCommand.Create("/m/s", default, CreateMode.EphemeralSequential), new TreeCommand.Delete("/m/e/below"),
             new TreeCommand.Check("/m", 1));
 

@@ -32,7 +32,8 @@ internal sealed class Scene
     public ZnodeOperationResult Create(string path, string? data = "", CreateMode mode = CreateMode.Persistent, long session = Me) =>
         Apply(new TreeCommand.Create(path, Bytes(data), mode), session).Single;
 
-    public ZnodeOperationResult Set(string path, string? data, int version = -1) => Apply(new TreeCommand.Set(path, Bytes(data), version)).Single;
+    public ZnodeOperationResult Set(string path, string? data, int version = -1) =>
+        Apply(new TreeCommand.Set(path, Bytes(data), version)).Single;
 
     public ZnodeOperationResult Delete(string path, int version = -1) => Apply(new TreeCommand.Delete(path, version)).Single;
 

@@ -2,7 +2,9 @@ using RaftKit.Znodes.Tree;
 
 namespace RaftKit.Znodes.Tests.Tree;
 
-/// <summary>ZooKeeper's tree in the most naive form: a dictionary by path that a multi copies whole. What ZnodeTree must agree with.</summary>
+/// <summary>
+/// ZooKeeper's tree in the most naive form: a dictionary by path that a multi copies whole. What ZnodeTree must agree with.
+/// </summary>
 internal sealed class TreeModel
 {
     public sealed record ModelNode(
@@ -21,7 +23,8 @@ internal sealed class TreeModel
     }
 
     public List<string> Children(string path) =>
-        Nodes.Keys.Where(p => p != "/" && ParentOf(p) == path).Select(p => p[(p.LastIndexOf('/') + 1)..]).Order(StringComparer.Ordinal).ToList();
+        Nodes.Keys.Where(p => p != "/" && ParentOf(p) == path).Select(p => p[(p.LastIndexOf('/') + 1)..]).Order(
+            StringComparer.Ordinal).ToList();
 
     public List<string> Ephemerals(long session) =>
         Nodes.Where(n => n.Value.Owner == session).Select(n => n.Key).Order(StringComparer.Ordinal).ToList();
@@ -137,7 +140,9 @@ internal sealed class TreeModel
     private static byte[]? DataOf(ReadOnlyMemory<byte> data) => data.Equals(default) ? null : data.ToArray();
 }
 
-/// <summary>Random commands over few paths, so that they meet: creations of what exists, deletions of what has children, stale versions.</summary>
+/// <summary>
+/// Random commands over few paths, so that they meet: creations of what exists, deletions of what has children, stale versions.
+/// </summary>
 internal sealed class RandomCommands(int seed)
 {
     private static readonly string[] Names = ["a", "b", "c", "seq-"];

@@ -98,7 +98,8 @@ public sealed class ViewTests
         {
             var value = Scene.Bytes(new string('x', round % 50));
             _scene.Multi(
-                new TreeCommand.Set("/left", Scene.Bytes("half")), new TreeCommand.Set("/left", value), new TreeCommand.Set("/right", default),
+                new TreeCommand.Set("/left", Scene.Bytes("half")), new TreeCommand.Set("/left", value),
+                new TreeCommand.Set("/right", default),
                 new TreeCommand.Set("/right", value), new TreeCommand.Delete($"/list/{round:D10}"),
                 new TreeCommand.Create($"/list/{round + 300:D10}", default));
             // A multi that fails half-way is nobody's to see either.

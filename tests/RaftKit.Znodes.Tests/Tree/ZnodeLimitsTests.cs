@@ -11,7 +11,8 @@ public sealed class ZnodeLimitsTests
     public void A_megabyte_may_pass_and_no_more()
     {
         Assert.Null(ZnodeLimits.Check(new TreeCommand.Create("/big", new byte[1_048_500])));
-        Assert.Contains("at most 1048575", ZnodeLimits.Check(new TreeCommand.Create("/big", new byte[1_048_576])), StringComparison.Ordinal);
+        Assert.Contains(
+            "at most 1048575", ZnodeLimits.Check(new TreeCommand.Create("/big", new byte[1_048_576])), StringComparison.Ordinal);
         Assert.Contains("at most 1048575", ZnodeLimits.Check(new TreeCommand.Set("/big", new byte[1_048_576])), StringComparison.Ordinal);
         Assert.NotNull(ZnodeLimits.Check(new TreeCommand.Delete("/" + new string('x', 1_048_576))));
     }
@@ -36,7 +37,8 @@ public sealed class ZnodeLimitsTests
     {
         // The largest numbers that a Stat can hold, the longest suffix.
         var stat = new ZnodeStat(
-            long.MinValue, long.MinValue, long.MinValue, long.MinValue, int.MinValue, int.MinValue, int.MinValue, long.MinValue, int.MinValue,
+            long.MinValue, long.MinValue, long.MinValue, long.MinValue, int.MinValue, int.MinValue, int.MinValue, long.MinValue,
+            int.MinValue,
             int.MinValue, long.MinValue);
         var operations = new List<TreeCommand>();
         while (ZnodeLimits.Check(new TreeCommand.Multi([.. operations, new TreeCommand.Create("/p/", default)])) is null)

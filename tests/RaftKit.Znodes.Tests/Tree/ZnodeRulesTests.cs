@@ -24,7 +24,8 @@ public sealed class ZnodeRulesTests
         Assert.Equal(ZnodeError.None, created.Error);
         Assert.Equal("/a", created.Path);
         var stat = new ZnodeStat(
-            CreatedZxid: 1, ModifiedZxid: 1, CreatedTime: _scene.Time, ModifiedTime: _scene.Time, Version: 0, ChildrenVersion: 0, AclVersion: 0,
+            CreatedZxid: 1, ModifiedZxid: 1, CreatedTime: _scene.Time, ModifiedTime: _scene.Time, Version: 0, ChildrenVersion: 0,
+            AclVersion: 0,
             EphemeralOwner: 0, DataLength: 5, ChildCount: 0, ChildrenZxid: 1);
         Assert.Equal(stat, created.Stat);
         Assert.Equal(stat, _scene.Stat("/a"));

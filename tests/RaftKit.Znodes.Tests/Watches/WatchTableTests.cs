@@ -198,11 +198,13 @@ public sealed class WatchTableTests
         }
     }
 
-    private static List<(Ear Ear, WatchEventType Type, string Path)> Model(HashSet<(Ear Ear, string Path, WatchMode Mode)> model, TreeChange change)
+    private static List<(Ear Ear, WatchEventType Type, string Path)> Model(
+        HashSet<(Ear Ear, string Path, WatchMode Mode)> model, TreeChange change)
     {
         var heard = new List<(Ear, WatchEventType, string)>();
         var own = model.Where(w =>
-            (w.Path == change.Path && (w.Mode is WatchMode.Data or WatchMode.Persistent || (w.Mode == WatchMode.Children && change.Kind == TreeChangeKind.Deleted)))
+            (w.Path == change.Path && (w.Mode is WatchMode.Data or WatchMode.Persistent
+                || (w.Mode == WatchMode.Children && change.Kind == TreeChangeKind.Deleted)))
             || (w.Mode == WatchMode.PersistentRecursive && ZnodePath.IsAtOrBelow(change.Path, w.Path))).ToList();
         foreach (var ear in own.Select(w => w.Ear).Distinct())
             heard.Add((ear, (WatchEventType)change.Kind, change.Path));

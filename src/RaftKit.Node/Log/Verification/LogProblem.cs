@@ -6,19 +6,23 @@ namespace RaftKit.Node.Log;
 /// <param name="Offset">The first byte that it concerns; null when it concerns the file as a whole.</param>
 /// <param name="Index">The index of the first entry that cannot be read because of it; null when no entry is known to be concerned.</param>
 /// <param name="Description">What was found, with its numbers.</param>
-/// <param name="PreventsStart">A member refuses to start here. Otherwise its next start goes on without it: see <see cref="Advice"/>.</param>
+/// <param name="PreventsStart">
+/// A member refuses to start here. Otherwise its next start goes on without it: see <see cref="Advice"/>.
+/// </param>
 public sealed record LogProblem(LogProblemKind Kind, string File, long? Offset, long? Index, string Description, bool PreventsStart)
 {
     /// <summary>What to do about it.</summary>
     public string Advice => Kind switch
     {
         LogProblemKind.MissingIdentity when !PreventsStart => "Nothing: a first start was cut short, and the next one begins again.",
-        LogProblemKind.MissingIdentity => "Put the file back if you have it. Otherwise, while a majority of the other members is healthy, empty this directory and let the member join anew.",
+        LogProblemKind.MissingIdentity =>
+            "Put the file back if you have it. Otherwise, while a majority of the other members is healthy, empty this directory and let the member join anew.",
         LogProblemKind.Rot or LogProblemKind.Misdirected or LogProblemKind.LostWrite or LogProblemKind.MissingSegment or LogProblemKind.Contradiction when !PreventsStart =>
             "Start the member: what it needs of this it fetches from the leader, and it does not lead before. Look after the disk.",
         _ when !PreventsStart => "Nothing: the next start of the member goes on without it, and nothing that was acknowledged is lost.",
         LogProblemKind.UnknownFormat => "Start the version of RaftKit that wrote this directory, or a newer one.",
-        LogProblemKind.Unreadable => "Look after the disk. If it stays unreadable, give the member an empty directory on another one: it joins anew.",
+        LogProblemKind.Unreadable =>
+            "Look after the disk. If it stays unreadable, give the member an empty directory on another one: it joins anew.",
         _ => "While a majority of the other members is healthy, empty this directory and let the member join anew. Keep a copy if they are not.",
     };
 
@@ -31,7 +35,10 @@ public sealed record LogProblem(LogProblemKind Kind, string File, long? Offset, 
 /// <summary>What a <see cref="LogProblem"/> is.</summary>
 public enum LogProblemKind
 {
-    /// <summary>The end of the log was being written when the process or the machine stopped. Nobody was told that it is durable; the next start cuts it.</summary>
+    /// <summary>
+    /// The end of the log was being written when the process or the machine stopped. Nobody was told that it is durable; the next start
+    /// cuts it.
+    /// </summary>
     TornTail,
 
     /// <summary>Bytes were written and are not what was written: a checksum or a stamp does not match.</summary>

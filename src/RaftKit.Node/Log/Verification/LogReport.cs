@@ -35,15 +35,17 @@ public sealed record LogReport
     /// <summary>The first entry that the log's files still have; the one after <see cref="LastIndex"/> when they have none.</summary>
     public LogIndex FirstIndex { get; init; }
 
-    /// <summary>The last entry that the log or the newest whole snapshot has. Entries behind the last fsync count, if they are whole.</summary>
+    /// <summary>
+    /// The last entry that the log or the newest whole snapshot has. Entries behind the last fsync count, if they are whole.
+    /// </summary>
     public LogIndex LastIndex { get; init; }
 
     /// <summary>The term of that entry.</summary>
     public Term LastTerm { get; init; }
 
     /// <summary>
-    /// Where the log ended before entries of it rotted; null when nothing is missing. The member starts, counts as one whose log ends there, does not campaign, and fetches from the leader
-    /// what is behind <see cref="LastIndex"/>.
+    /// Where the log ended before entries of it rotted; null when nothing is missing. The member starts, counts as one whose log ends
+    /// there, does not campaign, and fetches from the leader what is behind <see cref="LastIndex"/>.
     /// </summary>
     public LogIndex? RottenEnd { get; init; }
 
@@ -81,7 +83,8 @@ public sealed record LogReport
         foreach (var problem in Problems)
             text.AppendLine(problem.ToString());
         text.Append(IsSound ? "sound" : !CanStart ? "a member refuses to start here" : RottenEnd is null ? "a member starts here"
-            : string.Create(CultureInfo.InvariantCulture, $"a member starts here, and fetches entries {LastIndex.Next} to {RottenEnd} again"));
+            : string.Create(
+                CultureInfo.InvariantCulture, $"a member starts here, and fetches entries {LastIndex.Next} to {RottenEnd} again"));
         return text.ToString();
     }
 }

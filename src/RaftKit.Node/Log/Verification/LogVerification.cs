@@ -5,8 +5,8 @@ using RaftKit.Node.Encoding;
 namespace RaftKit.Node.Log;
 
 /// <summary>
-/// One reading of a directory. It follows the same rules as <see cref="LogRecovery"/> and <see cref="SegmentedLog"/>, but goes on after what these refuse, and
-/// keeps no entry. Tests hold the two against each other: what one accepts, the other does.
+/// One reading of a directory. It follows the same rules as <see cref="LogRecovery"/> and <see cref="SegmentedLog"/>, but goes on after
+/// what these refuse, and keeps no entry. Tests hold the two against each other: what one accepts, the other does.
 /// </summary>
 internal sealed class LogVerification(UnreadableAsRot directory, CancellationToken cancellation)
 {
@@ -65,7 +65,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
     }
 
     /// <summary>
-    /// What rotted a start may be able to fetch again, as long as it can tell what it must not forget: it itself is asked. Only here are entries kept, those of the whole log.
+    /// What rotted a start may be able to fetch again, as long as it can tell what it must not forget: it itself is asked. Only here are
+    /// entries kept, those of the whole log.
     /// </summary>
     private LogReport WithRepair(LogReport report)
     {
@@ -95,7 +96,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
                 LastTerm = state.LastTerm,
                 Entries = state.Entries.Count,
                 RottenEnd = state.RottenEnd?.Index,
-                Problems = [.. report.Problems.Select(problem => problem with { PreventsStart = problem.PreventsStart && problem.File == IdentityFile.Name })],
+                Problems = [.. report.Problems.Select(
+                    problem => problem with { PreventsStart = problem.PreventsStart && problem.File == IdentityFile.Name })],
             };
         }
         catch (Exception refused) when (refused is LogCorruptException or UnknownFormatException or LogFailedException)
@@ -110,7 +112,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         {
             _identity = IdentityFile.Read(directory);
             if (_identity is { RolledBack.Length: > 0 } marked)
-                Add(LogProblemKind.RolledBack, IdentityFile.Name, null, null, $"others found that this is an old copy: {marked.RolledBack}");
+                Add(LogProblemKind.RolledBack, IdentityFile.Name, null, null,
+                    $"others found that this is an old copy: {marked.RolledBack}");
         }
         catch (LogCorruptException corrupt)
         {
@@ -124,8 +127,10 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         {
             Add(LogProblemKind.Unreadable, IdentityFile.Name, null, null, unreadable.Message);
         }
-        if (!directory.Exists(IdentityFile.Name) && directory.List().Any(name => Segment.TryParse(name, out _) || SnapshotStore.IsSnapshot(name)))
-            Add(LogProblemKind.MissingIdentity, IdentityFile.Name, null, null, "nobody can tell whose votes and entries these files hold", LivedHere());
+        if (!directory.Exists(IdentityFile.Name)
+            && directory.List().Any(name => Segment.TryParse(name, out _) || SnapshotStore.IsSnapshot(name)))
+            Add(LogProblemKind.MissingIdentity, IdentityFile.Name, null, null, "nobody can tell whose votes and entries these files hold",
+                LivedHere());
     }
 
     /// <summary>As a start sees it: what a first start left that was cut short, it clears away.</summary>
@@ -141,7 +146,9 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         }
     }
 
-    /// <summary>Whether a snapshot that is not whole keeps the member from starting, the log says: see <see cref="CheckCoverage"/>.</summary>
+    /// <summary>
+    /// Whether a snapshot that is not whole keeps the member from starting, the log says: see <see cref="CheckCoverage"/>.
+    /// </summary>
     private void ReadSnapshots()
     {
         // Names are index and term in a fixed width: the last one is the newest, and the newest whole one counts.
@@ -198,7 +205,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
             if (floor > 0)
                 Add(LogProblemKind.LostWrite, _files.Values.Last(), 0, null, $"batch {floor} was durable, no whole batch is left");
             else if (_snapshot is not null || _identity is not null)
-                Add(LogProblemKind.MissingLog, Segment.NameOf(1), null, 1, "the member has lived here, and its log is gone, its term and vote with it");
+                Add(LogProblemKind.MissingLog, Segment.NameOf(1), null, 1,
+                    "the member has lived here, and its log is gone, its term and vote with it");
             return;
         }
 
@@ -243,7 +251,9 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
             var ends = before.Scan.Batches.Count == 0 ? 0 : before.Scan.Batches[^1].Number;
             before.IsBroken = before.Scan.EndPage != previous.EndPage || before.Scan.Batches.Count == 0 || ends != previous.Batch;
             if (before.IsBroken && before.Damage.Found.Count == 0)
-                before.Damage.Add(LogProblemKind.LostWrite, before.Scan.EndPage, $"{before.Scan.Break ?? "its batches end"}, but batch {previous.Batch} was durable");
+                before.Damage.Add(
+                    LogProblemKind.LostWrite, before.Scan.EndPage,
+                    $"{before.Scan.Break ?? "its batches end"}, but batch {previous.Batch} was durable");
             if (before.Scan.Batches.Count == 0)
             {
                 Tell(before, null);
@@ -251,8 +261,10 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
             }
             part = before;
         }
-        foreach (var number in _files.Keys.Where(number => number < chain[0].Scan.Number && _segments[number].Use == SegmentUse.Unknown).ToList())
-            _segments[number] = _segments[number] with { Use = chain[0].Header!.Previous.Segment == number ? SegmentUse.Unknown : SegmentUse.Leftover };
+        foreach (var number in _files.Keys.Where(
+            number => number < chain[0].Scan.Number && _segments[number].Use == SegmentUse.Unknown).ToList())
+            _segments[number] =
+                _segments[number] with { Use = chain[0].Header!.Previous.Segment == number ? SegmentUse.Unknown : SegmentUse.Leftover };
         return chain;
     }
 
@@ -262,7 +274,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         {
             part.Header = part.Scan.DecodeHeader();
             if (part.Header.Pages != part.Scan.Pages)
-                part.Damage.Add(LogProblemKind.CutFile, part.Scan.Pages, $"it was made with {part.Header.Pages} pages, the file has {part.Scan.Pages}");
+                part.Damage.Add(
+                    LogProblemKind.CutFile, part.Scan.Pages, $"it was made with {part.Header.Pages} pages, the file has {part.Scan.Pages}");
             return true;
         }
         catch (MessagePackSerializationException wrong)
@@ -289,7 +302,9 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         {
             var header = part.Header!;
             if (header.NextIndex != _tally.Next && !unread)
-                part.Damage.Add(LogProblemKind.Contradiction, 0, $"it begins with entry {header.NextIndex}, the log before it ends before {_tally.Next}");
+                part.Damage.Add(
+                    LogProblemKind.Contradiction, 0,
+                    $"it begins with entry {header.NextIndex}, the log before it ends before {_tally.Next}");
             if (unread || header.NextIndex != _tally.Next)
                 _tally.SkipTo(header);
             var before = _tally.Records;
@@ -333,7 +348,9 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         return true;
     }
 
-    /// <summary>The log ends where its last segment's whole batches do: behind what was durable, and then whatever follows is torn.</summary>
+    /// <summary>
+    /// The log ends where its last segment's whole batches do: behind what was durable, and then whatever follows is torn.
+    /// </summary>
     private void CheckEnd(Part head, long floor)
     {
         if (head.Damage.Found.Count > 0)
@@ -341,7 +358,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         var last = head.Scan.Batches[^1].Number;
         var at = (long)head.Scan.EndPage * PageFormat.PageSize;
         if (last < floor)
-            Add(LogProblemKind.LostWrite, _files[head.Scan.Number], (long)head.Scan.BreakPage * PageFormat.PageSize, _tally.Next.Value, $"{head.Scan.Break}, but batch {floor} was durable");
+            Add(LogProblemKind.LostWrite, _files[head.Scan.Number], (long)head.Scan.BreakPage * PageFormat.PageSize, _tally.Next.Value,
+                $"{head.Scan.Break}, but batch {floor} was durable");
         else if (head.Scan.WrittenPages > head.Scan.EndPage)
             Add(LogProblemKind.TornTail, _files[head.Scan.Number], at, _tally.Next.Value,
                 $"the last batch was not written to its end ({head.Scan.Break})", preventsStart: false);
@@ -356,7 +374,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         var damaged = _problems.FindLastIndex(problem => SnapshotStore.IsSnapshot(problem.File));
         if (damaged >= 0)
             _problems[damaged] = _problems[damaged] with { PreventsStart = true, Index = covered.Next.Value };
-        // What is before the log's first record was in a snapshot that is not whole, or in a segment that is not there; one that is there was told of.
+        // What is before the log's first record was in a snapshot that is not whole, or in a segment that is not there; one that is there
+        // was told of.
         else if (!_files.ContainsKey(previous))
             Add(LogProblemKind.MissingSegment, Segment.NameOf(Math.Max(1, previous)), null, covered.Next.Value,
                 $"the log begins with entry {_tally.First}, and {(_snapshot is null ? "no whole snapshot covers" : $"the newest whole snapshot, of entry {covered}, does not cover")} what is before it");

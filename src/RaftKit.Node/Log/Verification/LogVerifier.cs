@@ -14,10 +14,13 @@ namespace RaftKit.Node.Log;
 public static class LogVerifier
 {
     /// <summary>
-    /// Verifies a directory. Any thread; reads on a thread of the pool. While it runs, a member that is started there waits two seconds and is then
-    /// refused: both would see the other's half-done work. Memory: twice the largest batch of the log and about 1 MiB, however large the directory is.
+    /// Verifies a directory. Any thread; reads on a thread of the pool. While it runs, a member that is started there waits two seconds and
+    /// is then refused: both would see the other's half-done work. Memory: twice the largest batch of the log and about 1 MiB, however
+    /// large the directory is.
     /// </summary>
-    /// <param name="directory">The member's data directory (<c>RaftKit:DataDirectory</c>), or a copy of it. May be on a read-only file system.</param>
+    /// <param name="directory">
+    /// The member's data directory (<c>RaftKit:DataDirectory</c>), or a copy of it. May be on a read-only file system.
+    /// </param>
     /// <param name="cancellationToken">Ends it early, at the next 256 KiB.</param>
     /// <returns>What was found. Damage is in the report, never an exception.</returns>
     /// <exception cref="DirectoryNotFoundException">There is no such directory.</exception>

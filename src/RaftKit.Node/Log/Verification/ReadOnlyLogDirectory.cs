@@ -41,7 +41,8 @@ internal sealed class ReadOnlyLogDirectory : ILogDirectory
         var path = Path.Combine(_path, name);
         try
         {
-            return new DiskLogFile(name, path, File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete));
+            return new DiskLogFile(
+                name, path, File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete));
         }
         catch (IOException failure)
         {

@@ -1,8 +1,8 @@
 namespace RaftKit.Node.Log;
 
 /// <summary>
-/// What is wrong with a segment's pages, when it is to be told and not refused. Neighbours with the same fault are one; beyond a number of them it only counts,
-/// so that a rotten disk does not fill the memory.
+/// What is wrong with a segment's pages, when it is to be told and not refused. Neighbours with the same fault are one; beyond a number of
+/// them it only counts, so that a rotten disk does not fill the memory.
 /// </summary>
 internal sealed class SegmentDamage(CancellationToken cancellation)
 {
