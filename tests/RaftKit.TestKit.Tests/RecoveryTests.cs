@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Log;
+using RaftKit.Node.Members;
 using RaftKit.Node.Reads;
 using RaftKit.Znodes;
 
@@ -61,6 +62,42 @@ public sealed class RecoveryTests
         cluster.Kill(survivor);
         Assert.True(Write(cluster, others[1], "/after") > next);
         Assert.Null(cluster.Run(others[0], host => host.Sessions.View.ReadAsync(v => v.Get("/lost"), ReadConsistency.Linearizable)).Value);
+    }
+
+    /// <summary>
+    /// The survivor's log does not know that it was ever a member: its life would be given again, to an empty directory, while what it
+    /// holds of before the break would be taken for that life's.
+    /// </summary>
+    [Theory, InlineData(1), InlineData(2), InlineData(3)]
+    public void A_member_that_the_survivor_never_heard_of_is_left_behind_and_its_life_is_never_given_again(ulong seed)
+    {
+        var cluster = new SimulatedCluster(new SimulatedClusterOptions { Seed = seed, Members = 4, Founders = 3 });
+        var (survivor, others, late) = (new MemberId(1), new[] { new MemberId(2), new MemberId(3) }, new MemberId(4));
+        cluster.StartAll();
+        Assert.True(cluster.RunUntil(() => !cluster.Leader.IsNone, Soon));
+        Write(cluster, survivor, "/kept");
+        cluster.Partition([survivor], [.. others, late]);
+        Assert.True(cluster.RunUntil(() => others.Contains(cluster.Leader), Soon));
+        cluster.Start(late);
+        cluster.Run(others[0], host => host.Membership.AddAsync(late.Value, $"member-{late}:1"), Soon);
+        Write(cluster, late, "/lost");
+        foreach (var member in cluster.Members)
+            cluster.Kill(member);
+        cluster.Heal();
+        cluster.ForceNewQuorum(survivor);
+        cluster.Start(survivor);
+        Assert.True(cluster.RunUntil(() => cluster.Leader == survivor, Soon));
+
+        cluster.Start(late);
+        Assert.True(cluster.RunUntil(() => cluster.StatusOf(late) is null, Soon), "it goes on with what is given up");
+        Assert.Contains("recovery epoch 1", cluster.FailureOf(late)!.Message, StringComparison.Ordinal);
+        cluster.Wipe(late);
+        cluster.Start(late);
+        var now = cluster.Run(survivor, host => host.Membership.AddAsync(late.Value, $"member-{late}:1"), Soon);
+
+        Assert.Contains(now.Members, m => m.Id == late.Value && m.IsVoter);
+        Assert.Equal(RecoveryEpoch.LivesOfEpoch + 1, cluster.IncarnationOf(late));
+        Assert.Null(cluster.Run(late, host => host.Sessions.View.ReadAsync(v => v.Get("/lost"), ReadConsistency.Linearizable)).Value);
     }
 
     /// <summary>An observer became the only voter, which it can never be, and its log could not be read any more.</summary>

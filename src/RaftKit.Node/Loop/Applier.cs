@@ -66,7 +66,15 @@ internal sealed class Applier
     public Guid ClusterId { get; private set; }
 
     /// <summary>Changes only when an operator forces a new quorum; its epoch is the upper 16 bits of every zxid.</summary>
-    public RecoveryEpoch Recovery { get; private set; } = RecoveryEpoch.First;
+    public RecoveryEpoch Recovery
+    {
+        get;
+        private set
+        {
+            field = value;
+            Members.LastLifeBefore = value.LastLifeBefore;
+        }
+    } = RecoveryEpoch.First;
 
     /// <summary>Entries and bytes applied since the last snapshot began.</summary>
     public long EntriesSinceSnapshot { get; set; }

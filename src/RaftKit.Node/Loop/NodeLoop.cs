@@ -57,6 +57,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _participants = participants;
         _pending = new PendingProposals(options.MaxPendingProposals, options.MaxPendingBytes, options.ProposalMeter);
         _applier = new Applier(machines, _pending, options.Features) { LevelsChanged = LevelsApplied };
+        _links.LastLifeOf = _applier.Members.LastLife;
         _desk = new AdmissionDesk(_applier.Proposers, WhyUnfit, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);

@@ -20,10 +20,6 @@ internal sealed class LostQuorum : IDisposable
     private const int TermBits = 20;
     private const long TermsAhead = 1 << TermBits;
 
-    // The survivor's log may not know of every life that was given to another member: those that it does not know of were left behind as
-    // well.
-    private const int LivesAhead = 1 << 10;
-
     private readonly IDisposable _lock;
     private readonly SnapshotStore _snapshots;
     private readonly SegmentedLog _log;
@@ -112,10 +108,12 @@ internal sealed class LostQuorum : IDisposable
         if (known >= RecoveryEpoch.Most)
             throw new InvalidOperationException(
                 $"Cluster {ClusterId} was forced {RecoveryEpoch.Most} times: no zxid is left for another epoch.");
+        var first = (known + 1) * RecoveryEpoch.LivesOfEpoch + 1;
         var self = new MemberIncarnation(Identity.Member, Identity.Incarnation);
-        var others = Membership.All.Where(id => id != self.Id).Select(id => Membership.IncarnationOf(id)!.Value).ToList();
-        var membership = new Membership([self], others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + LivesAhead)), []);
-        var epoch = new RecoveryEpoch(known + 1, [.. others.Select(o => new MemberIncarnation(o.Id, o.Incarnation + LivesAhead - 1))]);
+        var others = Membership.All.Where(id => id != self.Id)
+            .Select(id => new MemberIncarnation(id, Math.Max(Membership.IncarnationOf(id)!.Value.Incarnation + 1, first))).ToList();
+        var membership = new Membership([self], others, []);
+        var epoch = new RecoveryEpoch(known + 1, [.. others.Select(o => new MemberIncarnation(o.Id, o.Incarnation - 1))]);
         var term = new Term(Math.Max(Term.Value, LastTerm.Value) + TermsAhead);
         var stamp = _recovered.Entries.Count > 0 ? _recovered.Entries[^1].Stamp : _recovered.Snapshot?.Stamp ?? 0;
         _log.Write(new LogBatch

@@ -28,8 +28,14 @@ internal sealed class MemberTable
 
     public IReadOnlyDictionary<MemberId, WantedMember> Wanted => _wanted;
 
+    /// <summary>No life up to this one is given any more: a recovery epoch before this one may have given it, and nobody know.</summary>
+    public int LastLifeBefore { get; set; }
+
+    /// <summary>The last life that the log gave to this id; 0 if it never named it.</summary>
+    public int LastLife(MemberId id) => _lives.GetValueOrDefault(id);
+
     /// <summary>The incarnation with which a member that is none now may enter: one that never voted or acknowledged.</summary>
-    public int NextLife(MemberId id) => _lives.GetValueOrDefault(id) + 1;
+    public int NextLife(MemberId id) => Math.Max(LastLife(id), LastLifeBefore) + 1;
 
     /// <summary>
     /// An observer with an empty directory gets a life that no other had: what an earlier one proposed is never taken for its own. No

@@ -95,6 +95,9 @@ internal sealed class PeerLinks
     /// <summary>Lives whose data is of before an operator forced a new quorum. They are told so, and stop.</summary>
     public RecoveryEpoch Recovery { get; set; } = RecoveryEpoch.First;
 
+    /// <summary>The last life that the log gave to a member, as far as it is applied here.</summary>
+    public Func<MemberId, int> LastLifeOf { get; set; } = static _ => 0;
+
     /// <summary>Finalised levels: whoever does not support them is told so, and stops.</summary>
     public FinalizedLevels Levels { get; set; } = FinalizedLevels.None;
 
@@ -244,7 +247,10 @@ internal sealed class PeerLinks
         }
         if (hello.Incarnation == 0)
             return Unready(hello);
-        if (Recovery.LeftBehind.Any(life => life.Id == hello.Member && hello.Incarnation <= life.Incarnation))
+        // Either the break names it, or it is of a life that the log never gave, of before the break: the survivor had not heard of it.
+        if (Recovery.LeftBehind.Any(life => life.Id == hello.Member && hello.Incarnation <= life.Incarnation)
+            || (!hello.Member.IsObserver && hello.Incarnation <= Recovery.LastLifeBefore && hello.Incarnation > LastLifeOf(hello.Member)
+                && membership.IncarnationOf(hello.Member)?.Incarnation != hello.Incarnation))
         {
             return new(
                 $"Member {hello.Member} starts as incarnation {hello.Incarnation}, with data of before recovery epoch {Recovery.Epoch}, in which an operator forced a new quorum without "

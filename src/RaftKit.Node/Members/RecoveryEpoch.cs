@@ -23,6 +23,15 @@ internal sealed record RecoveryEpoch(int Epoch, IReadOnlyList<MemberIncarnation>
 
     public static readonly RecoveryEpoch First = new(0, []);
 
+    /// <summary>
+    /// How many lives of each id an epoch has room for. The survivor's log may not know of every life, nor of every member, of the
+    /// epochs before: so each epoch begins to count behind all that there can have been.
+    /// </summary>
+    public const int LivesOfEpoch = 1 << 10;
+
+    /// <summary>The last life that any member can have been given in earlier epochs.</summary>
+    public int LastLifeBefore => Epoch * LivesOfEpoch;
+
     /// <summary>The zxid of an entry of this epoch.</summary>
     public long ZxidOf(LogIndex index) => ((long)Epoch << IndexBits) | index.Value;
 

@@ -12,7 +12,7 @@ internal sealed partial class SafetyChecker
         var self = new MemberIncarnation(member.Id, mirror.Incarnation);
         // One that promised nobody anything has lost nothing: it may form its cluster once more. An observer numbers its proposals under
         // its life, so never again.
-        if (_promised.Contains(self) || (member.Id.IsObserver && mirror.Incarnation > 0 && !_leftBehind.Contains(self)))
+        if (_promised.Contains(self) || (member.Id.IsObserver && mirror.Incarnation > 0))
         {
             _lost.Add(self);
             _beforeDamage.TryAdd(self, mirror.Durable.Copy());
@@ -56,13 +56,6 @@ internal sealed partial class SafetyChecker
         QuorumForced(common);
         return common;
     }
-
-    /// <summary>
-    /// A forced quorum gave up what this observer holds, perhaps the entry that gave it its life too. If no proposal of that life was kept
-    /// either, nobody knows of it, and it is given again: of no harm, since an observer votes nowhere, and the start after that has another
-    /// boot number. (Of the seeds 1 to 1,000 none does so.)
-    /// </summary>
-    public void LeftBehind(MemberId observer) => _leftBehind.Add(new MemberIncarnation(observer, _mirrors[observer].Incarnation));
 
     /// <summary>Whether the member, when it was up last, had entries behind this one.</summary>
     public bool MayHoldBeyond(MemberId member, LogIndex index) =>

@@ -21,7 +21,6 @@ internal sealed partial class SafetyChecker
     private readonly SortedDictionary<Term, LogIndex> _committedIn = [];
     private readonly HashSet<MemberIncarnation> _promised = [];
     private readonly HashSet<MemberIncarnation> _lost = [];
-    private readonly HashSet<MemberIncarnation> _leftBehind = [];
     private readonly HashSet<MemberIncarnation> _rolledBack = [];
     private readonly Dictionary<MemberIncarnation, DurableLog> _beforeDamage = [];
     private readonly Dictionary<MemberIncarnation, (DurableLog Log, LogEnd End)> _beforeRot = [];

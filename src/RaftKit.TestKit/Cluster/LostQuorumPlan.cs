@@ -96,10 +96,7 @@ internal sealed class LostQuorumPlan(
                 (other.Damage, other.IsLeftBehind) = (DiskDamage.OldCopy, true);
         }
         foreach (var observer in world.Observers.Where(o => checker.MayHoldBeyond(o.Id, common)))
-        {
             (observer.Damage, observer.IsLeftBehind) = (DiskDamage.OldCopy, true);
-            checker.LeftBehind(observer.Id);
-        }
         foreach (var member in world.Everybody.Where(m => m.WasStarted))
             faults.RestartLater(member);
         if (world.QuorumsForced > 1)

@@ -122,6 +122,18 @@ public sealed class PeerLinksTests
     }
 
     [Fact]
+    public void A_life_of_before_a_forced_quorum_that_the_log_never_gave_is_left_behind()
+    {
+        _links.Recovery = new RecoveryEpoch(1, []);
+        _links.LastLifeOf = id => id.Value == 2 ? 2 : 0;
+
+        Assert.Null(Up(1, Hello(2, 2, 5)));
+        Assert.Contains("recovery epoch 1", Up(2, Hello(9, 1, 1)), StringComparison.Ordinal);
+        Assert.Null(Up(3, Hello(9, RecoveryEpoch.LivesOfEpoch + 1, 1)));
+        Assert.Null(Up(4, Hello(300, 1, 1)));
+    }
+
+    [Fact]
     public void An_observers_start_below_one_that_was_seen_is_of_an_old_copy()
     {
         Up(1, Hello(256, 2, 500));
