@@ -76,6 +76,6 @@ public sealed partial class ScenarioTests
 
     // The paper, the thesis, DESIGN.md, the bug list, another project's issue, or this project's own random walk.
     [GeneratedRegex(
-        @"Raft \d|[Tt]hesis \d|[Pp]romise \d|DESIGN|reliability\.md|raft-dev|RATIS-\d+|[A-Za-z][\w-]*(/[\w-]+)? \d{2,}|random walk")]
+        @"Raft \d|[Tt]hesis \d|[Pp]romise \d|DESIGN|[Ff]ault menu|raft-dev|RATIS-\d+|[A-Za-z][\w-]*(/[\w-]+)? \d{2,}|random walk")]
     private static partial Regex Source();
 }
