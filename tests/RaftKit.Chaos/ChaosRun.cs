@@ -24,6 +24,7 @@ internal sealed class ChaosRun(ChaosOptions options)
 
     private readonly ConcurrentDictionary<string, int> _struck = new(options.Faults.Select(f => KeyValuePair.Create(f.Name, 0)));
     private readonly ConcurrentQueue<string> _problems = new();
+    private readonly List<string> _findings = [];
 
     public async Task<int> RunAsync()
     {
@@ -69,6 +70,12 @@ internal sealed class ChaosRun(ChaosOptions options)
         }
     }
 
+    private void Find(string problem)
+    {
+        _findings.Add(problem);
+        Console.Error.WriteLine(problem);
+    }
+
     private async Task<int> RunAsync(string history, CancellationToken interrupted)
     {
         Subject? subject = null;
@@ -84,7 +91,7 @@ internal sealed class ChaosRun(ChaosOptions options)
             }
             catch (FindingException finding) when (!interrupted.IsCancellationRequested)
             {
-                await Console.Error.WriteLineAsync(finding.Message);
+                Find(finding.Message);
                 return 1;
             }
             catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
@@ -96,7 +103,7 @@ internal sealed class ChaosRun(ChaosOptions options)
             {
                 // Whatever ended it, they are gone with the room.
                 if (!passed && !interrupted.IsCancellationRequested)
-                    await Console.Error.WriteLineAsync($"The members' logs are kept in {room.KeepLogs(history)}.");
+                    await Console.Error.WriteLineAsync($"The members' logs are kept in {room.KeepLogs(history, _findings)}.");
             }
         }
     }
@@ -218,7 +225,7 @@ internal sealed class ChaosRun(ChaosOptions options)
         if (isInterrupted)
             problems.RemoveRange(lost, problems.Count - lost);
         foreach (var problem in problems)
-            Console.Error.WriteLine(problem);
+            Find(problem);
 
         var struck = options.Faults.ToDictionary(f => f.Name, f => _struck[f.Name]);
         var summary = new

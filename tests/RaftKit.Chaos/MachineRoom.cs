@@ -82,9 +82,10 @@ internal sealed class MachineRoom : IAsyncDisposable
 
     /// <summary>Something went wrong: it may be seen from these files what.</summary>
     /// <returns>Where they are, when everything else is gone.</returns>
-    public string KeepLogs(string history)
+    public string KeepLogs(string history, IReadOnlyList<string> findings)
     {
         var kept = Directory.CreateTempSubdirectory("raftkit-chaos-logs-").FullName;
+        File.WriteAllLines(Path.Combine(kept, "findings"), findings);
         foreach (var log in Directory.EnumerateFiles(Data, "*.log"))
             File.Copy(log, Path.Combine(kept, Path.GetFileName(log)));
         foreach (var (file, name) in new[] { (history, "history"), (Judgement.LocalFile(history), Judgement.LocalFile("history")) }.Where(

@@ -55,6 +55,7 @@ public sealed class ChaosTests
             run.Errors);
         var kept = Regex.Match(run.Errors, "The members' logs are kept in (.*)\\.\n").Groups[1].Value;
         Assert.Equal(5, Directory.GetFiles(kept, "broker-*.log").Length);
+        Assert.NotEmpty(File.ReadAllLines(Path.Combine(kept, "findings")));
         Directory.Delete(kept, recursive: true);
     }
 
