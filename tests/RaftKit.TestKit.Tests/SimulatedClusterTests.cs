@@ -140,6 +140,8 @@ public sealed class SimulatedClusterTests
         "an observer that was emptied twice was given the life that its first process had asked for, and could propose nothing under it")]
     [InlineData(
         946, "a start after rot said that the run before had left the log earlier than it had told others: an old copy, as they saw it")]
+    [InlineData(56, "a survivor of a forced quorum that lost its disk later was given a life of before the break")]
+    [InlineData(591, "an observer answered a linearizable read from what a forced quorum had given up, as far as the new read index by its number")]
     public void Seeds_of_longer_lives_that_found_a_bug_find_none_any_more(ulong seed, string bug) =>
         Assert.True(new SeedRun(seed, atLeast: TimeSpan.FromSeconds(60)).Run() is { Violation: null }, bug);
 

@@ -115,7 +115,8 @@ internal sealed partial class NodeLoop
                 return;
             }
             if (MembershipKeeper.Join(
-                core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop.Now.UnixMilliseconds) is { } reply)
+                core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop._applier.Recovery.LastLifeBefore,
+                loop.Now.UnixMilliseconds) is { } reply)
             {
                 // The new member may not know of the leader yet: it is told where to find it.
                 var leader = reply.Leader.IsNone ? "" : loop.Endpoints(core).GetValueOrDefault(reply.Leader, "");

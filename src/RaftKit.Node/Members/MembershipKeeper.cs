@@ -22,10 +22,12 @@ internal static class MembershipKeeper
     /// <param name="clusterId">The cluster.</param>
     /// <param name="ready">Whether the leader has committed in its term.</param>
     /// <param name="wasSeen">Whether a life of a member was ever seen to take part.</param>
+    /// <param name="lastLifeBefore">The last life that an earlier recovery epoch can have given.</param>
     /// <param name="now">Unix milliseconds.</param>
     /// <returns>The answer; null while the change is not committed: the member asks again.</returns>
     public static PeerMessage.JoinReply? Join(
-        RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, Func<MemberIncarnation, bool> wasSeen, long now)
+        RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, Func<MemberIncarnation, bool> wasSeen, int lastLifeBefore,
+        long now)
     {
         if (core.Role != RaftRole.Leader || !ready || clusterId == Guid.Empty)
             return new PeerMessage.JoinReply(false, clusterId, 0, core.Leader, "Not the leader, or not ready yet.");
@@ -37,7 +39,7 @@ internal static class MembershipKeeper
         }
         if (membership.IsVoter(request.Member))
         {
-            var next = new MemberIncarnation(current.Id, current.Incarnation + 1);
+            var next = new MemberIncarnation(current.Id, Math.Max(current.Incarnation, lastLifeBefore) + 1);
             core.ProposeMembership(
                 new Membership(membership.Voters.Where(v => v != current), membership.Learners.Append(next), []), now, out _);
             return null;
@@ -52,7 +54,7 @@ internal static class MembershipKeeper
         core.ProposeMembership(
             new Membership(
                 membership.Voters,
-                membership.Learners.Where(l => l != current).Append(new MemberIncarnation(current.Id, current.Incarnation + 1)), []),
+                membership.Learners.Where(l => l != current).Append(new MemberIncarnation(current.Id, Math.Max(current.Incarnation, lastLifeBefore) + 1)), []),
             now, out _);
         return null;
     }

@@ -14,6 +14,7 @@ public sealed class MembershipKeeperTests : IEntryReader
 
     private readonly RaftCore _core;
     private bool _wasSeen;
+    private int _lastLifeBefore;
 
     public MembershipKeeperTests()
     {
@@ -58,13 +59,25 @@ public sealed class MembershipKeeperTests : IEntryReader
         Assert.Equal(3, Join()?.Incarnation);
     }
 
+    [Fact]
+    public void A_new_incarnation_is_beyond_all_that_earlier_recovery_epochs_can_have_given()
+    {
+        _lastLifeBefore = 1024;
+        _wasSeen = true;
+        Assert.Null(Join());
+        Settle();
+        _wasSeen = false;
+
+        Assert.Equal(1025, Join()?.Incarnation);
+    }
+
     void IEntryReader.Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
         Assert.Fail($"The log from {from} to {last} is in memory.");
 
     private PeerMessage.JoinReply? Join()
     {
         var reply = MembershipKeeper.Join(
-            _core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, _ => _wasSeen, now: 0);
+            _core, new PeerMessage.JoinRequest(Three, "127.0.0.1:1"), Cluster, ready: true, _ => _wasSeen, _lastLifeBefore, now: 0);
         Assert.NotEqual(false, reply?.Accepted);
         return reply;
     }
