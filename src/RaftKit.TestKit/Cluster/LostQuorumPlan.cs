@@ -16,9 +16,6 @@ internal sealed class LostQuorumPlan(
 
     private readonly SimulatedRandom _random = world.Random.Split("lost quorum");
     private readonly SimulatedRandom _again = world.Random.Split("lost quorum again");
-    // Of the quorum that was lost.
-    private int _voters;
-
     private readonly List<long> _breaks = [];
 
     public void Begin()
@@ -98,11 +95,6 @@ internal sealed class LostQuorumPlan(
             else
                 (other.Damage, other.IsLeftBehind) = (DiskDamage.OldCopy, true);
         }
-        // After an earlier break fewer vote than there are members: those with their disks could elect one of them, and the quorum would not be
-        // lost at all.
-        var kept = world.Members.Where(m => m.IsLeftBehind).ToList();
-        foreach (var one in kept.Skip(_voters / 2))
-            Empty(one);
         foreach (var observer in world.Observers.Where(o => checker.MayHoldBeyond(o.Id, common)))
             (observer.Damage, observer.IsLeftBehind) = (DiskDamage.OldCopy, true);
         foreach (var member in world.Everybody.Where(m => m.WasStarted))
@@ -127,7 +119,6 @@ internal sealed class LostQuorumPlan(
         long forced;
         using (var directory = LostQuorum.Open(survivor.Disk, world.Options.Log))
         {
-            _voters = directory.Membership.Voters.Count;
             forced = directory.Force();
             world.Trace.Event(survivor.Id, $"is forced to be the quorum, at {forced:x}");
             if (forced <= oracle.Zxid)
