@@ -82,7 +82,16 @@ internal sealed class SnapshotStore : IDisposable
     {
         // Two may be in the making at once: our own, and one that the leader sends.
         var name = string.Create(CultureInfo.InvariantCulture, $"{mark.Index.Value:D19}-{Interlocked.Increment(ref _aside)}{AsideSuffix}");
-        return new SnapshotWriter(this, _directory.Create(name, 0), mark);
+        var file = _directory.Create(name, 0);
+        try
+        {
+            return new SnapshotWriter(this, file, mark);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Begins to receive another member's snapshot.</summary>

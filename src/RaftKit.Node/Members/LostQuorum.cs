@@ -45,21 +45,22 @@ internal sealed class LostQuorum : IDisposable
         _snapshots = SnapshotStore.Open(readable);
         try
         {
-            _log = SegmentedLog.Open(readable, options with { MustExist = true }, _snapshots, out _recovered);
+            _log = OpenLog(readable, options, out _recovered);
+            if (_recovered.RottenEnd is { } rotten)
+            {
+                throw new LogCorruptException(
+                    $"{_recovered.Rot} {readable.Errors}{(readable.ErrorCount > 0 ? " " : "")}The log in {directory.Location} ended at {rotten} and can be read only up to {_recovered.Entries.LastOrDefault().Index}: what is behind that was acknowledged, perhaps, and would be "
+                    + "given up. Force another survivor, or empty this directory and let the member join that one's quorum.");
+            }
+            ReadState();
         }
-        catch (LogCorruptException corrupt) when (readable.ErrorCount > 0)
+        catch
         {
+            // The lock is its owner's until this is made.
+            _log?.Dispose();
             _snapshots.Dispose();
-            throw new LogCorruptException($"{corrupt.Message} {readable.Errors}");
+            throw;
         }
-        if (_recovered.RottenEnd is { } rotten)
-        {
-            Dispose();
-            throw new LogCorruptException(
-                $"{_recovered.Rot} {readable.Errors}{(readable.ErrorCount > 0 ? " " : "")}The log in {directory.Location} ended at {rotten} and can be read only up to {_recovered.Entries.LastOrDefault().Index}: what is behind that was acknowledged, perhaps, and would be "
-                + "given up. Force another survivor, or empty this directory and let the member join that one's quorum.");
-        }
-        ReadState();
     }
 
     public DirectoryIdentity Identity { get; }
@@ -142,6 +143,18 @@ internal sealed class LostQuorum : IDisposable
         _log.Dispose();
         _snapshots.Dispose();
         _lock.Dispose();
+    }
+
+    private SegmentedLog OpenLog(UnreadableAsRot readable, SegmentedLogOptions options, out RecoveredLog recovered)
+    {
+        try
+        {
+            return SegmentedLog.Open(readable, options with { MustExist = true }, _snapshots, out recovered);
+        }
+        catch (LogCorruptException corrupt) when (readable.ErrorCount > 0)
+        {
+            throw new LogCorruptException($"{corrupt.Message} {readable.Errors}");
+        }
     }
 
     // What only the log knows: which entries are committed does not matter, for all of them are about to be.

@@ -21,6 +21,9 @@ internal sealed class MemoryDirectory(Random random) : ILogDirectory
 
     public int Syncs { get; private set; }
 
+    /// <summary>Handles that this process has not closed.</summary>
+    public int OpenFiles { get; private set; }
+
     /// <summary>The call with this number, and all after it, find the power gone.</summary>
     public int? PowerGoesAt { get; set; }
 
@@ -116,6 +119,7 @@ internal sealed class MemoryDirectory(Random random) : ILogDirectory
     public void Kill()
     {
         _life++;
+        OpenFiles = 0;
         _locked = false;
         PowerGoesAt = null;
         SyncFailsAt = null;
@@ -230,51 +234,65 @@ internal sealed class MemoryDirectory(Random random) : ILogDirectory
         }
     }
 
-    private sealed class Handle(MemoryDirectory directory, string name, Node node) : ILogFile
+    private sealed class Handle : ILogFile
     {
-        private readonly int _life = directory._life;
+        private readonly MemoryDirectory _directory;
+        private readonly string _name;
+        private readonly Node _node;
+        private readonly int _life;
         private bool _closed;
 
-        public string Name => name;
+        public Handle(MemoryDirectory directory, string name, Node node)
+        {
+            (_directory, _name, _node, _life) = (directory, name, node, directory._life);
+            directory.OpenFiles++;
+        }
 
-        public long Length => node.Bytes.Length;
+        public string Name => _name;
+
+        public long Length => _node.Bytes.Length;
 
         public void Write(long offset, ReadOnlySpan<byte> bytes)
         {
             Check();
-            node.Write(offset, bytes);
+            _node.Write(offset, bytes);
         }
 
         public int Read(long offset, Span<byte> into)
         {
             Check();
-            var count = (int)Math.Clamp(node.Bytes.Length - offset, 0, into.Length);
-            node.Bytes.AsSpan((int)Math.Min(offset, node.Bytes.Length), count).CopyTo(into);
+            var count = (int)Math.Clamp(_node.Bytes.Length - offset, 0, into.Length);
+            _node.Bytes.AsSpan((int)Math.Min(offset, _node.Bytes.Length), count).CopyTo(into);
             return count;
         }
 
         public void Sync()
         {
             Check();
-            directory.Syncs++;
-            if (directory.SyncFailsAt is { } at && --at >= 0)
+            _directory.Syncs++;
+            if (_directory.SyncFailsAt is { } at && --at >= 0)
             {
-                directory.SyncFailsAt = at;
+                _directory.SyncFailsAt = at;
                 if (at == 0)
                 {
-                    node.FailSync(directory.RandomSource);
+                    _node.FailSync(_directory.RandomSource);
                     throw new IOException("fdatasync failed with errno 5");
                 }
             }
-            node.Sync();
+            _node.Sync();
         }
 
-        public void Dispose() => _closed = true;
+        public void Dispose()
+        {
+            if (!_closed && _life == _directory._life)
+                _directory.OpenFiles--;
+            _closed = true;
+        }
 
         private void Check()
         {
-            ObjectDisposedException.ThrowIf(_closed || _life != directory._life, this);
-            directory.Operation();
+            ObjectDisposedException.ThrowIf(_closed || _life != _directory._life, this);
+            _directory.Operation();
         }
     }
 

@@ -248,6 +248,18 @@ public sealed class SnapshotStoreTests
         })];
     }
 
+    [Fact]
+    public void A_snapshot_whose_first_byte_cannot_be_written_leaves_no_file_open()
+    {
+        using var store = SnapshotStore.Open(_disk);
+        // The call after the one that creates the file.
+        _disk.PowerGoesAt = _disk.Operations + 2;
+
+        Assert.Throws<IOException>(() => store.Begin(new LogIndex(1), new Term(1), 0, Three));
+
+        Assert.Equal(0, _disk.OpenFiles);
+    }
+
     private static SnapshotMark Take(SnapshotStore store, long index, List<SnapshotFrame> frames)
     {
         var writer = store.Begin(new LogIndex(index), new Term(3), 12345, Three);

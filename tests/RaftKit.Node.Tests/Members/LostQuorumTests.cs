@@ -60,6 +60,40 @@ public sealed class LostQuorumTests
         Assert.Contains("of before recovery epoch 1", judged.Refusal, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_directory_that_is_refused_is_let_go_of_with_all_its_files()
+    {
+        Lead();
+        LogSamples.TakeSnapshot(_directory, 1, 1);
+        var whole = _directory.Copy();
+        foreach (var log in _directory.List().Where(name => Segment.TryParse(name, out _)))
+            _directory.Remove(log);
+        Assert.Equal(0, _directory.OpenFiles);
+
+        // No log beside the snapshot.
+        Assert.Throws<LogCorruptException>(() => LostQuorum.Open(_directory));
+
+        Assert.Equal(0, _directory.OpenFiles);
+        _directory.Lock().Dispose();
+
+        // The disk fails at whatever it does next, once for each.
+        for (var at = 1; ; at++)
+        {
+            var failing = whole.Copy();
+            failing.PowerGoesAt = failing.Operations + at;
+            try
+            {
+                LostQuorum.Open(failing).Dispose();
+                Assert.True(at > 20, $"It was open after {at} operations.");
+                break;
+            }
+            catch (Exception refused) when (refused is IOException or InvariantBrokenException)
+            {
+                Assert.True(failing.OpenFiles == 0, $"{failing.OpenFiles} files were left open by a failure at operation {at}.");
+            }
+        }
+    }
+
     private void Lead()
     {
         using var before = new LoopHarness(directory: _directory);
