@@ -20,8 +20,22 @@ internal sealed class DiskLogDirectory : ILogDirectory
         _path = Path.GetFullPath(path);
         if (Directory.Exists(_path))
             return;
-        Directory.CreateDirectory(_path);
-        if (Path.GetDirectoryName(_path) is { } parent)
+        // All that are made with it: without their names in their own parents it would be gone as well.
+        List<string> parents = [];
+        for (var at = Path.GetDirectoryName(_path); at is not null; at = Directory.Exists(at) ? null : Path.GetDirectoryName(at))
+            parents.Add(at);
+        try
+        {
+            Directory.CreateDirectory(_path);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // Not as a failure of the log: nothing was ever written here.
+            throw new IOException(
+                $"There is no directory {_path}, and none can be made there: {WhyNotMade(failure)}. "
+                + "Make it, for this process to write to, or name another one on a local disk.", failure);
+        }
+        foreach (var parent in parents)
             NativeFile.SyncDirectory(parent);
     }
 
@@ -99,6 +113,15 @@ internal sealed class DiskLogDirectory : ILogDirectory
     public void Delete(string name) => Do("delete", name, () => File.Delete(PathOf(name)));
 
     public void Sync() => NativeFile.SyncDirectory(_path);
+
+    // What the system says of it names only what was asked for, or a number.
+    private string WhyNotMade(Exception failure)
+    {
+        var at = _path;
+        while (!Path.Exists(at) && Path.GetDirectoryName(at) is { } parent)
+            at = parent;
+        return Directory.Exists(at) ? $"this process can make nothing in {at} ({failure.Message.TrimEnd('.')})" : $"{at} is a file";
+    }
 
     public static int ReadHolder(SafeFileHandle file)
     {

@@ -28,12 +28,14 @@ internal sealed class RaftNode : IAsyncDisposable
         IReadOnlyList<ILoopParticipant> participants, TimeProvider time, ILoggerFactory loggers)
     {
         _options = options;
+        // First, for it may be refused: nothing runs yet.
+        var directory = new DiskLogDirectory(dataDirectory);
         _thread = new LoopThread($"raftkit {options.Self} loop", options.TickInterval, time, options.Inbox);
         _logLane = new DiskLaneThread($"raftkit {options.Self} log", _thread);
         _snapshotLane = new DiskLaneThread($"raftkit {options.Self} snapshot", _thread);
         _transport = new TcpTransport(transport, _thread, time, loggers.CreateLogger("RaftKit.Transport"));
         var ports = new NodeLoopPorts(
-            new DiskLogDirectory(dataDirectory), _logLane, _snapshotLane, _transport, _thread, loggers.CreateLogger("RaftKit.Node"));
+            directory, _logLane, _snapshotLane, _transport, _thread, loggers.CreateLogger("RaftKit.Node"));
         Loop = new NodeLoop(options, ports, machines, participants);
         _thread.Counters = Loop.Counters;
     }

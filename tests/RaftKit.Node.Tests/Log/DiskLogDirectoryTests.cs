@@ -30,6 +30,32 @@ public sealed class DiskLogDirectoryTests : IDisposable
         Assert.Throws<LogFailedException>(() => disk.Open("b"));
     }
 
+    [Theory, InlineData("file", "is a file"), InlineData("file/raft", "is a file"), InlineData("file/deep/raft", "is a file")]
+    public void A_directory_that_cannot_be_made_is_refused_with_what_is_in_the_way_and_what_to_do(string path, string reason)
+    {
+        var file = Path.Combine(_directory.Path, "file");
+        File.WriteAllText(file, "somebody's");
+
+        var refused = Assert.Throws<IOException>(() => new DiskLogDirectory(Path.Combine(_directory.Path, path)));
+
+        Assert.StartsWith(
+            $"There is no directory {Path.Combine(_directory.Path, path)}, and none can be made there: {file} {reason}. Make it, ",
+            refused.Message, StringComparison.Ordinal);
+        Assert.Equal("somebody's", File.ReadAllText(file));
+    }
+
+    // Nothing can be made there, not by root either.
+    [Theory, InlineData("/proc/raft"), InlineData("/proc/deep/raft")]
+    public void A_directory_in_a_place_where_nothing_can_be_made_is_refused_with_that_place(string path)
+    {
+        var refused = Assert.Throws<IOException>(() => new DiskLogDirectory(path));
+
+        Assert.Contains(
+            $"There is no directory {path}, and none can be made there: this process can make nothing in /proc (", refused.Message,
+            StringComparison.Ordinal);
+        Assert.EndsWith("or name another one on a local disk.", refused.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Names_are_created_renamed_over_others_listed_and_deleted()
     {
