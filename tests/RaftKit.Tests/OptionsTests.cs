@@ -119,15 +119,17 @@ public sealed class OptionsTests
         {
             var file = Path.Combine(folder.FullName, "file");
             await File.WriteAllTextAsync(file, "");
-            // What stands in the way of the first file that the node opens, for root too.
-            Directory.CreateDirectory(Path.Combine(folder.FullName, "taken", "lock"));
+            var taken = Path.Combine(folder.FullName, "taken");
+            Directory.CreateDirectory(Path.Combine(taken, "lock"));
+            var below = Path.Combine(file, "raft");
 
             Assert.Equal(
                 $"DataDirectory is '{file}', which is a file. Name a folder on a local disk that this process may write to.",
                 await Refusal(file));
-            Assert.StartsWith(
-                $"DataDirectory is '{Path.Combine(folder.FullName, "taken")}', and this process cannot write to it: ",
-                await Refusal(Path.Combine(folder.FullName, "taken")));
+            // Nothing can be made there, not by root either.
+            Assert.StartsWith("DataDirectory is '/proc', and this process cannot write to it: ", await Refusal("/proc"));
+            Assert.StartsWith($"There is no directory {below}, and none can be made there: {file} is a file. Make it, ", await Refusal(below));
+            Assert.StartsWith($"{taken} holds lock: a directory where a member has a file. ", await Refusal(taken));
         }
         finally
         {
@@ -139,7 +141,7 @@ public sealed class OptionsTests
             var member = new ClusterMember(
                 new RaftKitOptions(), directory, [], TimeProvider.System,
                 Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory.Instance);
-            return (await Assert.ThrowsAsync<IOException>(() => member.StartAsync(CancellationToken.None))).Message;
+            return (await Assert.ThrowsAnyAsync<IOException>(() => member.StartAsync(CancellationToken.None))).Message;
         }
     }
 

@@ -74,6 +74,8 @@ internal sealed class DiskLogDirectory : ILogDirectory
 
     public IReadOnlyList<string> List() => ListFiles(_path);
 
+    public IReadOnlyList<string> Folders() => ListFolders(_path);
+
     public static IReadOnlyList<string> ListFiles(string path)
     {
         var names = new List<string>();
@@ -86,6 +88,9 @@ internal sealed class DiskLogDirectory : ILogDirectory
         names.Sort(StringComparer.Ordinal);
         return names;
     }
+
+    public static IReadOnlyList<string> ListFolders(string path) =>
+        [.. Directory.EnumerateDirectories(path).Select(folder => Path.GetFileName(folder)).Order(StringComparer.Ordinal)];
 
     public bool Exists(string name) => File.Exists(PathOf(name));
 

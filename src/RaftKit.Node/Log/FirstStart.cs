@@ -15,7 +15,7 @@ internal static class FirstStart
     /// <exception cref="LogCorruptException">A member lived here, and its identity is gone.</exception>
     public static void Check(ILogDirectory directory)
     {
-        var foreign = directory.List().Where(name => !IsOurs(name)).ToList();
+        var foreign = directory.List().Where(name => !OwnNames.Has(name)).ToList();
         if (foreign.Count > 0)
         {
             var more = foreign.Count > MostNamed ? $" and {foreign.Count - MostNamed} more" : "";
@@ -50,8 +50,4 @@ internal static class FirstStart
             found.Close();
         }
     }
-
-    private static bool IsOurs(string name) => name is IdentityFile.Name or IdentityFile.AsideName or WitnessFile.Name
-        || Segment.TryParse(name, out _) || Segment.TryParseUnfinished(name, out _) || SnapshotStore.IsSnapshot(name)
-            || SnapshotStore.IsAside(name);
 }

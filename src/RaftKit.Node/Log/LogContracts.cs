@@ -16,7 +16,11 @@ internal interface ILogDirectory
     /// <exception cref="DirectoryInUseException">Another process (or another node of this one) has it.</exception>
     IDisposable Lock();
 
+    /// <summary>The names of its files.</summary>
     IReadOnlyList<string> List();
+
+    /// <summary>The names of directories in it. RaftKit makes none: these are somebody else's.</summary>
+    IReadOnlyList<string> Folders() => [];
 
     bool Exists(string name);
 

@@ -61,6 +61,8 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
 
     public IReadOnlyList<string> List() => directory.List();
 
+    public IReadOnlyList<string> Folders() => directory.Folders();
+
     public bool Exists(string name) => directory.Exists(name);
 
     public ILogFile Create(string name, long length)

@@ -35,6 +35,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     /// <returns>Whether it has an owner; otherwise it is empty.</returns>
     public bool Open()
     {
+        OwnNames.Check(directory);
         _lock = directory.Lock();
         Identity = IdentityFile.Open(directory, options.Self);
         PromisedBefore = Identity?.LongestPromise ?? default;

@@ -83,6 +83,7 @@ internal sealed class LostQuorum : IDisposable
     /// <exception cref="LogCorruptException">It does not read back.</exception>
     public static LostQuorum Open(ILogDirectory directory, SegmentedLogOptions? options = null)
     {
+        OwnNames.Check(directory);
         var taken = directory.Lock();
         try
         {

@@ -101,13 +101,14 @@ internal sealed class ClusterMember : IClusterMember
         const string Mend = "Name a folder on a local disk that this process may write to.";
         if (File.Exists(_dataDirectory))
             throw new IOException($"DataDirectory is '{_dataDirectory}', which is a file. {Mend}");
-        if (!Directory.Exists(_dataDirectory))
+        var lockFile = Path.Combine(_dataDirectory, DiskLogDirectory.LockName);
+        // The node itself says what is wrong with a lock that is a directory.
+        if (!Directory.Exists(_dataDirectory) || Directory.Exists(lockFile))
             return;
         try
         {
             // The first thing that the node itself opens there, and locks.
-            using var first = new FileStream(
-                Path.Combine(_dataDirectory, DiskLogDirectory.LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
+            using var first = new FileStream(lockFile, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {

@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Log;
+using RaftKit.Node.Members;
 using RaftKit.Node.Tests.Loop;
 using Xunit;
 
@@ -72,6 +73,67 @@ public sealed class FirstStartTests
         Assert.False(_disk.Exists(IdentityFile.AsideName));
     }
 
+    [Theory]
+    [InlineData("identity")]
+    [InlineData("identity.tmp")]
+    [InlineData("lock")]
+    [InlineData("witness")]
+    [InlineData("000000000007.log")]
+    [InlineData("000000000007.new")]
+    [InlineData("0000000000000000020-0000000000000000005.snapshot")]
+    [InlineData("0000000000000000020-1.snapshot.tmp")]
+    public async Task A_directory_where_a_member_has_a_file_is_refused_by_start_verifier_and_recovery_alike_and_stays(string name)
+    {
+        foreach (var hasLived in new[] { false, true })
+        {
+            using var folder = new TemporaryDirectory();
+            var disk = new DiskLogDirectory(folder.Path);
+            if (hasLived)
+            {
+                using var before = new LoopHarness(directory: disk).Lead();
+            }
+            var inTheWay = Path.Combine(folder.Path, name);
+            File.Delete(inTheWay);
+            Directory.CreateDirectory(inTheWay);
+            File.WriteAllText(Path.Combine(inTheWay, "notes.txt"), "important");
+            var files = Contents(folder.Path);
+
+            var refused = Assert.Throws<DirectoryMismatchException>(() => new LoopHarness(directory: disk));
+            var report = await LogVerifier.VerifyAsync(folder.Path);
+            var notForced = Assert.Throws<DirectoryMismatchException>(() => LostQuorum.Open(disk));
+
+            Assert.Equal(
+                $"{folder.Path} holds {name}: a directory where a member has a file. Nothing was changed. "
+                + "RaftKit makes no directories there. Move it away, and put the file back if it took the place of one.", refused.Message);
+            Assert.Equal(refused.Message, notForced.Message);
+            Assert.False(report.CanStart);
+            var problem = Assert.Single(report.Problems, p => p.Kind == LogProblemKind.NotAFile);
+            Assert.Equal((name, true), (problem.File, problem.PreventsStart));
+            Assert.Contains("Move it away", problem.Advice, StringComparison.Ordinal);
+            Assert.Equal(files, Contents(folder.Path));
+
+            // Without it, each goes on as it would have.
+            Directory.Delete(inTheWay, recursive: true);
+            report = await LogVerifier.VerifyAsync(folder.Path);
+            Assert.Equal(!(hasLived && name == IdentityFile.Name), report.CanStart);
+            if (report.CanStart)
+                new LoopHarness(directory: disk).Dispose();
+        }
+    }
+
+    [Fact]
+    public async Task A_directory_of_somebody_elses_is_no_matter_of_a_member()
+    {
+        using var folder = new TemporaryDirectory();
+        Directory.CreateDirectory(Path.Combine(folder.Path, "lost+found"));
+        using (new LoopHarness(directory: new DiskLogDirectory(folder.Path)).Lead())
+        {
+        }
+
+        Assert.True((await LogVerifier.VerifyAsync(folder.Path)).IsSound);
+        Assert.True(Directory.Exists(Path.Combine(folder.Path, "lost+found")));
+    }
+
     private void Put(string name, string text)
     {
         var bytes = System.Text.Encoding.UTF8.GetBytes(text);
@@ -80,6 +142,10 @@ public sealed class FirstStartTests
         file.Sync();
         _disk.Sync();
     }
+
+    private static Dictionary<string, string> Contents(string folder) =>
+        Directory.GetFiles(folder, "*", SearchOption.AllDirectories).ToDictionary(
+            file => file, file => Convert.ToHexString(File.ReadAllBytes(file)));
 
     private static Dictionary<string, string> Contents(MemoryDirectory disk) =>
         disk.Files.ToDictionary(f => f.Key, f => Convert.ToHexString(f.Value.Bytes));

@@ -21,6 +21,7 @@ public sealed record LogProblem(LogProblemKind Kind, string File, long? Offset, 
             "Start the member: what it needs of this it fetches from the leader, and it does not lead before. Look after the disk.",
         _ when !PreventsStart => "Nothing: the next start of the member goes on without it, and nothing that was acknowledged is lost.",
         LogProblemKind.UnknownFormat => "Start the version of RaftKit that wrote this directory, or a newer one.",
+        LogProblemKind.NotAFile => "Move it away: it is not RaftKit's. Put the file back if it took the place of one, and verify again.",
         LogProblemKind.Unreadable =>
             "Look after the disk. If it stays unreadable, give the member an empty directory on another one: it joins anew.",
         _ => "While a majority of the other members is healthy, empty this directory and let the member join anew. Keep a copy if they are not.",
@@ -73,4 +74,7 @@ public enum LogProblemKind
 
     /// <summary>Other members found that the directory is an old copy of itself, which has forgotten promises.</summary>
     RolledBack,
+
+    /// <summary>A directory stands where a member has a file, or will make one.</summary>
+    NotAFile,
 }

@@ -23,6 +23,8 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
     {
         try
         {
+            foreach (var name in OwnNames.InTheWay(directory))
+                Add(LogProblemKind.NotAFile, name, null, null, "a directory stands where a member has a file");
             ReadIdentity();
             ReadSnapshots();
             ReadLog();
@@ -97,7 +99,11 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
                 Entries = state.Entries.Count,
                 RottenEnd = state.RottenEnd?.Index,
                 Problems = [.. report.Problems.Select(
-                    problem => problem with { PreventsStart = problem.PreventsStart && problem.File == IdentityFile.Name })],
+                    problem => problem with
+                    {
+                        PreventsStart = problem.PreventsStart
+                            && (problem.File == IdentityFile.Name || problem.Kind == LogProblemKind.NotAFile),
+                    })],
             };
         }
         catch (Exception refused) when (refused is LogCorruptException or UnknownFormatException or LogFailedException)

@@ -34,6 +34,8 @@ internal sealed class ReadOnlyLogDirectory : ILogDirectory
 
     public IReadOnlyList<string> List() => DiskLogDirectory.ListFiles(_path);
 
+    public IReadOnlyList<string> Folders() => DiskLogDirectory.ListFolders(_path);
+
     public bool Exists(string name) => File.Exists(Path.Combine(_path, name));
 
     public ILogFile Open(string name)
