@@ -115,6 +115,10 @@ internal enum MenuItem
     /// <summary>A change came to its end while somebody's disk was damaged, or empty.</summary>
     MembersChangedAmidDamage,
 
+    // Builds
+    /// <summary>An observer of a newer build asked for what the leader does not know, and was refused in the log.</summary>
+    CommandUnknown,
+
     // A quorum that is lost for good
     QuorumForced,
 

@@ -28,6 +28,7 @@ internal sealed class SeedRun
     private readonly ChurnPlan? _churn;
     private readonly LevelChecker _levels;
     private readonly LevelPlan _rolling;
+    private readonly NewerBuildPlan _newer;
     private readonly TimeSpan _trouble;
     private readonly bool _pausesForLong;
 
@@ -82,6 +83,7 @@ internal sealed class SeedRun
         _levels = new LevelChecker(_world);
         _lost = new LostQuorumPlan(_world, _checker, _levels, _oracle, _workload, _faults);
         _rolling = new LevelPlan(_world, _faults, _levels);
+        _newer = new NewerBuildPlan(_world, _faults);
         _faults.ObserverWiped = _checker.Wiped;
         _world.MemberUp = MemberUp;
         _world.StoppedAtIo = _faults.StoppedAtIo;
@@ -165,6 +167,7 @@ internal sealed class SeedRun
         _damage.BeginBadSectors(ofMembers: _churn is null);
         _damage.BeginOldCopiesOfObservers();
         _rolling.Begin();
+        _newer.Begin();
         _rare.Begin();
         if (_pausesForLong)
         {
