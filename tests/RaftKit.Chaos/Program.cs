@@ -2,6 +2,7 @@ using System.CommandLine;
 using RaftKit.Chaos;
 using RaftKit.Chaos.Clock;
 using RaftKit.Chaos.Faults;
+using RaftKit.Simulation;
 
 if (args is [ClockTrial.Verb])
     return await ClockTrial.TellAsync();
@@ -18,31 +19,12 @@ var history =
 var faults =
     new Option<string?>("--faults") { Description = "Which kinds of fault strike, comma separated. Default: all.", HelpName = "LIST" };
 var json = new Option<bool>("--json") { Description = "One JSON object a line, the summary last." };
-members.Validators.Add(flag =>
-{
-    if (flag.GetValueOrDefault<int>() is < 3 or > 7)
-        flag.AddError("--members must be 3 to 7: faults strike fewer than half of them at a time.");
-});
-observers.Validators.Add(flag =>
-{
-    if (flag.GetValueOrDefault<int>() is < 0 or > 3)
-        flag.AddError("--observers must be 0 to 3.");
-});
-runFor.Validators.Add(flag =>
-{
-    if (flag.GetValueOrDefault<double>() is not (>= 10 and <= 86_400))
-        flag.AddError("--run-for must be 10 to 86400 seconds.");
-});
-history.Validators.Add(flag =>
-{
-    if (flag.GetValueOrDefault<string?>() is { } file && WhyNotKept(file) is { } reason)
-        flag.AddError(reason);
-});
-faults.Validators.Add(flag =>
-{
-    if (Chosen(flag.GetValueOrDefault<string?>()).Count == 0)
-        flag.AddError($"--faults must name some of {string.Join(", ", Fault.All.Select(fault => fault.Name))}.");
-});
+members.Check(count => count is >= 3 and <= 7, "--members must be 3 to 7: faults strike fewer than half of them at a time.");
+observers.Check(count => count is >= 0 and <= 3, "--observers must be 0 to 3.");
+runFor.Check(length => length is >= 10 and <= 86_400, "--run-for must be 10 to 86400 seconds.");
+seed.Check(_ => true, "--seed must be a whole number.");
+history.Check(file => CommandLine.WhyNotWritten("--history", file!), "");
+faults.Check(list => Chosen(list).Count > 0, $"--faults must name some of {string.Join(", ", Fault.All.Select(fault => fault.Name))}.");
 
 var command = new RootCommand(
     "Real member processes under real faults, with clients whose history is checked. Exits with 0 if nothing was lost and the history is linearizable, "
@@ -58,21 +40,7 @@ command.SetAction((flags, _) => new ChaosRun(new ChaosOptions
     History = flags.GetValue(history),
     Json = flags.GetValue(json),
 }).RunAsync());
-var parsed = command.Parse(args);
-if (parsed.Errors.Count == 0)
-    return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });
-foreach (var error in parsed.Errors)
-    await Console.Error.WriteLineAsync(error.Message);
-return ChaosRun.CannotRun;
-
-// Said before five processes are started for it.
-static string? WhyNotKept(string file)
-{
-    if (file.Length == 0 || Directory.Exists(file))
-        return $"--history must name a file, not '{file}'.";
-    var folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
-    return Directory.Exists(folder) ? null : $"--history is '{file}', and there is no folder {folder}. Make it, or name another file.";
-}
+return await CommandLine.RunAsync(command, args);
 
 // None where one of them does not exist.
 static IReadOnlyList<Fault> Chosen(string? list)

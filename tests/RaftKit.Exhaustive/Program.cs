@@ -1,7 +1,6 @@
 using System.CommandLine;
 using RaftKit.Exhaustive;
-
-const int BadFlags = 2;
+using RaftKit.Simulation;
 
 var scope =
     new Option<string>("--scope") { Description = $"A set of bounds: {string.Join(", ", Bounds.Scopes.Keys)}.", DefaultValueFactory = _ =>
@@ -9,19 +8,12 @@ var scope =
 scope.AcceptOnlyFromAmong([.. Bounds.Scopes.Keys]);
 var states =
     new Option<int>("--states") { Description = "Ends the search at so many different states.", DefaultValueFactory = _ => 40_000_000 };
-states.Validators.Add(flag =>
-{
-    if (flag.GetValueOrDefault<int>() is < 1 or > 500_000_000)
-        flag.AddError("--states must be 1 to 500000000.");
-});
+states.Check(count => count is >= 1 and <= 500_000_000, "--states must be 1 to 500000000.");
 var with = new Option<string[]>("--with") { Description = "Bounds that are other than the scope's: elections=3 slow-writes=0 ...",
     AllowMultipleArgumentsPerToken = true };
-with.Validators.Add(flag =>
-{
-    if (new Bounds().With(flag.GetValueOrDefault<string[]>() ?? []) is null)
-        flag.AddError(
-            $"--with takes {string.Join(", ", typeof(Bounds).GetProperties().Where(p => p.CanWrite).Select(p => p.Name))}, each =NUMBER.");
-});
+with.Check(
+    changes => new Bounds().With(changes) is not null,
+    $"--with takes {string.Join(", ", typeof(Bounds).GetProperties().Where(p => p.CanWrite).Select(p => p.Name))}, each =NUMBER.");
 var mutant =
     new Option<string?>("--mutant") { Description = "Puts a known bug back first, in a copy: a patch of tests/RaftKit.Simulation/Mutants, or of Mutants here.", HelpName = "NAME" };
 var json = new Option<bool>("--json") { Description = "The result as one JSON object." };
@@ -37,9 +29,4 @@ command.SetAction(flags =>
         : Report.Run(
             string.Join(' ', [name, .. changes]), Bounds.Scopes[name].With(changes)!, flags.GetValue(states), flags.GetValue(json));
 });
-var parsed = command.Parse(args);
-if (parsed.Errors.Count == 0)
-    return parsed.Invoke(new InvocationConfiguration { ProcessTerminationTimeout = null });
-foreach (var error in parsed.Errors)
-    Console.Error.WriteLine(error.Message);
-return BadFlags;
+return await CommandLine.RunAsync(command, args);

@@ -1,7 +1,6 @@
 using System.CommandLine;
 using RaftKit.Fuzz;
-
-const int BadFlags = 2;
+using RaftKit.Simulation;
 
 var inputs =
     new Option<long>("--inputs") { Description = "How many damaged inputs.", HelpName = "N", DefaultValueFactory = _ => 1_000_000 };
@@ -9,16 +8,9 @@ var seed = new Option<ulong>("--seed") { Description = "Draws all of them.", Hel
 var target = new Option<string?>("--target") { Description = $"Only one of {string.Join(", ", Fuzzer.Targets)}.", HelpName = "NAME" };
 var input = new Option<long?>("--input") { Description = "Runs one input again, and tells what happens.", HelpName = "K" };
 var json = new Option<bool>("--json") { Description = "The result as one JSON object." };
-inputs.Validators.Add(flag =>
-{
-    if (!flag.Errors.Any() && flag.GetValueOrDefault<long>() <= 0)
-        flag.AddError("--inputs must be 1 or more.");
-});
-input.Validators.Add(flag =>
-{
-    if (!flag.Errors.Any() && flag.GetValueOrDefault<long?>() < 0)
-        flag.AddError("--input is the number that a failure named, 0 or more.");
-});
+inputs.Check(count => count > 0, "--inputs must be 1 or more.");
+seed.Check(_ => true, "--seed must be a whole number, 0 or more.");
+input.Check(number => number >= 0, "--input is the number that a failure named, 0 or more.");
 target.AcceptOnlyFromAmong([.. Fuzzer.Targets]);
 
 var command = new RootCommand(
@@ -33,9 +25,4 @@ command.SetAction(flags =>
     Console.WriteLine(flags.GetValue(json) ? report.ToJson() : report.ToString());
     return report.Failures.Count == 0 ? 0 : 1;
 });
-var parsed = command.Parse(args);
-if (parsed.Errors.Count == 0)
-    return parsed.Invoke(new InvocationConfiguration { ProcessTerminationTimeout = null });
-foreach (var error in parsed.Errors)
-    Console.Error.WriteLine(error.Message);
-return BadFlags;
+return await CommandLine.RunAsync(command, args);

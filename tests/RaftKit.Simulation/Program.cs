@@ -3,7 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using RaftKit.Simulation;
 
-const int BadFlags = 2;
+const int Invariants = 37;
 
 var seeds =
     new Option<(ulong From, ulong To)?>("--seeds") { Description = "Runs seeds A to B; exits with 1 if any fails. 1..100 by default, 1..1000 for mutants.", HelpName = "A..B", CustomParser = ToRange };
@@ -26,10 +26,11 @@ var mutant =
     new Option<string?>("--mutant") { Description = "Puts one back into a copy, and runs seeds until it is caught; exits with 1 if it is not.", HelpName = "NAME" };
 var mutants = new Option<bool>("--mutants") { Description = "All of them, a line each." };
 var json = new Option<bool>("--json") { Description = "Results as JSON, one object a line." };
-jobs.Validators.Add(
-    flag => Check(flag, flag.Errors.Any() || flag.GetValueOrDefault<int>() is >= 1 and <= 1024, "--jobs must be 1 to 1024."));
-seconds.Validators.Add(
-    flag => Check(flag, flag.Errors.Any() || flag.GetValueOrDefault<double>() is >= 0 and <= 86_400, "--seconds must be 0 to 86400."));
+jobs.Check(count => count is >= 1 and <= 1024, "--jobs must be 1 to 1024.");
+seconds.Check(atLeast => atLeast is >= 0 and <= 86_400, "--seconds must be 0 to 86400.");
+seed.Check(_ => true, "--seed must be a whole number, 0 or more.");
+invariants.Check(numbers => numbers.All(n => n is >= 1 and <= Invariants), $"--invariant must be 1 to {Invariants}: README.md has their numbers.");
+history.Check(file => CommandLine.WhyNotWritten("--history", file!), "");
 
 var command = new RootCommand("Whole clusters, simulated, each wholly drawn from its seed.")
 {
@@ -61,12 +62,7 @@ command.SetAction(flags =>
         ? OneSeed.Run(one, atLeast, judgedBy, flags.GetValue(trace), flags.GetValue(hash), isJson, flags.GetValue(history))
         : Sweep.Run(wanted ?? (1, 100), atLeast, judgedBy, isJson, flags.GetValue(hash), flags.GetValue(stopAtFirst), flags.GetValue(jobs));
 });
-var parsed = command.Parse(args);
-if (parsed.Errors.Count == 0)
-    return parsed.Invoke(new InvocationConfiguration { ProcessTerminationTimeout = null });
-foreach (var error in parsed.Errors)
-    Console.Error.WriteLine(error.Message);
-return BadFlags;
+return await CommandLine.RunAsync(command, args);
 
 static (ulong From, ulong To)? ToRange(ArgumentResult argument)
 {
