@@ -74,11 +74,6 @@ internal static class SampleCommand
             Addresses, Launcher, Attended, Json,
         };
         command.SetAction((flags, _) => RunAsync(flags));
-        command.Validators.Add(flags =>
-        {
-            if (flags.GetValue(Addresses) is { } list && list.Split(',').Length != flags.GetValue(Brokers))
-                flags.AddError($"--addresses must give one address for each of the {flags.GetValue(Brokers)} brokers, but is '{list}'.");
-        });
         var parsed = command.Parse(args);
         if (parsed.Errors.Count > 0)
         {
@@ -110,6 +105,13 @@ internal static class SampleCommand
             Attended = flags.GetValue(Attended),
             Json = flags.GetValue(Json),
         };
+        // Here, and not by a validator of the command: that sees no defaults, and throws where one of the flags could not be read.
+        if (options.Addresses is { } addresses && addresses.Count != options.Cluster.Brokers)
+        {
+            await Console.Error.WriteLineAsync(
+                $"--addresses must give one address for each of the {options.Cluster.Brokers} brokers, but is '{string.Join(',', addresses)}'.");
+            return BadFlags;
+        }
         DataFolder folder;
         HistoryFile? history;
         try
