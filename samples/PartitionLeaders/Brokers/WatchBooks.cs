@@ -90,7 +90,8 @@ internal sealed class WatchBooks(string root, long from, IReadOnlyList<string> n
             var due = first.Zxid > watch.SetAt && first.Zxid <= until;
             if (watch.Told.Count > 1)
                 return $"a watch of zxid {watch.SetAt:x} was told {watch.Told.Count} times: {string.Join(", ", watch.Told)}";
-            if (due && watch.Told.Count == 0)
+            // Of the last change another watch was told, which need not be the last that is.
+            if (due && first.Zxid < until && watch.Told.Count == 0)
                 return $"a watch of zxid {watch.SetAt:x} was not told of {first}";
             if (watch.Told.Count == 1 && watch.Told[0].Zxid <= until && !(due && watch.Told[0].Zxid == first.Zxid))
                 return $"a watch of zxid {watch.SetAt:x} was told {watch.Told[0]}, and what happened first was {(due ? first : "nothing")}";

@@ -122,11 +122,21 @@ internal sealed partial class NodeLoop : ILoopServices
         CarryOut();
     }
 
-    /// <summary>Handles the inputs, in order, and everything that follows from them.</summary>
+    /// <summary>
+    /// Handles the inputs, in order, and everything that follows from them. Whoever asked for something behind what ended the loop is told
+    /// that the node has stopped.
+    /// </summary>
     public void Turn(IReadOnlyList<NodeInput> inputs, LoopTime now)
     {
-        if (IsStopped)
-            return;
+        var next = 0;
+        if (!IsStopped)
+            GiveTurn(inputs, ref next, now);
+        while (next < inputs.Count)
+            LoopThread.Refuse(inputs[next++]);
+    }
+
+    private void GiveTurn(IReadOnlyList<NodeInput> inputs, ref int next, LoopTime now)
+    {
         Now = now;
         // After the inputs were taken: what they carry happened before this.
         Core?.TimeIs(_ports.LeaseClock.Now);
@@ -135,8 +145,8 @@ internal sealed partial class NodeLoop : ILoopServices
         try
         {
             // Ticks come last: what had arrived before one was heard before anybody's silence is judged by it.
-            for (var i = 0; i < inputs.Count; i++)
-                Handle(inputs[i]);
+            while (next < inputs.Count)
+                Handle(inputs[next++]);
             CarryOut();
             if (_tickLateness is { } lateness)
             {

@@ -333,7 +333,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
             LoopThread.Refuse(input, _gauge.BusyReason);
             return;
         }
-        _posted.Add(input);
+        _posted.Add(input is NodeInput.Call call ? new NodeInput.Call(new WatchedCall(call.Target)) : input);
         ScheduleTurn();
     }
 
@@ -361,6 +361,8 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
             return;
         }
         _world.AfterTurn?.Invoke(_member, this, _taken);
+        if (Loop.IsStopped && _taken.Any(static input => input is NodeInput.Call { Target: WatchedCall { IsForgotten: true } }))
+            _world.Violate($"member {_member.Id} ended, and somebody who had asked it for something is told nothing of that");
         _taken.Clear();
         if (_isCut)
         {
@@ -389,6 +391,35 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
             _tickDue += TickInterval;
         }
         Process.After(_tickDue - _world.Scheduler.Now, _tick);
+    }
+}
+
+/// <summary>A call of which is known whether its caller will hear of it.</summary>
+internal sealed class WatchedCall(ILoopCall call) : ILoopCall
+{
+    /// <summary>It was neither run nor refused.</summary>
+    public bool IsForgotten { get; private set; } = true;
+
+    public bool MayBeRefused => call.MayBeRefused;
+
+    public int Weight => call.Weight;
+
+    public void Run()
+    {
+        IsForgotten = false;
+        call.Run();
+    }
+
+    public void Stopped()
+    {
+        IsForgotten = false;
+        call.Stopped();
+    }
+
+    public void Refused(string reason)
+    {
+        IsForgotten = false;
+        call.Refused(reason);
     }
 }
 

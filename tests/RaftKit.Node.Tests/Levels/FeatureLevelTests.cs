@@ -16,7 +16,7 @@ namespace RaftKit.Node.Tests.Levels;
 /// <summary>
 /// A cluster of real nodes, sockets and disks rolls from build 1, which supports level 1 of orders, to build 2, which supports 1 and 2.
 /// </summary>
-public sealed class FeatureLevelTests : IAsyncDisposable
+public sealed class FeatureLevelTests : IAsyncLifetime
 {
     private const string Orders = "orders";
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
@@ -217,7 +217,9 @@ public sealed class FeatureLevelTests : IAsyncDisposable
         Assert.Equal(new FeatureRange(1, 1), levels.Supported["raftkit"]);
     }
 
-    public async ValueTask DisposeAsync()
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
     {
         foreach (var member in _members.Values)
             await member.Node.StopAsync().WaitAsync(Patience);

@@ -9,7 +9,7 @@ using Xunit;
 namespace RaftKit.Node.Tests.Loop;
 
 /// <summary>Turns on the loop's own thread and on those that have something to post: one at a time, and nothing is left lying.</summary>
-public sealed class LoopThreadTests : IAsyncDisposable
+public sealed class LoopThreadTests : IAsyncLifetime
 {
     private const int Posters = 4;
     private const int PostsEach = 20_000;
@@ -122,6 +122,39 @@ public sealed class LoopThreadTests : IAsyncDisposable
     }
 
     [Fact]
+    public void Whoever_asked_in_the_turn_that_failed_or_after_it_is_told_that_the_node_has_stopped()
+    {
+        _node.Start();
+        var told = new List<string>();
+        Enter();
+        Post("with what failed", new Call(() => throw new InvalidOperationException("on purpose")));
+        _node.Inbox.Leave();
+        // The loop's own thread may not have seen it yet, so that somebody may still enter.
+        var entered = _node.Inbox.TryEnter();
+        Post("after it", null);
+        if (entered)
+            _node.Inbox.Leave();
+
+        Assert.True(SpinWait.SpinUntil(() => { lock (told) return told.Count == 6; }, Patience), string.Join(", ", told));
+        Assert.Equal(6, told.Distinct().Count());
+
+        void Post(string when, ILoopCall? first)
+        {
+            if (first is not null)
+                _node.Inbox.Post(new NodeInput.Call(first));
+            _node.Inbox.Post(new NodeInput.Call(new Call(() => Tell("a call ran"), () => Tell($"a call {when}"))));
+            _node.Inbox.Post(new NodeInput.Propose("none", default, new Proposing(() => Tell($"a proposal {when}"))));
+            _node.Inbox.Post(new NodeInput.Read(new Reading(new TaskCompletionSource(), () => Tell($"a read {when}"))));
+        }
+
+        void Tell(string what)
+        {
+            lock (told)
+                told.Add(what);
+        }
+    }
+
+    [Fact]
     public async Task Turns_exclude_each_other_and_keep_each_posters_order_and_nothing_is_left()
     {
         _node.Start();
@@ -170,7 +203,9 @@ public sealed class LoopThreadTests : IAsyncDisposable
         Assert.True(onPosters > 0, "No turn was given by a poster.");
     }
 
-    public async ValueTask DisposeAsync()
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
     {
         await _node.DisposeAsync();
         Directory.Delete(_root, recursive: true);
@@ -186,19 +221,32 @@ public sealed class LoopThreadTests : IAsyncDisposable
         await asked.Task.WaitAsync(Patience);
     }
 
-    private sealed class Call(Action run) : ILoopCall
+    private sealed class Call(Action run, Action? stopped = null) : ILoopCall
     {
         public void Run() => run();
 
-        public void Stopped()
+        public void Stopped() => stopped?.Invoke();
+    }
+
+    private sealed class Proposing(Action failed) : IProposalCallback
+    {
+        public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) => Assert.Fail("It was applied.");
+
+        public void Failed(ProposalFailure failure, string reason)
         {
+            Assert.Equal((ProposalFailure.NotApplied, "The node has stopped."), (failure, reason));
+            failed();
         }
     }
 
-    private sealed class Reading(TaskCompletionSource ready) : IReadCallback
+    private sealed class Reading(TaskCompletionSource ready, Action? failed = null) : IReadCallback
     {
         public void Ready() => ready.TrySetResult();
 
-        public void Failed(string reason) => ready.TrySetException(new InvalidOperationException(reason));
+        public void Failed(string reason)
+        {
+            failed?.Invoke();
+            ready.TrySetException(new InvalidOperationException(reason));
+        }
     }
 }

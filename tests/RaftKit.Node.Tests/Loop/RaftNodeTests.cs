@@ -12,7 +12,7 @@ using Xunit;
 namespace RaftKit.Node.Tests.Loop;
 
 /// <summary>Whole members on real disks and loopback links, in one process.</summary>
-public sealed partial class RaftNodeTests : IAsyncDisposable
+public sealed partial class RaftNodeTests : IAsyncLifetime
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
     private readonly string _root = Directory.CreateTempSubdirectory("raftkit-node-").FullName;
@@ -201,7 +201,9 @@ public sealed partial class RaftNodeTests : IAsyncDisposable
         await AllHoldAsync([1]);
     }
 
-    public async ValueTask DisposeAsync()
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
     {
         foreach (var id in _members.Keys.ToList())
             await StopAsync(id);

@@ -10,7 +10,7 @@ using Xunit;
 namespace RaftKit.Znodes.Tests.Client;
 
 /// <summary>Sessions on whole members: real loops, disks and links, in one process.</summary>
-public sealed class WholeMembersTests : IAsyncDisposable
+public sealed class WholeMembersTests : IAsyncLifetime
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
@@ -99,7 +99,9 @@ public sealed class WholeMembersTests : IAsyncDisposable
         await closing.CloseAsync().WaitAsync(Patience);
     }
 
-    public async ValueTask DisposeAsync()
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
     {
         foreach (var (node, _) in _members.Values)
             await node.StopAsync();
