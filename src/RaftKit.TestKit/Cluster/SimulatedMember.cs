@@ -362,7 +362,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         }
         _world.AfterTurn?.Invoke(_member, this, _taken);
         if (Loop.IsStopped && _taken.Any(static input => input is NodeInput.Call { Target: WatchedCall { IsForgotten: true } }))
-            _world.Violate($"member {_member.Id} ended, and somebody who had asked it for something is told nothing of that");
+            _world.Violate($"answers: member {_member.Id} ended, and somebody who had asked it for something is told nothing of that");
         _taken.Clear();
         if (_isCut)
         {
