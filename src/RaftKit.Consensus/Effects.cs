@@ -80,4 +80,8 @@ internal sealed record SnapshotSend(MemberId To, Term Term, SnapshotMark Snapsho
 /// <param name="ByLease">
 /// The leader's lease proves it. If this member leads, it must check, after it took its answer, that the lease still holds.
 /// </param>
-internal readonly record struct ReadGrant(ulong Token, LogIndex Index, bool Refused, bool ByLease = false);
+/// <param name="Term">
+/// Of the leader that answered another member: its entry at the index is of this term (Raft 8), so that what is applied there or behind it
+/// is of no older one. Where it is, that is a history which a forced quorum gave up, and the read must be asked again.
+/// </param>
+internal readonly record struct ReadGrant(ulong Token, LogIndex Index, bool Refused, bool ByLease = false, Term Term = default);

@@ -36,16 +36,14 @@ internal sealed class RemoteReads(RaftCore core)
         int at = _asked.FindIndex(b => b.Token == reply.Token);
         if (at < 0)
             return;
-        bool refused = reply.Refused || IsOfAnotherHistory(reply);
         foreach (ulong token in _asked[at].Reads)
-            core.Effects.Reads.Add(new ReadGrant(token, refused ? LogIndex.Zero : reply.Index, refused, reply.ByLease));
+        {
+            core.Effects.Reads.Add(reply.Refused
+                ? new ReadGrant(token, LogIndex.Zero, Refused: true)
+                : new ReadGrant(token, reply.Index, Refused: false, reply.ByLease, reply.Term));
+        }
         _asked.RemoveAt(at);
     }
-
-    // The leader's entry at a read index is of its own term (Raft 8). What is committed here reaches as far and has no entry of that term:
-    // a forced quorum gave it up, and nobody has told this member yet (simulator seed 591 of 60 s).
-    private bool IsOfAnotherHistory(ReadIndexReply reply) =>
-        core.LastTerm < reply.Term && reply.Index <= (core.Self.IsObserver ? core.LastIndex : core.Applied);
 
     public void Tick()
     {

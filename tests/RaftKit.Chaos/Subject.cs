@@ -31,8 +31,8 @@ internal sealed record MemberProcess(int Id, int Pid)
 internal sealed class Subject : IDisposable
 {
     // Longer than it gives its own members to begin, and to end: it knows better what went wrong.
-    private static readonly TimeSpan ReadyWithin = TimeSpan.FromMinutes(2);
-    private static readonly TimeSpan EndWithin = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan ReadyWithin = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan EndWithin = TimeSpan.FromMinutes(6);
 
     // Long enough for six processes and strace on two cores that others use as well to elect a leader in, and shorter than the longest
     // faults last.

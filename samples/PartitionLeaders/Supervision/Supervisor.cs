@@ -15,9 +15,9 @@ namespace PartitionLeaders.Supervision;
 internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryFile? history, IRunDisplay display) : IAsyncDisposable
 {
     private const int FailedStartsTolerated = 3;
-    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StopWithin = TimeSpan.FromSeconds(10);
-    private static readonly TimeSpan PrepareWithin = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan PrepareWithin = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(50);
 
     // As a service manager does: a process that starts at the same moment would take the processors from those who take over.

@@ -441,7 +441,8 @@ internal sealed partial class NodeLoop : ILoopServices
         return worked;
     }
 
-    private void AnswerReads() => _reads.AppliedTo(_applier.Applied, _applier.AppliedZxid, Core!.LeaseEnd);
+    private void AnswerReads() =>
+        _reads.AppliedTo(_applier.Applied, _applier.AppliedTerm, _applier.AppliedZxid, Core!.LeaseEnd);
 
     private void Persist(RaftCore core, Effects effects)
     {

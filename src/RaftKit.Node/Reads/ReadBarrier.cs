@@ -118,18 +118,25 @@ internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan lea
         if (grant.Refused)
             _refused.AddRange(round.Readers);
         else
-            _granted.Enqueue(round with { ByLease = grant.ByLease, RestsOnOwnLease = grant.ByLease && leads }, grant.Index.Value);
+            _granted.Enqueue(round with { Term = grant.Term, ByLease = grant.ByLease, RestsOnOwnLease = grant.ByLease && leads }, grant.Index.Value);
     }
 
     /// <summary>The state machines hold everything up to this index: answers whoever waited for that.</summary>
     /// <param name="applied">The index.</param>
+    /// <param name="term">The term of the entry there.</param>
     /// <param name="zxid">The same as a zxid.</param>
     /// <param name="leaseEnd">Until when this member's lease holds; <see cref="TimeSpan.MinValue"/> if it has none.</param>
-    public void AppliedTo(LogIndex applied, long zxid, TimeSpan leaseEnd)
+    public void AppliedTo(LogIndex applied, Term term, long zxid, TimeSpan leaseEnd)
     {
         while (_granted.TryPeek(out var round, out var index) && index <= applied.Value)
         {
             _granted.Dequeue();
+            // What is applied here was given up by a forced quorum, and nobody has told this member yet (simulator seed 591 of 60 s).
+            if (term < round.Term)
+            {
+                _refused.AddRange(round.Readers);
+                continue;
+            }
             foreach (var reader in round.Readers)
                 Answer(reader, round, zxid, leaseEnd);
             // Whatever had been acknowledged when the round was asked is in the state. A lease says so only while it holds.
@@ -271,6 +278,9 @@ internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan lea
         public bool Confirms { get; init; }
 
         public bool RestsOnOwnLease { get; init; }
+
+        /// <summary>What is applied at the granted index is of no older term.</summary>
+        public Term Term { get; init; }
     }
 }
 

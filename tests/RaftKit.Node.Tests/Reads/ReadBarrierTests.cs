@@ -9,6 +9,8 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
 {
     private static readonly TimeSpan LeaseEnd = TimeSpan.FromHours(1) + TimeSpan.FromMilliseconds(100);
 
+    private static readonly Term Term = new(4);
+
     private readonly ReadBarrier _reads;
     private readonly RaftCore _core;
 
@@ -62,16 +64,16 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         _reads.Ask(_core);
 
         _reads.Granted(new ReadGrant(1, new LogIndex(5), Refused: false, ByLease: true), leads: true);
-        _reads.AppliedTo(new LogIndex(5), 5, LeaseEnd);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, LeaseEnd);
         Assert.Equal(1, reader.Readings);
         Assert.Null(reader.Point);
 
         // A quorum is asked instead, and it reads again.
         _reads.Ask(_core);
         _reads.Granted(new ReadGrant(2, new LogIndex(6), Refused: false), leads: true);
-        _reads.AppliedTo(new LogIndex(5), 5, LeaseEnd);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, LeaseEnd);
         Assert.Null(reader.Point);
-        _reads.AppliedTo(new LogIndex(6), 6, LeaseEnd);
+        _reads.AppliedTo(new LogIndex(6), Term, 6, LeaseEnd);
         Assert.Equal(new ReadPoint(ReadGuarantee.ReadIndex, 6, TimeSpan.Zero), reader.Point);
         Assert.Equal(2, reader.Readings);
     }
@@ -84,11 +86,11 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         _reads.Add(own, ReadConsistency.LinearizableByLease);
         _reads.Ask(_core);
         _reads.Granted(new ReadGrant(1, new LogIndex(5), Refused: false, ByLease: true), leads: true);
-        _reads.AppliedTo(new LogIndex(5), 5, LeaseEnd);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, LeaseEnd);
         _reads.Add(leaders, ReadConsistency.LinearizableByLease);
         _reads.Ask(_core);
         _reads.Granted(new ReadGrant(2, new LogIndex(5), Refused: false, ByLease: true), leads: false);
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
 
         Assert.Equal(new ReadPoint(ReadGuarantee.Lease, 5, TimeSpan.Zero), own.Point);
         Assert.Equal(new ReadPoint(ReadGuarantee.Lease, 5, TimeSpan.Zero), leaders.Point);
@@ -102,7 +104,7 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         Pass(45);
         var reader = new Reader();
         _reads.Add(reader, ReadConsistency.AtMostBehind(TimeSpan.FromMilliseconds(50)));
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
 
         // 45 ms on a clock that may be slow by a tenth are 50.
         Assert.Equal(new ReadPoint(ReadGuarantee.BoundedStaleness, 5, TimeSpan.FromMilliseconds(50)), reader.Point);
@@ -115,7 +117,7 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         Pass(90);
         var reader = new Reader();
         _reads.Add(reader, ReadConsistency.AtMostBehind(TimeSpan.FromMilliseconds(50)));
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
         _reads.Tick();
         Assert.Null(reader.Stale);
 
@@ -133,11 +135,11 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
     {
         var reader = new Reader();
         _reads.Add(reader, ReadConsistency.AtMostBehind(TimeSpan.FromMilliseconds(50)));
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
         _reads.Ask(_core);
         Pass(9);
         _reads.Granted(new ReadGrant(1, new LogIndex(5), Refused: false), leads: false);
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
 
         Assert.Equal(TimeSpan.FromMilliseconds(10), reader.Point?.Behind);
     }
@@ -149,10 +151,37 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         var reader = new Reader();
         reader.Reading = () => Pass(60);
         _reads.Add(reader, ReadConsistency.AtMostBehind(TimeSpan.FromMilliseconds(50)));
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
 
         Assert.Equal(1, reader.Readings);
         Assert.Null(reader.Point);
+    }
+
+    [Fact]
+    public void A_copy_of_what_a_forced_quorum_gave_up_answers_no_linearizable_read_however_far_it_reaches()
+    {
+        var reader = new Reader();
+        _reads.Add(reader);
+        _reads.Ask(_core);
+        _reads.Granted(new ReadGrant(1, new LogIndex(5), Refused: false, Term: new Term(9)), leads: false);
+
+        // It gets there only after the answer came, by what was given up.
+        _reads.AppliedTo(new LogIndex(4), Term, 4, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(6), Term, 6, TimeSpan.MinValue);
+        Assert.Equal(0, reader.Readings);
+
+        // Nor was its state confirmed by that.
+        var stale = new Reader();
+        _reads.Add(stale, ReadConsistency.AtMostBehind(TimeSpan.FromMinutes(1)));
+        _reads.AppliedTo(new LogIndex(6), Term, 6, TimeSpan.MinValue);
+        Assert.Null(stale.Point);
+
+        _reads.Tick();
+        _reads.Ask(_core);
+        _reads.Granted(new ReadGrant(2, new LogIndex(7), Refused: false, Term: new Term(9)), leads: false);
+        _reads.AppliedTo(new LogIndex(7), new Term(9), 7, TimeSpan.MinValue);
+        Assert.Equal(new ReadPoint(ReadGuarantee.ReadIndex, 7, TimeSpan.Zero), reader.Point);
+        Assert.NotNull(stale.Point);
     }
 
     [Fact]
@@ -162,10 +191,10 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         session.Advance(3);
         var reader = new Reader();
         _reads.Add(reader, ReadConsistency.Session(session));
-        _reads.AppliedTo(new LogIndex(6), 6, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(6), Term, 6, TimeSpan.MinValue);
         Assert.Null(reader.Point);
 
-        _reads.AppliedTo(new LogIndex(8), 8, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(8), Term, 8, TimeSpan.MinValue);
         Assert.Equal(new ReadPoint(ReadGuarantee.Session, 8, null), reader.Point);
     }
 
@@ -193,7 +222,7 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         _reads.Add(new Reader());
         _reads.Ask(_core);
         _reads.Granted(new ReadGrant(1, new LogIndex(5), Refused: false), leads: false);
-        _reads.AppliedTo(new LogIndex(5), 5, TimeSpan.MinValue);
+        _reads.AppliedTo(new LogIndex(5), Term, 5, TimeSpan.MinValue);
         Assert.Equal(0, _reads.Count);
     }
 
