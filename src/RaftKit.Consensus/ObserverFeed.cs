@@ -89,7 +89,7 @@ internal sealed class ObserverFeed(RaftCore core)
 
     private void Asked(ObserveRequest request)
     {
-        if (request.LastIndex <= core.Commit && core.Log.TermAt(request.LastIndex) is { } term && term != request.LastTerm)
+        if (IsDiverged(request))
         {
             // It holds what was committed once, and is not any more: a new quorum was forced without it.
             Gone(request.From);
@@ -108,6 +108,12 @@ internal sealed class ObserverFeed(RaftCore core)
         }
         fed.Asked(request);
     }
+
+    // Terms never fall along a log: one that goes further than the commit here, and ends in an older term, has another entry there. Not to
+    // be waited for until the commit gets as far: meanwhile it would show what was given up, and never see what came of its proposals.
+    private bool IsDiverged(ObserveRequest request) => request.LastIndex <= core.Commit
+        ? core.Log.TermAt(request.LastIndex) is { } term && term != request.LastTerm
+        : core.Log.TermAt(core.Commit) is { } committed && committed > request.LastTerm;
 
     private void SendSnapshot(Fed fed)
     {

@@ -134,6 +134,16 @@ public sealed class ObserverTests
         Assert.Equal(0, leader.Core.ObserversFed);
     }
 
+    /// <summary>It would wait for ever, where a forced quorum gave much up, and be taken for one that is only ahead.</summary>
+    [Fact]
+    public void A_source_tells_an_observer_that_goes_further_than_its_commit_and_ends_in_an_older_term_than_that()
+    {
+        var leader = Solo.Leading();
+        leader.Step(Asks(leader, last: 9, lastTerm: 0));
+        Assert.True(Assert.Single(leader.Sent.OfType<ObserveReply>()).Diverged);
+        Assert.Equal(0, leader.Core.ObserversFed);
+    }
+
     [Fact]
     public void An_observer_that_is_further_than_its_source_is_fed_once_the_source_is_there()
     {

@@ -40,9 +40,9 @@ internal static class FirstStart
         try
         {
             var state = found.State;
-            // Founders begin with one entry of term 1; who joins, with nothing.
-            var isFirst = state is { Term.Value: <= 1, Vote.IsNone: true, First.Value: 1, Entries.Count: <= 1, Boots.Count: 0 }
-                && found.Rot.Count == 0;
+            // Founders begin with one entry of term 1; who joins, with nothing but the term of its leader.
+            var isFirst = state is { Vote.IsNone: true, First.Value: 1, Entries.Count: <= 1, Boots.Count: 0 }
+                && (state.Term.Value <= 1 || state.Entries.Count == 0) && found.Rot.Count == 0;
             return isFirst ? null : $"its log goes to entry {state.Next.Previous} and term {state.Term}";
         }
         finally

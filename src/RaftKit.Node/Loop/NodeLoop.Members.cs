@@ -92,6 +92,16 @@ internal sealed partial class NodeLoop
             || (_links.Current(member) is { } hello && Core?.Membership.IncarnationOf(member)?.Incarnation == hello.Incarnation);
 
     /// <summary>
+    /// Members that a forced quorum left behind may still run, and be linked with those of it that have not heard of the break yet. Neither
+    /// hears the other: one that was left behind and took over a term of the new quorum's would stand for election in the next one, beside
+    /// that quorum's own leader, and who joined last would follow it and serve what was given up (simulator seed 24). Observers repeat what
+    /// they were told, and go on to the later epoch.
+    /// </summary>
+    private bool IsOfAnotherEpoch(RaftCore core, Message message) =>
+        !message.From.IsObserver && core.Term > Term.Zero
+        && (RecoveryEpoch.IsOfEarlier(message.Term, core.Term) || (!Self.IsObserver && RecoveryEpoch.IsOfEarlier(core.Term, message.Term)));
+
+    /// <summary>
     /// This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.
     /// </summary>
     private void EndDiverged(string why)

@@ -273,6 +273,8 @@ internal sealed partial class NodeLoop : ILoopServices
                 Judged(from, link, judged);
                 return;
         }
+        if (Core is null && message is PeerMessage.Raft { Message: Heartbeat or AppendRequest or SnapshotChunk } led)
+            _formation.Leads(from, led.Message.Term);
         var admission = _links.Pass(link, message);
         if (admission == Admission.Admitted)
             Deliver(from, message);
@@ -288,7 +290,7 @@ internal sealed partial class NodeLoop : ILoopServices
         switch (message)
         {
             case PeerMessage.Raft raft when raft.Message.From == from && raft.Message.To == Self:
-                if (_links.MayCount(raft.Message, core.Membership, core.Term))
+                if (!IsOfAnotherEpoch(core, raft.Message) && _links.MayCount(raft.Message, core.Membership, core.Term))
                     core.Step(raft.Message);
                 break;
             case PeerMessage.ForwardProposals forward when forward.Proposer.Member == from:

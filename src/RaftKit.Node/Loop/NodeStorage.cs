@@ -107,10 +107,10 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
     }
 
     /// <summary>Makes this a member of an existing cluster, under the incarnation that was committed for it.</summary>
-    public RestoredState Join(Guid clusterId, int incarnation)
+    public RestoredState Join(Guid clusterId, int incarnation, Term term)
     {
         Identity = new DirectoryIdentity(options.Self, incarnation, 1, clusterId, []) { LongestPromise = options.VoterPromise };
-        return Begin(new LogBatch { Term = Term.Zero, Vote = MemberId.None });
+        return Begin(new LogBatch { Term = term, Vote = MemberId.None });
     }
 
     /// <summary>The first committed command named the cluster.</summary>

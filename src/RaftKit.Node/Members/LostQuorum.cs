@@ -13,13 +13,6 @@ namespace RaftKit.Node.Members;
 /// </summary>
 internal sealed class LostQuorum : IDisposable
 {
-    /// <summary>
-    /// Members that were left behind, but still run and do not reach this one, may go on electing each other for a while. So far ahead, no
-    /// term of theirs is ever one of the new quorum's, and nothing that is told apart by its term is mistaken.
-    /// </summary>
-    private const int TermBits = 20;
-    private const long TermsAhead = 1 << TermBits;
-
     private readonly IDisposable _lock;
     private readonly SnapshotStore _snapshots;
     private readonly SegmentedLog _log;
@@ -116,7 +109,7 @@ internal sealed class LostQuorum : IDisposable
             .Select(id => new MemberIncarnation(id, Math.Max(Membership.IncarnationOf(id)!.Value.Incarnation + 1, first))).ToList();
         var membership = new Membership([self], others, []);
         var epoch = new RecoveryEpoch(known + 1, [.. others.Select(o => new MemberIncarnation(o.Id, o.Incarnation - 1))]);
-        var term = new Term(Math.Max(Term.Value, LastTerm.Value) + TermsAhead);
+        var term = new Term(Math.Max(Term.Value, LastTerm.Value) + RecoveryEpoch.TermsAhead);
         var stamp = _recovered.Entries.Count > 0 ? _recovered.Entries[^1].Stamp : _recovered.Snapshot?.Stamp ?? 0;
         _log.Write(new LogBatch
         {
@@ -137,7 +130,7 @@ internal sealed class LostQuorum : IDisposable
     /// (simulator seed 358). The term it has from the first that it was sent, and every break went so far ahead with it.
     /// </summary>
     private int EpochKnown() =>
-        (int)Math.Max(Epoch.Epoch, Math.Min(Math.Max(Term.Value, LastTerm.Value) >> TermBits, RecoveryEpoch.Most - 1));
+        (int)Math.Max(Epoch.Epoch, Math.Min(Math.Max(Term.Value, LastTerm.Value) >> RecoveryEpoch.TermBits, RecoveryEpoch.Most - 1));
 
     public void Dispose()
     {

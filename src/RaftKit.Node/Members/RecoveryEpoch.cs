@@ -29,6 +29,20 @@ internal sealed record RecoveryEpoch(int Epoch, IReadOnlyList<MemberIncarnation>
     /// </summary>
     public const int LivesOfEpoch = 1 << 10;
 
+    /// <summary>
+    /// Members that were left behind, but still run and do not reach the survivor, may go on electing each other for a while. So far ahead,
+    /// no term of theirs is ever one of the new quorum's, and nothing that is told apart by its term is mistaken.
+    /// </summary>
+    public const int TermBits = 20;
+
+    /// <summary>How far a break goes ahead with the term, at the least.</summary>
+    public const long TermsAhead = 1 << TermBits;
+
+    /// <summary>
+    /// Whether a term is of an earlier epoch than another one: no elections of one epoch can bring two members that far apart.
+    /// </summary>
+    public static bool IsOfEarlier(Term term, Term than) => than.Value - term.Value >= TermsAhead / 2;
+
     /// <summary>The last life that any member can have been given in earlier epochs.</summary>
     public int LastLifeBefore => Epoch * LivesOfEpoch;
 

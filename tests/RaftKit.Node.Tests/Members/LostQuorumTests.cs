@@ -60,6 +60,71 @@ public sealed class LostQuorumTests
         Assert.Contains("of before recovery epoch 1", judged.Refusal, StringComparison.Ordinal);
     }
 
+    /// <summary>
+    /// It would learn the new quorum's term by the answer, and stand for election in the next one. It knows nothing of the break, nor need
+    /// this member.
+    /// </summary>
+    [Fact]
+    public void Who_was_left_behind_and_runs_on_is_not_answered_with_the_new_quorums_term()
+    {
+        Lead();
+        using (var survivor = LostQuorum.Open(_directory))
+            survivor.Force();
+        using var harness = new LoopHarness(directory: _directory);
+        for (var i = 0; harness.Loop.Status.RecoveryEpoch == 0; i++)
+        {
+            Assert.True(i < 400, "The survivor never led.");
+            harness.Tick();
+        }
+        // Of the new quorum, so that its link is not refused: only the terms tell.
+        harness.Link(LoopHarness.Said(LoopHarness.Other, incarnation: 1025, cluster: harness.Loop.ClusterId));
+        Assert.Empty(AnswersTo(6));
+        Assert.NotEmpty(AnswersTo(harness.Core.Term.Value));
+
+        IEnumerable<PeerMessage> AnswersTo(long term)
+        {
+            harness.Sent.Clear();
+            harness.Hear(new PeerMessage.Raft(Wish(term)));
+            return harness.Sent.Select(s => s.Message).Where(m => m is PeerMessage.Raft { Message: VoteReply });
+        }
+    }
+
+    [Fact]
+    public void Who_was_left_behind_and_runs_on_takes_no_term_of_the_new_quorums()
+    {
+        using var harness = new LoopHarness();
+        harness.Lead();
+        var term = harness.Core.Term;
+        harness.Hear(new PeerMessage.Raft(new AppendReply
+        {
+            From = LoopHarness.Other, To = LoopHarness.Self, Term = new Term(term.Value + RecoveryEpoch.TermsAhead), Accepted = false, Index = LogIndex.Zero,
+        }));
+        Assert.Equal(term, harness.Core.Term);
+        // As far as elections can bring somebody.
+        harness.Hear(new PeerMessage.Raft(new AppendReply
+        {
+            From = LoopHarness.Other, To = LoopHarness.Self, Term = new Term(term.Value + 1000), Accepted = false, Index = LogIndex.Zero,
+        }));
+        Assert.Equal(term.Value + 1000, harness.Core.Term.Value);
+    }
+
+    /// <summary>With no term it would follow whoever spoke first, also a leader that was left behind.</summary>
+    [Fact]
+    public void Who_joins_begins_in_the_term_of_the_leader_that_took_it_in_and_waits_until_it_has_heard_it()
+    {
+        using var harness = new LoopHarness();
+        var (cluster, leader, term) = (Guid.NewGuid(), LoopHarness.Other, new Term(RecoveryEpoch.TermsAhead + 5));
+        harness.Link(LoopHarness.Said(leader, incarnation: 1025, cluster: cluster));
+        harness.Hear(new PeerMessage.BootstrapAnswer(BootstrapState.Formed, cluster, [LoopHarness.Self, leader]));
+        harness.Hear(new PeerMessage.JoinReply(true, cluster, 1025, leader, ""));
+        Assert.Null(harness.Loop.Core);
+
+        harness.Hear(new PeerMessage.Raft(new Heartbeat { From = leader, To = LoopHarness.Self, Term = term, Commit = LogIndex.Zero }));
+        harness.Hear(new PeerMessage.JoinReply(true, cluster, 1025, leader, ""));
+        Assert.Equal(term, harness.Core.Term);
+        Assert.True(harness.Core.Vote.IsNone);
+    }
+
     [Fact]
     public void A_directory_that_is_refused_is_let_go_of_with_all_its_files()
     {
@@ -93,6 +158,12 @@ public sealed class LostQuorumTests
             }
         }
     }
+
+    private static VoteRequest Wish(long term) => new()
+    {
+        From = LoopHarness.Other, To = LoopHarness.Self, Term = new Term(term), PreVote = true, LastIndex = new LogIndex(99),
+        LastTerm = new Term(5),
+    };
 
     private void Lead()
     {
