@@ -31,9 +31,13 @@ internal sealed partial class SafetyChecker
         _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
     }
 
+    private LogIndex _kept;
+    private Term _forcedTerm = new(long.MaxValue);
+
     /// <summary>An operator forced a new quorum: what was committed beyond the survivor's log is given up.</summary>
     public void QuorumForced(LogIndex survivor)
     {
+        _kept = survivor;
         foreach (var lost in _committed.Keys.Where(index => index > survivor).ToArray())
             _committed.Remove(lost);
         foreach (var term in _committedIn.Where(c => c.Value > survivor).Select(c => c.Key).ToArray())
@@ -54,6 +58,7 @@ internal sealed partial class SafetyChecker
                 common = LogIndex.Max(common, entry.Index);
         }
         QuorumForced(common);
+        _forcedTerm = entries[^1].Term;
         return common;
     }
 

@@ -90,6 +90,8 @@ internal sealed partial class SafetyChecker
         if (member.Id.IsObserver)
             CheckObserver(member, mirror, core, inputs);
         CheckTerm(member, mirror, core);
+        Require(!member.IsLeftBehind || member.Id.IsObserver || core.Term < _forcedTerm, 1,
+            $"member {member.Id}, which a forced quorum left behind, came to term {core.Term}: those from {_forcedTerm} on are that quorum's");
         if (core.RottenEnd is null && mirror.Durable.Last >= core.LastIndex)
             _beforeRot.Remove(new MemberIncarnation(member.Id, run.Loop.Incarnation));
         CheckLog(member, mirror, core);
@@ -241,7 +243,8 @@ internal sealed partial class SafetyChecker
         // A process that is stopped may go on any time, and believe its lease.
         foreach (var other in _world.Members)
         {
-            if (other != member && other.Loop?.Core is { } rival)
+            // Who goes on beside a quorum that was forced, its own clients believe: no quorum that is forced can wait for that to end.
+            if (other != member && other.Loop?.Core is { } rival && other.IsLeftBehind == member.IsLeftBehind)
             {
                 // Who is elected late, for an older term, can commit nothing any more: a quorum has gone on to the newer one (seed 873 of
                 // 60 s).
@@ -269,6 +272,9 @@ internal sealed partial class SafetyChecker
         {
             if (core.Log.TermAt(index) is not { } term)
                 continue;
+            // What an operator forced a quorum without is committed in another history.
+            if (member.IsLeftBehind && index > _kept)
+                continue;
             if (_committed.TryGetValue(index, out var known))
             {
                 Require(known == term, 7,
@@ -281,7 +287,10 @@ internal sealed partial class SafetyChecker
         }
         if (core.Role != RaftRole.Leader || core.Commit <= mirror.Commit)
             return;
-        _committedIn[core.Term] = core.Commit;
+        if (!member.IsLeftBehind)
+            _committedIn[core.Term] = core.Commit;
+        else if (core.Commit > _kept)
+            _world.Faults.Coverage.Struck(MenuItem.QuorumForcedBesideAnother);
         if (core.Log.TermAt(core.Commit) is { } last)
             CheckCommitted(member, mirror, core, last);
     }
@@ -355,7 +364,7 @@ internal sealed partial class SafetyChecker
                 // A vote for itself.
                 Promise(self, raft.Term);
                 break;
-            case ReadIndexRequest request:
+            case ReadIndexRequest request when !member.IsLeftBehind:
                 // It may be asked again: the read began when it was asked first.
                 _reads.TryAdd((run.Process.Number, request.Token), Committed);
                 break;

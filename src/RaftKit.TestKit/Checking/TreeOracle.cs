@@ -88,6 +88,7 @@ internal sealed class TreeOracle(SimulatedWorld world)
         long before)
     {
         Require(zxid > before, 24, $"member {member} applied {zxid:x} after {before:x}");
+        world.Telling?.Invoke(world[member], zxid, machine);
         // An observer that a forced quorum left behind plays what it holds again when it starts: no longer anybody's history (seed 519).
         if (world[member].IsLeftBehind)
             return;
@@ -124,8 +125,10 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// A multi was applied: all of its parts, in their order, or, if one was refused, nothing at all.
     /// </summary>
     public void AppliedMulti(
-        MemberId member, long zxid, IReadOnlyList<TreeCommand> parts, in TreeResult result, List<TreeChange> changes, bool isChanged)
+        MemberId member, long zxid, ZnodeStateMachine machine, IReadOnlyList<TreeCommand> parts, in TreeResult result,
+        List<TreeChange> changes, bool isChanged)
     {
+        world.Telling?.Invoke(world[member], zxid, machine);
         if (world[member].IsLeftBehind)
             return;
         if (result.Error != ZnodeError.None)
@@ -150,6 +153,7 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>A member's state was replaced by a snapshot's.</summary>
     public void Restored(MemberId member, long zxid, ZnodeStateMachine machine)
     {
+        world.Telling?.Invoke(world[member], zxid, machine);
         // What a forced quorum gave up is on its disk still.
         if (world[member].IsLeftBehind)
             return;
@@ -166,9 +170,14 @@ internal sealed class TreeOracle(SimulatedWorld world)
         Require(zxid <= Zxid, 18, $"member {member} restored a state at {zxid:x} that nobody has come to");
     }
 
+    /// <summary>Whether members came to this very state there.</summary>
+    public bool Knows(long zxid, ZnodeStateMachine machine) => _digests.TryGetValue(zxid, out var known) && known == DigestOf(machine);
+
     /// <summary>Holds what a client read against the state at the zxid that it claims.</summary>
     public void CheckRead(string who, string path, Znode? read, long zxid)
     {
+        if (world.IsAside)
+            return;
         if (read is not null)
             zxid = read.Zxid;
         Require(zxid <= Zxid, 37, $"{who} read {path} at {zxid:x}, which nobody has applied");
@@ -185,6 +194,8 @@ internal sealed class TreeOracle(SimulatedWorld world)
     /// <summary>Holds a copy of the whole tree that a client was given in place of the history against the state at its zxid.</summary>
     public void CheckState(string who, WatchCompactedException copy)
     {
+        if (world.IsAside)
+            return;
         foreach (var znode in copy.State)
             CheckRead(who, znode.Path, znode, copy.Zxid);
         var there = _nodes.Keys.Count(path => path != "/" && At(path, copy.Zxid) is { Exists: true });
@@ -212,7 +223,7 @@ internal sealed class TreeOracle(SimulatedWorld world)
     public IReadOnlyList<Written> WritesOf(string path, string data) =>
         _written.TryGetValue(data, out var all) ? [.. all.Where(write => write.Path.StartsWith(path, StringComparison.Ordinal))] : [];
 
-    private void Agree(MemberId member, long zxid, ZnodeStateMachine machine)
+    private static ulong DigestOf(ZnodeStateMachine machine)
     {
         var digest = machine.Tree.Digest;
         foreach (var session in machine.Sessions.All)
@@ -225,6 +236,12 @@ internal sealed class TreeOracle(SimulatedWorld world)
             hash.Add(session.Member.Value);
             digest += hash.Value;
         }
+        return digest;
+    }
+
+    private void Agree(MemberId member, long zxid, ZnodeStateMachine machine)
+    {
+        var digest = DigestOf(machine);
         if (!_digests.TryAdd(zxid, digest))
             Require(_digests[zxid] == digest, 18, $"member {member} has another state at {zxid:x} than the first member that applied it");
     }

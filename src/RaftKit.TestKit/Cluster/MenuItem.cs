@@ -130,4 +130,10 @@ internal enum MenuItem
 
     /// <summary>One that was left behind was started, and refused.</summary>
     QuorumForcedLeavesBehind,
+
+    /// <summary>One that was left behind ran on beside the quorum that was forced, until it was refused.</summary>
+    QuorumForcedBeside,
+
+    /// <summary>A majority was left behind and ran on: it committed what the quorum that was forced knows nothing of.</summary>
+    QuorumForcedBesideAnother,
 }

@@ -103,8 +103,10 @@ internal sealed class SeedRun
         };
         _world.MemberDown = (_, run) => CountAmidJoint(run);
         _world.MayRefuseLevel = _levels.MayRefuse;
+        _world.Telling = _lost.Telling;
         _world.AfterTurn = (member, run, inputs) =>
         {
+            _lost.Look(member);
             _checker.AfterTurn(member, run, inputs);
             _levels.AfterTurn(member, run);
             _damage.Went(member);

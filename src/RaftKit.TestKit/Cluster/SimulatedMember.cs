@@ -71,7 +71,7 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
             field = value;
             // What comes after the disk was replaced is another story.
             if (value == DiskDamage.None)
-                IsLeftBehind = false;
+                IsLeftBehind = IsAside = false;
         }
     }
 
@@ -86,6 +86,21 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     {
         get => field && Damage == DiskDamage.OldCopy;
         set;
+    }
+
+    /// <summary>
+    /// It was left behind, and need not be alone in that: what it serves is of another history from then on, until it is emptied.
+    /// </summary>
+    public bool IsAside
+    {
+        get => field && IsLeftBehind;
+        set
+        {
+            field = value;
+            // To the end of that process: its clients remember what they saw.
+            if (value)
+                _run?.Process.IsAside = true;
+        }
     }
 
     /// <summary>An observer whose disk is an old copy of itself, or goes on from one; until it is emptied.</summary>
@@ -215,7 +230,11 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
         _gauge = new InboxGauge(world.Options.Inbox);
         Build = member.Build;
         Process = new SimulatedProcess(
-            world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)));
+            world.Scheduler, world.NextProcess(), random.Between(TimeSpan.FromSeconds(-2), TimeSpan.FromSeconds(2)))
+        {
+            IsAside = member.IsAside,
+            IsObserver = member.Id.IsObserver,
+        };
         Transport = world.Network.Attach(Process, member.Id, this);
         LogLane = new SimulatedLane(
             world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this,

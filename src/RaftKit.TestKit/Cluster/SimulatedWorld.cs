@@ -3,6 +3,7 @@ using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
+using RaftKit.Znodes.Sessions;
 
 namespace RaftKit.TestKit;
 
@@ -67,6 +68,12 @@ internal sealed class SimulatedWorld
 
     /// <summary>How often an operator forced a new quorum.</summary>
     public int QuorumsForced { get; set; }
+
+    /// <summary>Hears that a member is about to tell what an entry, or a snapshot, made of its state there.</summary>
+    public Action<SimulatedMember, long, ZnodeStateMachine>? Telling { get; set; }
+
+    /// <summary>This event is of a process beside a quorum that was forced: what its clients are told is of another history.</summary>
+    public bool IsAside => Scheduler.Current is { IsAside: true };
 
     /// <summary>What was found wrong; null while nothing was.</summary>
     public string? Violation { get; private set; }

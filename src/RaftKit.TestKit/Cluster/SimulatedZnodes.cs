@@ -86,7 +86,7 @@ internal sealed class SimulatedZnodes : SimulatedApplication
                 var reader = new MessagePackReader(((ArrayBufferWriter<byte>)result).WrittenMemory[written..]);
                 // Refused before it came to the tree, its result is of one part.
                 oracle.AppliedMulti(
-                    member, context.Zxid, multi.Operations, TreeCommandCodec.ReadResult(ref reader, multi: true), _changes,
+                    member, context.Zxid, service.Machine, multi.Operations, TreeCommandCodec.ReadResult(ref reader, multi: true), _changes,
                     service.Machine.Tree.Digest != digest);
             }
             oracle.Applied(member, context.Zxid, service.Machine, _changes, _opened, _ended, _cause, _zxid);

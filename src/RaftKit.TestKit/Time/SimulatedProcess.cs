@@ -24,6 +24,14 @@ internal sealed class SimulatedProcess
 
     public bool IsPaused { get; private set; }
 
+    /// <summary>
+    /// A quorum was forced without it, and it goes on beside that one: what its clients are told is no part of the history that goes on.
+    /// </summary>
+    public bool IsAside { get; set; }
+
+    /// <summary>Of an observer, which may be heard by the one quorum while it shows what the other one has.</summary>
+    public bool IsObserver { get; init; }
+
     public SimulatedSynchronizationContext Context { get; }
 
     public SimulatedTimeProvider Time { get; }

@@ -9,6 +9,9 @@ internal sealed class SimulatedScheduler
     private readonly PriorityQueue<ScheduledEvent, (long Time, long Sequence)> _queue = new();
     private long _sequence;
 
+    /// <summary>The process whose event this is; null if it is nobody's.</summary>
+    public SimulatedProcess? Current { get; private set; }
+
     /// <summary>Since the start of the simulation.</summary>
     public TimeSpan Now { get; private set; }
 
@@ -34,10 +37,12 @@ internal sealed class SimulatedScheduler
             Now = next.Time;
             next.Cancel();
             Delivered++;
+            Current = next.Process;
             if (next.Process is { } process)
                 process.RunOrWait(action);
             else
                 action();
+            Current = null;
             return true;
         }
         Now = until;

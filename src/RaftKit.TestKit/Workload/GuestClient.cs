@@ -18,6 +18,7 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     private readonly ReadOnlyMemory<byte> _password = Enumerable.Range(0, SessionCommand.PasswordLength).Select(
         _ => (byte)random.Next(256)).ToArray();
     private GuestSession? _guest;
+    private SimulatedProcess? _through;
     private WatchChecker? _events;
     private long _id;
     private long _lastZxid;
@@ -46,11 +47,12 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
                 if (await Connect() is { } znodes)
                     await Live(znodes);
             }
-            catch (SessionExpiredException told)
+            catch (SessionExpiredException told) when (_through is not { IsAside: true })
             {
                 Ended(told);
             }
-            catch (Exception lost) when (lost is TimeoutException or SessionDetachedException or NotAppliedException or OutcomeUnknownException)
+            catch (Exception lost) when (lost is SessionExpiredException or TimeoutException or SessionDetachedException
+                or NotAppliedException or OutcomeUnknownException)
             {
                 // The connection is lost: on to another member.
             }
@@ -66,6 +68,12 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     public void QuorumForced()
     {
         (_read, _newestApplied, _checkedVersions) = (0, 0, 0);
+        // It moves on from whoever goes on beside that quorum, as it would from a member that is silent.
+        if (_through is { IsAside: true })
+        {
+            _guest?.Detach();
+            _guest = null;
+        }
         if (_events is not null && _heardZxid > 0)
             _heardBefore = _heardZxid;
         _events = null;
@@ -78,10 +86,11 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
 
     private async Task<SimulatedZnodes?> Connect()
     {
-        var up = world.Everybody.Where(m => m.Run is { HasStarted: true }).ToList();
+        var up = world.Everybody.Where(m => m.Run is { HasStarted: true, Process.IsAside: false }).ToList();
         if (up.Count == 0)
             return null;
         var run = random.Pick(up).Run!;
+        _through = run.Process;
         var znodes = (SimulatedZnodes)run.Application;
         using var limit = new CancellationTokenSource();
         if (_id != 0 && random.Chance(0.1))
@@ -98,6 +107,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
             limit.Cancel();
             throw;
         }
+        if (_through.IsAside)
+            throw new TimeoutException();
         if (_id != 0 && _guest.Id != _id)
             workload.Violate(21, $"{Who} took its session up and was given {_guest.Id:x}");
         if (_id == 0)
@@ -220,9 +231,10 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         }
         catch (WatchCompactedException compacted)
         {
+            if (guest != _guest)
+                return;
             workload.Oracle.CheckState(Who, compacted);
-            if (guest == _guest)
-                _events = null;
+            _events = null;
         }
         catch (Exception ended) when (ended is SessionExpiredException or SessionDetachedException or NotAppliedException or OutcomeUnknownException)
         {
@@ -248,6 +260,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
         }
         catch (WatchCompactedException compacted)
         {
+            if (guest != _guest)
+                return;
             workload.Oracle.CheckState(Who, compacted);
             _heardBefore = 0;
         }
@@ -296,6 +310,8 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
     private async Task ReadOwn(IZnodeSession session)
     {
         var read = await session.GetAsync(Own).WaitAsync(_patience, machine.Time);
+        if (session != _guest?.Session)
+            return;
         workload.Oracle.CheckRead(Who, Own, read, 0);
         if (read is null)
             return;
@@ -308,13 +324,15 @@ internal sealed class GuestClient(Workload workload, SimulatedWorld world, int n
 
     private async Task Write(Func<Task<Znode>> write, HistoryKind kind, string path, string value, long owner = 0)
     {
+        var guest = _guest;
         try
         {
             var created = await workload.Log.Record(
                 new HistoryOperation { Client = number, Session = _id, Kind = kind, Path = path, In = value, Owner = owner },
                 () => write().WaitAsync(_patience, machine.Time),
                 (operation, znode) => operation with { Out = znode.Path, Zxid = znode.Stat.CreatedZxid });
-            Saw(created.Stat.CreatedZxid);
+            if (guest == _guest)
+                Saw(created.Stat.CreatedZxid);
         }
         catch (ZnodeException exists) when (exists.Error == ZnodeError.NodeExists)
         {

@@ -29,6 +29,9 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     /// <returns>How many writes were acknowledged and are lost.</returns>
     public int QuorumForced(long zxid)
     {
+        // Who goes on beside that quorum may answer yet, of another history.
+        _ended.AddRange(_open.Values.Select(o => o with { Status = HistoryStatus.Info, Return = Now }));
+        _open.Clear();
         var lost = _ended.Count(o => !o.IsRead && o.Status == HistoryStatus.Ok && o.Zxid > zxid);
         var kept = _ended.Where(IsKept).Select(
             o => o is { IsRead: false, Status: HistoryStatus.Ok, Zxid: 0 } ? o with { Status = HistoryStatus.Info } : o).ToList();
@@ -70,9 +73,17 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
     {
         var number = ++_last;
         operation = operation with { Call = Now };
-        _open.Add(number, operation);
+        if (scheduler.Current is not { IsAside: true, IsObserver: false })
+            _open.Add(number, operation);
         var running = Begin(run);
         await ((Task)running).ConfigureAwait(ConfigureAwaitOptions.ContinueOnCapturedContext | ConfigureAwaitOptions.SuppressThrowing);
+        // It began before its member was one of those that go on beside a quorum that was forced, or that quorum heard of it.
+        if (scheduler.Current is { IsAside: true })
+        {
+            End(number, operation with { Status = HistoryStatus.Info });
+            recorded.SetFromTask(running);
+            return;
+        }
         if (!running.IsCompletedSuccessfully)
         {
             End(number, Failed(operation, running.Exception?.InnerException));
@@ -82,8 +93,7 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
         try
         {
             var value = running.Result;
-            End(number, result(operation with { Status = HistoryStatus.Ok }, value));
-            if (!operation.IsRead)
+            if (End(number, result(operation with { Status = HistoryStatus.Ok }, value)) && !operation.IsRead)
                 WritesAcknowledged++;
             succeeded?.Invoke(value);
             recorded.SetResult(value);
@@ -125,13 +135,15 @@ internal sealed class OperationLog(SimulatedScheduler scheduler, SimulatedTrace 
         _ => error.ToString(),
     };
 
-    private void End(long number, HistoryOperation operation)
+    private bool End(long number, HistoryOperation operation)
     {
-        _open.Remove(number);
+        if (!_open.Remove(number))
+            return false;
         var ended = operation with { Return = Now };
         _ended.Add(ended);
         trace.Fold((ulong)ended.Kind);
         trace.Fold((ulong)ended.Status);
         trace.Fold((ulong)ended.Zxid);
+        return true;
     }
 }

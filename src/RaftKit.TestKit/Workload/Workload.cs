@@ -90,7 +90,7 @@ internal sealed class Workload
 
     public void Acknowledge(long zxid)
     {
-        if (zxid <= HighestAcknowledged)
+        if (zxid <= HighestAcknowledged || _world.IsAside)
             return;
         HighestAcknowledged = zxid;
         _acknowledged.Add((_world.Scheduler.Now, zxid));
@@ -111,7 +111,11 @@ internal sealed class Workload
         return first == 0 ? 0 : _acknowledged[first - 1].Zxid;
     }
 
-    public void Violate(int invariant, string what) => _world.Violate($"invariant {invariant}: {what}");
+    public void Violate(int invariant, string what)
+    {
+        if (!_world.IsAside)
+            _world.Violate($"invariant {invariant}: {what}");
+    }
 
     private static bool IsRegister(string path) =>
         path.StartsWith("/r", StringComparison.Ordinal) && path.Contains("/k", StringComparison.Ordinal);
@@ -138,7 +142,7 @@ internal sealed class Workload
             Violate(23, $"session {ended.Id:x} was ended because its process {host} died, and it lives");
         foreach (var (process, session, _) in _sessions)
         {
-            if (session.Id == ended.Id && process.IsAlive && session is ISessionLease { IsValid: true } lease)
+            if (session.Id == ended.Id && process is { IsAlive: true, IsAside: false } && session is ISessionLease { IsValid: true } lease)
                 Violate(23,
                     $"session {ended.Id:x} was ended ({cause}), and its lease lasts for {lease.Remaining.TotalMilliseconds:F0} ms more");
         }
@@ -324,13 +328,15 @@ internal sealed class Workload
     // A holder that is killed takes its leadership along; one that is paused must find it gone when it resumes.
     private void Granted(SimulatedProcess process, Leadership leadership)
     {
+        if (process.IsAside)
+            return;
         Elections++;
         _world.Trace.Event(
             MemberId.None, $"process {process.Number} was granted leadership with token {leadership.FencingToken} by {leadership.Path}");
         _leaderships.RemoveAll(l => !l.Process.IsAlive);
         foreach (var (other, held) in _leaderships)
         {
-            if (held.IsHeld)
+            if (held.IsHeld && !other.IsAside)
                 Violate(16,
                     $"process {process.Number} leads with token {leadership.FencingToken}, while process {other.Number} holds token {held.FencingToken}");
         }

@@ -97,7 +97,8 @@ public sealed class LostQuorumTests
         var term = harness.Core.Term;
         harness.Hear(new PeerMessage.Raft(new AppendReply
         {
-            From = LoopHarness.Other, To = LoopHarness.Self, Term = new Term(term.Value + RecoveryEpoch.TermsAhead), Accepted = false, Index = LogIndex.Zero,
+            From = LoopHarness.Other, To = LoopHarness.Self, Term = new Term(term.Value + RecoveryEpoch.TermsAhead), Accepted = false,
+            Index = LogIndex.Zero,
         }));
         Assert.Equal(term, harness.Core.Term);
         // As far as elections can bring somebody.
