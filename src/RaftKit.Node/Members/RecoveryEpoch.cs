@@ -33,13 +33,14 @@ internal sealed record RecoveryEpoch(int Epoch, IReadOnlyList<MemberIncarnation>
     /// Members that were left behind, but still run and do not reach the survivor, may go on electing each other for a while. So far ahead,
     /// no term of theirs is ever one of the new quorum's, and nothing that is told apart by its term is mistaken.
     /// </summary>
-    public const int TermBits = 20;
+    public const int TermBits = 32;
 
     /// <summary>How far a break goes ahead with the term, at the least.</summary>
-    public const long TermsAhead = 1 << TermBits;
+    public const long TermsAhead = 1L << TermBits;
 
     /// <summary>
-    /// Whether a term is of an earlier epoch than another one: no elections of one epoch can bring two members that far apart.
+    /// Whether a term is of an earlier epoch than another one: no elections of one epoch can bring two members that far apart, not in
+    /// years of one after the other.
     /// </summary>
     public static bool IsOfEarlier(Term term, Term than) => than.Value - term.Value >= TermsAhead / 2;
 

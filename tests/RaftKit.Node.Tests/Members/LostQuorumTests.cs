@@ -20,7 +20,7 @@ public sealed class LostQuorumTests
         // It joined after a quorum was forced, and was sent the beginning of the log only; the term came with it.
         using (var log = SegmentedLog.Open(_directory, new SegmentedLogOptions(), out var found))
         {
-            log.Write(new LogBatch { Term = new Term(found.Term.Value + (1 << 20)), Vote = MemberId.None });
+            log.Write(new LogBatch { Term = new Term(found.Term.Value + RecoveryEpoch.TermsAhead), Vote = MemberId.None });
             log.Sync();
         }
         using var survivor = LostQuorum.Open(_directory);
