@@ -179,6 +179,69 @@ public sealed class MembershipTests
     }
 
     [Fact]
+    public async Task A_learner_that_is_promoted_votes_once_it_has_caught_up_and_not_before()
+    {
+        var cluster = Formed(members: 3, founders: 2);
+        cluster.Start(Id(3));
+        Assert.Equal([1, 2], Voters(cluster.Run(Id(1), host => host.Membership.AddAsync(3, "member-3:1", voter: false), Soon)));
+        cluster.Kill(Id(3));
+        cluster.Run(Id(2), host => Write(host, "/while-down", "1"), Soon);
+
+        var promoted = cluster.Begin(Id(2), host => host.Membership.PromoteAsync(3));
+        cluster.RunFor(TimeSpan.FromSeconds(5));
+        Assert.False(promoted.IsCompleted);
+        Assert.Equal([1, 2], Voters(cluster.Run(Id(1), host => Task.FromResult(host.Membership.Current!))));
+
+        cluster.Start(Id(3));
+        Assert.True(cluster.RunUntil(() => promoted.IsCompleted, Soon));
+        Assert.Equal([1, 2, 3], Voters(await promoted));
+        Assert.Equal("member-3:1", (await promoted).Members[2].Endpoint);
+
+        // It counts: with it, the quorum does without another.
+        cluster.Kill(Id(2));
+        Assert.Equal("1", cluster.Run(Id(3), host => Read(host, "/while-down"), Soon));
+        cluster.Run(Id(1), host => Write(host, "/after", "2"), Soon);
+    }
+
+    [Fact]
+    public async Task A_promotion_that_is_taken_back_tells_whoever_waits_for_it()
+    {
+        var cluster = Formed(members: 3, founders: 2);
+        cluster.Run(Id(1), host => host.Membership.AddAsync(3, "member-3:1", voter: false), Soon);
+        // Who was never started cannot catch up.
+        var promoted = cluster.Begin(Id(1), host => host.Membership.PromoteAsync(3));
+        cluster.RunFor(TimeSpan.FromSeconds(1));
+
+        cluster.Run(Id(2), host => host.Membership.AddAsync(3, "member-3:1", voter: false), Soon);
+
+        Assert.True(cluster.RunUntil(() => promoted.IsCompleted, Soon));
+        Assert.Equal(
+            "Member 3 is no longer to vote: a later change took it back.",
+            (await Assert.ThrowsAsync<MembershipChangeRefusedException>(() => promoted)).Message);
+    }
+
+    [Fact]
+    public void Who_votes_already_is_promoted_at_once_and_who_is_no_member_or_goes_or_observes_never_is()
+    {
+        var cluster = Formed(members: 4, founders: 3);
+        Assert.Equal([1, 2, 3], Voters(cluster.Run(Id(2), host => host.Membership.PromoteAsync(3), TimeSpan.FromSeconds(1))));
+
+        Assert.Equal("There is no member 9, only 1, 2, 3. Use AddAsync to take it in.", Refused(9));
+        cluster.Begin(Id(1), host => host.Membership.ReplaceAsync(3, 4, "member-4:1"));
+        cluster.RunFor(TimeSpan.FromSeconds(1));
+        Assert.Equal("Member 3 is to go once 4 votes. Use AddAsync to keep it.", Refused(3));
+        foreach (var (number, why) in new[] { (256, "observers never vote"), (0, "1 to 255"), (-1, "1 to 255"), (5000, "1 to 255") })
+        {
+            var refusal = Assert.Throws<ArgumentOutOfRangeException>(() =>
+                cluster.Run(Id(1), host => host.Membership.PromoteAsync(number)));
+            Assert.Contains(why, refusal.Message, StringComparison.Ordinal);
+        }
+
+        string Refused(int member) => Assert.Throws<MembershipChangeRefusedException>(() =>
+            cluster.Run(Id(1), host => host.Membership.PromoteAsync(member), Soon)).Message;
+    }
+
+    [Fact]
     public void What_contradicts_the_members_is_refused_and_changes_nothing()
     {
         var cluster = Formed(members: 2, founders: 2);

@@ -32,6 +32,20 @@ public interface IQuorumMembership
     Task<QuorumMembers> AddAsync(int member, string endpoint, bool voter = true, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Lets a member that only learns vote. Completes when it votes, which is once it has caught up; at once if it does already. As <see
+    /// cref="AddAsync"/>, for a member that is there: its endpoint is known.
+    /// </summary>
+    /// <param name="member">Its number.</param>
+    /// <param name="cancellationToken">Ends the wait, not the change.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The number is none, or an observer's: those never vote.</exception>
+    /// <exception cref="MembershipChangeRefusedException">
+    /// There is no such member, or it is to go once another one votes in its place, or a later change took this one back.
+    /// </exception>
+    /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
+    /// <exception cref="OutcomeUnknownException">This node ended before it could tell. Look at <see cref="Current"/>.</exception>
+    Task<QuorumMembers> PromoteAsync(int member, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Removes a member, the leader included: it then hands over and steps down. Completes when it no longer counts. Stop its process
     /// afterwards.
     /// </summary>

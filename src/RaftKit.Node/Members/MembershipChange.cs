@@ -122,6 +122,27 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         }
     }
 
+    /// <summary>A member that learns is to vote once it has caught up.</summary>
+    public sealed record Promote(IReadOnlyDictionary<MemberId, string> Known, MemberId Id) : MembershipChange(Known)
+    {
+        protected override int Code => 5;
+
+        public override bool IsSound => base.IsSound && IsMember(Id);
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
+        {
+            if (!wanted.TryGetValue(Id, out var member))
+                return $"There is no member {Id}, only {string.Join(", ", wanted.Keys)}. Use AddAsync to take it in.";
+            // To promote it would take its replacement back, which nobody asked for.
+            if (member.Until is { } until)
+                return $"Member {Id} is to go once {string.Join(", ", until)} votes. Use AddAsync to keep it.";
+            wanted[Id] = member with { IsVoter = true };
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer) => writer.Write(Id.Value);
+    }
+
     protected abstract int Code { get; }
 
     /// <summary>
@@ -166,6 +187,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             2 => new Remove(known, new MemberId(fields.ReadInt32())),
             3 => new Set(known, ReadEndpoints(ref fields)),
             4 => new Replace(known, new MemberId(fields.ReadInt32()), new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
+            5 => new Promote(known, new MemberId(fields.ReadInt32())),
             _ => throw new MessagePackSerializationException(
                 $"A change of the membership has kind {code}, which this version does not know."),
         };

@@ -36,6 +36,22 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
             cancellationToken);
     }
 
+    public Task<QuorumMembers> PromoteAsync(int member, CancellationToken cancellationToken = default)
+    {
+        if (new MemberId(member) is { IsObserver: true, Value: <= MemberId.GreatestObserver })
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(member), member, "This is an observer's number, and observers never vote: add the process as a member, under a number from 1 to 255.");
+        }
+        var id = Checked(member, nameof(member));
+        return AskAsync(
+            known => new MembershipChange.Promote(known, id),
+            new Goal(
+                $"Member {member} is no longer to vote",
+                table => table.Wanted.TryGetValue(id, out var stays) && stays.IsVoter, now => Votes(now, id)),
+            cancellationToken);
+    }
+
     public Task<QuorumMembers> RemoveAsync(int member, CancellationToken cancellationToken = default)
     {
         var id = Checked(member, nameof(member));

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Encoding;
 using RaftKit.Node.Members;
 using Xunit;
 
@@ -54,6 +55,21 @@ public sealed class MemberTableTests
 
         Assert.Equal([1, 2, 3], _table.Wanted.Keys.Select(id => id.Value));
         Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
+    }
+
+    [Fact]
+    public void A_promotion_is_read_back_and_keeps_where_the_member_listens()
+    {
+        Apply(new MembershipChange.Add(Known, new MemberId(4), Endpoint(4), IsVoter: false));
+        var reader = new MessagePackReader(new MembershipChange.Promote(Known, new MemberId(4)).Encode());
+
+        var change = Assert.IsType<MembershipChange.Promote>(MembershipChange.Decode(ref reader));
+
+        Assert.True(change.IsSound);
+        Assert.False((change with { Id = new MemberId(256) }).IsSound);
+        Assert.Equal(new MemberId(4), change.Id);
+        Apply(change);
+        Assert.Equal(new WantedMember(Endpoint(4), IsVoter: true), _table.Wanted[new MemberId(4)]);
     }
 
     // Logs of before such an endpoint was refused hold it.
