@@ -59,6 +59,7 @@ internal sealed partial class SafetyChecker
         }
         QuorumForced(common);
         _forcedTerm = entries[^1].Term;
+        _forcedTerms.Add(_forcedTerm);
         return common;
     }
 
