@@ -102,6 +102,12 @@ internal sealed partial class SafetyChecker
             _world.Violate(
                 $"invariant {invariant}: {what}: only [{string.Join(' ', voters.Where(counts))}] of [{string.Join(' ', voters)}]. Disks: "
                 + string.Join(", ", _mirrors.Select(m => $"{m.Key}: {m.Value.Durable.Last} in term {m.Value.Durable.Term}")));
+            // Those who do not vote, and with whom it would have been enough.
+            var others = _mirrors.Select(m => new MemberIncarnation(m.Key, m.Value.Incarnation)).Where(
+                m => !membership.IsVoter(m) && counts(m)).ToList();
+            if (count + others.Count > voters.Count / 2 && others.Count > 0)
+                _world.Violate(
+                    $"invariant 14: {what}: [{string.Join(' ', others)}] must have counted beside [{string.Join(' ', voters.Where(counts))}], under {membership}");
         }
     }
 }
