@@ -128,6 +128,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
         return _handover.To(to);
     }
 
+    public bool SendsSnapshots => _peers.SendsSnapshots();
+
     public void SnapshotTaken(SnapshotMark snapshot) => _peers.RestartTransfers(snapshot);
 
     public override void EndTurn()

@@ -19,6 +19,9 @@ internal sealed class ObserverFeed(RaftCore core)
     /// <summary>How many observers this member feeds.</summary>
     public int Count => _fed.Count;
 
+    /// <summary>Some of them wait for a snapshot, or for the rest of it.</summary>
+    public bool SendsSnapshots => Array.Exists(_all, static fed => fed.Transfer is not null);
+
     /// <summary>What an observer said. Its term says nothing: it only repeats what members told it.</summary>
     public void Step(Message message)
     {
@@ -43,7 +46,8 @@ internal sealed class ObserverFeed(RaftCore core)
         foreach (var fed in _all)
         {
             fed.SilentTicks++;
-            if (fed.Transfer is { IsWaiting: true } transfer && ++transfer.TicksWaited >= core.Options.ElectionTicks)
+            fed.Transfer?.Tick();
+            if (fed.Transfer is { IsWaiting: true } transfer && transfer.TicksWaited >= core.Options.ElectionTicks)
                 transfer.SendAgain();
         }
         // It asks with every heartbeat's time, so whoever does not has gone on with another, or ended.
@@ -70,6 +74,12 @@ internal sealed class ObserverFeed(RaftCore core)
 
     public void EndTurn()
     {
+        int underWay = 0;
+        foreach (var fed in _all)
+        {
+            if (fed.Transfer?.IsUnderWay(core.Options) == true)
+                underWay++;
+        }
         foreach (var fed in _all)
         {
             // Who leads now is worth telling at once: the observer's own users wait for that.
@@ -77,7 +87,7 @@ internal sealed class ObserverFeed(RaftCore core)
                 Reply(fed);
             if (fed.Next.Previous < core.Log.Base && fed.Next <= core.Commit && fed.Transfer is null)
                 fed.BeginSnapshot(core.Snapshot!);
-            SendSnapshot(fed);
+            SendSnapshot(fed, ref underWay);
         }
         long left = MaxBytesPerTurn;
         while (FeedEach(ref left))
@@ -115,9 +125,12 @@ internal sealed class ObserverFeed(RaftCore core)
         ? core.Log.TermAt(request.LastIndex) is { } term && term != request.LastTerm
         : core.Log.TermAt(core.Commit) is { } committed && committed > request.LastTerm;
 
-    private void SendSnapshot(Fed fed)
+    private void SendSnapshot(Fed fed, ref int underWay)
     {
         if (fed.Transfer is not { IsWaiting: false, IsComplete: false } transfer)
+            return;
+        // Each holds a chunk in memory and a share of the link: the others wait for their turn, or go on to another source.
+        if (!transfer.HasBegun && underWay++ >= core.Options.MaxSnapshotTransfers)
             return;
         core.Effects.SnapshotSends.Add(
             new SnapshotSend(fed.Id, core.Term, transfer.Snapshot, transfer.Offset, core.Options.SnapshotChunkBytes));

@@ -239,9 +239,29 @@ internal sealed class SnapshotTransfer(SnapshotMark snapshot)
     /// <summary>The peer has every byte; only its word that it installed them is missing.</summary>
     public bool IsComplete => Offset >= Snapshot.Length && _answered;
 
+    /// <summary>Ticks since the receiver last got any further.</summary>
+    public int TicksIdle { get; set; }
+
+    /// <summary>Something of it was sent.</summary>
+    public bool HasBegun { get; private set; }
+
     private bool _answered;
 
-    public void Sent() => (IsWaiting, TicksWaited) = (true, 0);
+    /// <summary>Chunks of it come and go, which counts against how many transfers may at a time.</summary>
+    public bool IsUnderWay(RaftCoreOptions options) => HasBegun && !IsComplete && TicksIdle < 4 * options.ElectionTicks;
+
+    public void Tick()
+    {
+        TicksWaited++;
+        TicksIdle++;
+    }
+
+    public void Sent()
+    {
+        if (!HasBegun)
+            (HasBegun, TicksIdle) = (true, 0);
+        (IsWaiting, TicksWaited) = (true, 0);
+    }
 
     public void SendAgain() => IsWaiting = false;
 
@@ -251,6 +271,8 @@ internal sealed class SnapshotTransfer(SnapshotMark snapshot)
         // The offset that is out already: a duplicate. Sending again for each would multiply the chunks; the timeout mends a true loss.
         if (offset < 0 || offset > Snapshot.Length || (IsWaiting && offset == Offset && !IsComplete))
             return;
+        if (offset > Offset)
+            TicksIdle = 0;
         Offset = offset;
         _answered = true;
         IsWaiting = IsComplete;

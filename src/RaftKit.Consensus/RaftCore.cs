@@ -238,6 +238,9 @@ internal sealed partial class RaftCore
     /// </summary>
     public bool TransferLeadership(MemberId to) => _role is LeaderRole leader && leader.TransferLeadership(to);
 
+    /// <summary>Somebody who is there is being sent the snapshot of now, or waits for it: a newer one would start that over.</summary>
+    public bool SendsSnapshots => Observers.SendsSnapshots || _role is LeaderRole { SendsSnapshots: true };
+
     /// <summary>
     /// A snapshot of this member's own state is durable: the log before it may go. Keeps <paramref name="keep"/> entries before it for slow
     /// peers.

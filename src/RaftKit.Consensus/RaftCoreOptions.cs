@@ -42,6 +42,12 @@ internal sealed record RaftCoreOptions
     /// <summary>The most bytes that a leader accepts beyond what is committed; more is refused as busy.</summary>
     public long MaxUncommittedBytes { get; init; } = 64 << 20;
 
+    /// <summary>
+    /// The most snapshots that are sent at a time, to members, and as many again to observers; others wait for their turn. Each has one
+    /// chunk under way.
+    /// </summary>
+    public int MaxSnapshotTransfers { get; init; } = 3;
+
     /// <summary>The most bytes asked for in one snapshot chunk.</summary>
     public int SnapshotChunkBytes { get; init; } = 1 << 20;
 

@@ -35,7 +35,8 @@ internal sealed class Replicator(RaftCore core)
         foreach (var peer in _peers)
         {
             peer.SilentTicks++;
-            if (peer.Transfer is { IsWaiting: true } transfer && ++transfer.TicksWaited >= core.Options.ElectionTicks && IsHeard(peer))
+            peer.Transfer?.Tick();
+            if (peer.Transfer is { IsWaiting: true } transfer && transfer.TicksWaited >= core.Options.ElectionTicks && IsHeard(peer))
                 transfer.SendAgain();
             if (peer.RemovedAt is { } removed && core.Commit >= removed && ++peer.TicksSinceRemoval >= core.Options.ElectionTicks)
             {
@@ -88,6 +89,17 @@ internal sealed class Replicator(RaftCore core)
     {
         if (peer.State == ReplicationState.Snapshot && peer.Match >= core.Log.Base)
             peer.BecomeReplicate();
+    }
+
+    /// <summary>Somebody who is there waits for a snapshot, or for the rest of it.</summary>
+    public bool SendsSnapshots()
+    {
+        foreach (var peer in _peers)
+        {
+            if (peer.State == ReplicationState.Snapshot && IsHeard(peer))
+                return true;
+        }
+        return false;
     }
 
     /// <summary>A newer snapshot replaced the one that was being sent, whose file may go any time.</summary>
@@ -143,9 +155,20 @@ internal sealed class Replicator(RaftCore core)
             else
                 peer.BecomeSnapshot(core.Snapshot!);
         }
-        if (peer.Transfer is { IsWaiting: false } transfer)
+        if (peer.Transfer is { IsWaiting: false } transfer && (transfer.HasBegun || TransfersUnderWay() < core.Options.MaxSnapshotTransfers))
             SendSnapshot(peer, transfer);
         return any;
+    }
+
+    private int TransfersUnderWay()
+    {
+        int count = 0;
+        foreach (var peer in _peers)
+        {
+            if (peer.Transfer?.IsUnderWay(core.Options) == true && IsHeard(peer))
+                count++;
+        }
+        return count;
     }
 
     private void SendAppend(PeerProgress peer, LogIndex previous, IReadOnlyList<Entry> entries)

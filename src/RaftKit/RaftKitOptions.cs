@@ -84,7 +84,10 @@ public sealed class RaftKitOptions
     /// </summary>
     public bool ExpireOnRefusedConnection { get; set; }
 
-    /// <summary>A snapshot is taken, and the log before it dropped, after this many entries... 200,000 by default.</summary>
+    /// <summary>
+    /// A snapshot is taken, and the log before it dropped, after this many entries... 200,000 by default. While a member or an observer is
+    /// being sent one, up to eight times as many (and as many bytes) may come first: a newer snapshot would start that over.
+    /// </summary>
     public long SnapshotEveryEntries { get; set; } = 200_000;
 
     /// <summary>...or after this many bytes of them, whichever comes first. 64 MiB by default.</summary>

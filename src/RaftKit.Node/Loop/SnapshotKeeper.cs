@@ -18,6 +18,11 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     /// <summary>Frames on their way to disk at most: slicing goes no faster than the disk.</summary>
     private const int MaxFramesInFlight = 4;
 
+    /// <summary>
+    /// How much longer than usual the log may get while snapshots are being sent: a peer that is too slow for even that must not keep it.
+    /// </summary>
+    private const long PatienceWithTransfers = 8;
+
     private Capture? _capture;
     private Receiving? _receiving;
     private Restoring? _restoring;
@@ -123,10 +128,15 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         _restoring?.Frames.Dispose();
     }
 
-    private bool IsDue(RaftCore core) =>
-        (applier.EntriesSinceSnapshot >= options.SnapshotEveryEntries || applier.BytesSinceSnapshot >= options.SnapshotEveryBytes)
-        // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
-        && core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex;
+    private bool IsDue(RaftCore core)
+    {
+        // A newer one starts all transfers over. Under steady writes none would ever end if it took longer than a snapshot's interval.
+        var patience = core.SendsSnapshots ? PatienceWithTransfers : 1;
+        return (applier.EntriesSinceSnapshot / patience >= options.SnapshotEveryEntries
+                || applier.BytesSinceSnapshot / patience >= options.SnapshotEveryBytes)
+            // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
+            && core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex;
+    }
 
     private Capture Begin()
     {

@@ -79,7 +79,7 @@ public sealed class ServiceTests
             new ReadIndexReply { From = Id(2), To = Id(1), Term = new Term(1), Token = request.Token, Refused = false,
             Index = new LogIndex(5) };
         solo.Step(reply);
-        Assert.Equal([new ReadGrant(1, new LogIndex(5), false), new ReadGrant(2, new LogIndex(5), false)], solo.Reads);
+        Assert.Equal([new ReadGrant(1, new LogIndex(5), false, Term: new Term(1)), new ReadGrant(2, new LogIndex(5), false, Term: new Term(1))], solo.Reads);
         solo.Step(reply);
         Assert.Equal(2, solo.Reads.Count);
 
