@@ -2,11 +2,13 @@ namespace RaftKit.Consensus;
 
 /// <summary>
 /// Read indexes that this member asked of the leader. All reads of one turn share one request (one for those that a lease may answer, one
-/// for those it may not). The number on the wire carries the boot number: an answer that a former life of this member asked for must not
-/// answer this one's read.
+/// for those it may not). The number on the wire carries the life and the boot number: an answer that a former life of this member asked
+/// for must not answer this one's read. Boots alone are not enough, a new life begins to count them again (simulator seed 680 of 60 s).
 /// </summary>
 internal sealed class RemoteReads(RaftCore core)
 {
+    // Lives spread over all numbers, far from each other: their boots, which are few, do not meet.
+    private readonly ulong _start = (ulong)(core.Options.Boot + unchecked((uint)(core.Options.Incarnation - 1) * 0x9E3779B1)) << 32;
     private readonly List<ulong> _fresh = [];
     private readonly List<ulong> _freshByLease = [];
     private readonly List<Batch> _asked = [];
@@ -24,7 +26,7 @@ internal sealed class RemoteReads(RaftCore core)
     {
         if (fresh.Count == 0)
             return;
-        ulong token = ((ulong)core.Options.Boot << 32) | ++_count;
+        ulong token = _start | ++_count;
         _asked.Add(new Batch(token, [.. fresh]));
         fresh.Clear();
         core.Effects.Messages.Add(

@@ -10,6 +10,8 @@ namespace RaftKit.Node.Log;
 /// </summary>
 internal sealed class LogRecovery
 {
+    private const int MostReadings = 3;
+
     private readonly ILogDirectory _directory;
     private readonly SortedDictionary<long, string> _files = [];
     private readonly List<SegmentScan> _scans = [];
@@ -70,16 +72,29 @@ internal sealed class LogRecovery
 
     public static LogRecovery Read(ILogDirectory directory)
     {
-        var recovery = new LogRecovery(directory);
-        try
+        for (var again = 0; ; again++)
         {
-            recovery.Read();
-            return recovery;
-        }
-        catch
-        {
-            recovery.Close();
-            throw;
+            var recovery = new LogRecovery(directory);
+            try
+            {
+                recovery.Read();
+                return recovery;
+            }
+            catch (UnsteadyReadException unsteady)
+            {
+                recovery.Close();
+                // A sector that went bad between two reads is rot the next time (simulator seed 828 of 60 s). Nothing was changed yet.
+                if (again < MostReadings)
+                    continue;
+                throw new LogFailedException(
+                    $"The log in {directory.Location} reads differently each time: {unsteady.Message}. Nothing was changed. Look after the disk and the memory of this machine.",
+                    unsteady);
+            }
+            catch
+            {
+                recovery.Close();
+                throw;
+            }
         }
     }
 

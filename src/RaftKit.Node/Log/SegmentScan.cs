@@ -220,6 +220,7 @@ internal sealed class SegmentScan
     }
 
     /// <summary>The payload of a whole batch, in one piece.</summary>
+    /// <exception cref="UnsteadyReadException">It is not whole any more.</exception>
     public byte[] ReadBatch(ScannedBatch batch)
     {
         var bytes = batch.Pages * PageFormat.PageSize;
@@ -230,16 +231,20 @@ internal sealed class SegmentScan
             var raw = scratch.AsSpan(0, bytes);
             var payload = scratch.AsSpan(bytes);
             var read = File.Read((long)batch.FirstPage * PageFormat.PageSize, raw);
-            Invariant.Holds(
-                read == bytes,
-                $"segment {Number} gave {read} bytes of the {bytes} from page {batch.FirstPage} on that it had a moment before");
+            if (read != bytes)
+            {
+                throw new UnsteadyReadException(
+                    $"segment {Number} gave {read} bytes of the {bytes} from page {batch.FirstPage} on that it had a moment before");
+            }
             var used = 0;
             for (var page = 0; page < batch.Pages; page++)
             {
                 var one = raw.Slice(page * PageFormat.PageSize, PageFormat.PageSize);
-                Invariant.Holds(
-                    PageFormat.Inspect(one, Number, batch.FirstPage + page, out var header, out _) == PageState.Good,
-                    $"page {batch.FirstPage + page} of segment {Number} read back differently a moment later");
+                if (PageFormat.Inspect(one, Number, batch.FirstPage + page, out var header, out _) != PageState.Good)
+                {
+                    throw new UnsteadyReadException(
+                        $"page {batch.FirstPage + page} of segment {Number} read back differently a moment later");
+                }
                 PageFormat.CopyPayload(one, payload[(page * PageFormat.PayloadPerPage)..]);
                 used += header.Used;
             }

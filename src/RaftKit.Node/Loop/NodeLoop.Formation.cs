@@ -21,7 +21,6 @@ internal sealed partial class NodeLoop
         private SeededGuids _guids = new(loop._options.Seed);
         private MemberId _leaderHint;
         private readonly HashSet<MemberId> _minting = [];
-        private readonly Dictionary<MemberId, Term> _leads = [];
         private bool _redirected;
         private string _refusal = "";
         private int _ticks;
@@ -154,20 +153,9 @@ internal sealed partial class NodeLoop
                 }
                 return;
             }
-            // Without a term it would hear whoever comes first, also a leader that a forced quorum left behind. Its own leader speaks to it
-            // all the time; until that was heard it asks again.
-            var term = Term.Zero;
-            if (!loop.Self.IsObserver && !_leads.TryGetValue(from, out term))
-                return;
             LogJoining(loop._ports.Logger, loop.Self.Value, reply.ClusterId, reply.Incarnation, from.Value);
-            TakeIdentity(() => loop._storage.Join(reply.ClusterId, reply.Incarnation, term));
-        }
-
-        /// <summary>The member spoke as the leader of this term, while this one had no identity yet.</summary>
-        public void Leads(MemberId member, Term term)
-        {
-            if (!_leads.TryGetValue(member, out var known) || term > known)
-                _leads[member] = term;
+            // Without a term it would hear whoever comes first, also a leader that a forced quorum left behind.
+            TakeIdentity(() => loop._storage.Join(reply.ClusterId, reply.Incarnation, reply.Term));
         }
 
         private void Probe(MemberId member) =>

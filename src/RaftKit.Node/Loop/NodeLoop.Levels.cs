@@ -72,7 +72,24 @@ internal sealed partial class NodeLoop
         foreach (var (feature, finalized) in now.All.Where(l => !_levelsSeen.All.Contains(l)))
             LogFinalized(_ports.Logger, Self.Value, feature, finalized.Level, finalized.At.Value);
         _links.Levels = _levelsSeen = now;
-        foreach (var (link, member, reason) in _links.TakeUnready())
+        TellRefused(_links.TakeUnready());
+    }
+
+    /// <summary>
+    /// A break was applied: whoever it left behind, and was linked before, is told so. Their terms are another epoch's and unseat nobody,
+    /// so that a leader among them would go on as long as its links do.
+    /// </summary>
+    private void FollowRecovery(RaftCore core)
+    {
+        if (_applier.Recovery.Epoch <= _links.Recovery.Epoch || IsStopped)
+            return;
+        _links.Recovery = _applier.Recovery;
+        TellRefused(_links.TakeLeftBehind(core.Membership));
+    }
+
+    private void TellRefused(List<(long Link, MemberId Member, string Reason)> refused)
+    {
+        foreach (var (link, member, reason) in refused)
         {
             LogLinkRefused(_ports.Logger, member.Value, reason);
             _ports.Transport.Send(member, _links.VerdictOn(link)!);

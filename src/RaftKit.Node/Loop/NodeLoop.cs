@@ -273,8 +273,6 @@ internal sealed partial class NodeLoop : ILoopServices
                 Judged(from, link, judged);
                 return;
         }
-        if (Core is null && message is PeerMessage.Raft { Message: Heartbeat or AppendRequest or SnapshotChunk } led)
-            _formation.Leads(from, led.Message.Term);
         var admission = _links.Pass(link, message);
         if (admission == Admission.Admitted)
             Deliver(from, message);
@@ -410,8 +408,10 @@ internal sealed partial class NodeLoop : ILoopServices
         }
         FollowMembership();
         FollowLevels();
-        if (Core is { } running && !IsStopped)
-            NeedsTurn |= _snapshots.Step(running);
+        if (Core is not { } running || IsStopped)
+            return;
+        FollowRecovery(running);
+        NeedsTurn |= _snapshots.Step(running);
     }
 
     /// <returns>Whether there was anything that may lead to more in the same turn.</returns>

@@ -50,7 +50,7 @@ internal static class MembershipKeeper
         // lost its disk again may not: they would still count for it, in its promotion and then in commits. Nor one that was seen: others
         // would find that it forgot what it told them.
         if (core.MatchOf(request.Member) == LogIndex.Zero && !wasSeen(current))
-            return new PeerMessage.JoinReply(true, clusterId, current.Incarnation, core.Self, "");
+            return new PeerMessage.JoinReply(true, clusterId, current.Incarnation, core.Self, "", Term: core.Term);
         core.ProposeMembership(
             new Membership(
                 membership.Voters,

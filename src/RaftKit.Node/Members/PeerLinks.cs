@@ -209,18 +209,26 @@ internal sealed class PeerLinks
     }
 
     /// <summary>Links of processes that do not support what is finalised now. They are heard no more.</summary>
-    public List<(long Link, MemberId Member, string Reason)> TakeUnready()
+    public List<(long Link, MemberId Member, string Reason)> TakeUnready() => Take(Unready);
+
+    /// <summary>
+    /// Links that came up before this member heard of the break, of members that it left behind. They are heard no more.
+    /// </summary>
+    public List<(long Link, MemberId Member, string Reason)> TakeLeftBehind(Membership membership) =>
+        Take(hello => hello.Incarnation == 0 ? null : LeftBehind(hello, membership));
+
+    private List<(long Link, MemberId Member, string Reason)> Take(Func<PeerHello, LinkRefusal?> judge)
     {
-        var unready = new List<(long, MemberId, string)>();
+        var taken = new List<(long, MemberId, string)>();
         foreach (var (link, peer) in _links.OrderBy(l => l.Key).ToList())
         {
-            if (Unready(peer.Hello) is not { } refusal)
+            if (judge(peer.Hello) is not { } refusal)
                 continue;
             Down(link);
             _told[link] = (peer.Hello, refusal);
-            unready.Add((link, peer.Hello.Member, refusal.Reason));
+            taken.Add((link, peer.Hello.Member, refusal.Reason));
         }
-        return unready;
+        return taken;
     }
 
     // Levels never fall, so that what is too low for one that is known here, which may not be the newest, is too low for good. Whether it
@@ -247,15 +255,8 @@ internal sealed class PeerLinks
         }
         if (hello.Incarnation == 0)
             return Unready(hello);
-        // Either the break names it, or it is of a life that the log never gave, of before the break: the survivor had not heard of it.
-        if (Recovery.LeftBehind.Any(life => life.Id == hello.Member && hello.Incarnation <= life.Incarnation)
-            || (!hello.Member.IsObserver && hello.Incarnation <= Recovery.LastLifeBefore && hello.Incarnation > LastLifeOf(hello.Member)
-                && membership.IncarnationOf(hello.Member)?.Incarnation != hello.Incarnation))
-        {
-            return new(
-                $"Member {hello.Member} starts as incarnation {hello.Incarnation}, with data of before recovery epoch {Recovery.Epoch}, in which an operator forced a new quorum without "
-                + "it: what its log holds beyond that is given up, and is not merged. Empty the directory; the member then joins under a new incarnation.", true);
-        }
+        if (LeftBehind(hello, membership) is { } leftBehind)
+            return leftBehind;
         if (Replaced(hello, membership) is { } replaced)
             return new(replaced, false);
         if (_remembered.TryGetValue(hello.Member, out var known)
@@ -265,6 +266,20 @@ internal sealed class PeerLinks
         }
         return _heard.TryGetValue(hello.Member, out var heard) && heard.WhatIsForgottenBy(hello) is { } forgotten
             ? RolledBack(hello, forgotten) : Unready(hello);
+    }
+
+    // Either the break names it, or it is of a life that the log never gave, of before the break: the survivor had not heard of it.
+    private LinkRefusal? LeftBehind(PeerHello hello, Membership membership)
+    {
+        if (Recovery.LeftBehind.Any(life => life.Id == hello.Member && hello.Incarnation <= life.Incarnation)
+            || (!hello.Member.IsObserver && hello.Incarnation <= Recovery.LastLifeBefore && hello.Incarnation > LastLifeOf(hello.Member)
+                && membership.IncarnationOf(hello.Member)?.Incarnation != hello.Incarnation))
+        {
+            return new(
+                $"Member {hello.Member} starts as incarnation {hello.Incarnation}, with data of before recovery epoch {Recovery.Epoch}, in which an operator forced a new quorum without "
+                + "it: what its log holds beyond that is given up, and is not merged. Empty the directory; the member then joins under a new incarnation.", true);
+        }
+        return null;
     }
 
     private static LinkRefusal RolledBack(PeerHello hello, string why) => new(

@@ -57,13 +57,14 @@ internal static class MessageCodec
                 writer.Write(m.Endpoint);
                 break;
             case PeerMessage.JoinReply m:
-                WriteHead(ref writer, FrameKind.JoinReply, 6);
+                WriteHead(ref writer, FrameKind.JoinReply, 7);
                 writer.Write(m.Accepted);
                 writer.Write(m.ClusterId);
                 writer.Write(m.Incarnation);
                 writer.Write(m.Leader);
                 writer.Write(m.Reason);
                 writer.Write(m.LeaderEndpoint);
+                writer.Write(m.Term.Value);
                 break;
             case PeerMessage.StartJudged m:
                 WriteHead(ref writer, FrameKind.StartJudged, 4);
@@ -162,10 +163,10 @@ internal static class MessageCodec
                 CheckElements(kind, 2, elements);
                 return new PeerMessage.JoinRequest(reader.ReadMember(), reader.ReadText());
             case FrameKind.JoinReply:
-                CheckElements(kind, 6, elements);
+                CheckElements(kind, 7, elements);
                 return new PeerMessage.JoinReply(
                     reader.ReadBoolean(), reader.ReadGuid(), reader.ReadSmallNotNegative("incarnation"), reader.ReadMemberOrNone(),
-                    reader.ReadText(), reader.ReadText());
+                    reader.ReadText(), reader.ReadText(), reader.ReadTerm());
             case FrameKind.StartJudged:
                 CheckElements(kind, 4, elements);
                 return new PeerMessage.StartJudged(

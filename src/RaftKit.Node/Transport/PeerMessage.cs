@@ -52,7 +52,8 @@ internal abstract record PeerMessage
 
     /// <summary>Answers a <see cref="JoinRequest"/>: the committed identity to start under, or where to ask, or why not.</summary>
     public sealed record JoinReply(
-        bool Accepted, Guid ClusterId, int Incarnation, MemberId Leader, string Reason, string LeaderEndpoint = "") : PeerMessage;
+        bool Accepted, Guid ClusterId, int Incarnation, MemberId Leader, string Reason, string LeaderEndpoint = "", Term Term = default)
+        : PeerMessage;
 }
 
 /// <summary>Why forwarded proposals were not appended.</summary>

@@ -5,15 +5,20 @@ namespace RaftKit.Node.Tests.Log;
 /// <summary>A directory whose disk answers reads of some places with EIO, always or for a number of times.</summary>
 internal sealed class BadSectors(ILogDirectory disk) : ILogDirectory
 {
-    private readonly Dictionary<(string File, long Page), int> _bad = [];
+    private readonly Dictionary<(string File, long Page), (int After, int Times)> _bad = [];
+
+    private readonly Dictionary<(string File, long Page), int> _flickers = [];
 
     public string Location => disk.Location;
 
     /// <summary>How many reads failed.</summary>
     public int Failed { get; private set; }
 
-    /// <summary>A page of 4096 bytes cannot be read, this many times.</summary>
-    public void Spoil(string file, long page, int times = int.MaxValue) => _bad[(file, page)] = times;
+    /// <summary>A page of 4096 bytes cannot be read, this many times, once it was read so often.</summary>
+    public void Spoil(string file, long page, int times = int.MaxValue, int after = 0) => _bad[(file, page)] = (after, times);
+
+    /// <summary>Every other reading of a page gives something else than what was written.</summary>
+    public void Flicker(string file, long page) => _flickers[(file, page)] = 0;
 
     public IDisposable Lock() => disk.Lock();
 
@@ -43,13 +48,24 @@ internal sealed class BadSectors(ILogDirectory disk) : ILogDirectory
         {
             for (var page = offset / 4096; page * 4096 < offset + into.Length; page++)
             {
-                if (!owner._bad.TryGetValue((Name, page), out var times) || times == 0)
+                if (!owner._bad.TryGetValue((Name, page), out var bad) || bad.Times == 0)
                     continue;
-                owner._bad[(Name, page)] = times - 1;
+                if (bad.After > 0)
+                {
+                    owner._bad[(Name, page)] = (bad.After - 1, bad.Times);
+                    continue;
+                }
+                owner._bad[(Name, page)] = (0, bad.Times - 1);
                 owner.Failed++;
                 throw new LogFailedException($"read of {Name} failed: Input/output error");
             }
-            return file.Read(offset, into);
+            var count = file.Read(offset, into);
+            for (var page = offset / 4096; page * 4096 < offset + count; page++)
+            {
+                if (owner._flickers.TryGetValue((Name, page), out var readings) && (owner._flickers[(Name, page)] = readings + 1) % 2 == 0)
+                    into[(int)((page * 4096) - offset + 100)] ^= 1;
+            }
+            return count;
         }
 
         public void Sync() => file.Sync();

@@ -54,6 +54,39 @@ public sealed class UnreadableAsRotTests
     }
 
     [Fact]
+    public void A_page_that_goes_bad_between_two_reads_is_rot_as_one_that_always_was()
+    {
+        Fill(entries: 12);
+        for (var after = 0; ; after++)
+        {
+            var copy = new BadSectors(_memory.Copy());
+            copy.Spoil(Segments()[1], 1, after: after);
+            using var log = SegmentedLog.Open(new UnreadableAsRot(copy), Tiny, out var found);
+            if (copy.Failed == 0)
+            {
+                // Seen to be whole first, and read again for what it holds.
+                Assert.InRange(after, 2, 10);
+                break;
+            }
+            Assert.Equal(new LogIndex(12), found.RottenEnd!.Value.Index);
+            Assert.Equal(found.Entries.Count, ReadAll(log).Count);
+        }
+    }
+
+    [Fact]
+    public void A_log_that_reads_differently_each_time_is_refused_and_nothing_is_changed()
+    {
+        Fill(entries: 12);
+        var whole = _memory.Copy();
+        _disk.Flicker(Segments()[1], 1);
+
+        var refused = Assert.Throws<LogFailedException>(() => SegmentedLog.Open(_disk, Tiny, out _));
+
+        Assert.Contains("reads differently each time", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(whole.Files.Keys.Order(), _memory.Files.Keys.Order());
+    }
+
+    [Fact]
     public void A_snapshot_that_cannot_be_read_is_as_one_that_rotted()
     {
         Fill(entries: 4);

@@ -83,7 +83,7 @@ internal static class Samples
         yield return new PeerMessage.BootstrapProbe([new(1), new(2), new(255)]);
         yield return new PeerMessage.BootstrapAnswer(BootstrapState.Forming, Cluster, [new(4)]);
         yield return new PeerMessage.JoinRequest(new MemberId(2), "[::1]:7001");
-        yield return new PeerMessage.JoinReply(true, Cluster, 4, new MemberId(3), "");
+        yield return new PeerMessage.JoinReply(true, Cluster, 4, new MemberId(3), "", Term: new Term(1L << 40));
         yield return new PeerMessage.StartJudged(70_000, long.MaxValue, "batch 9 was on its disk");
         yield return new PeerMessage.StartJudged(1, 1, "");
         yield return new PeerMessage.StartJudged(0, 0, "level 2 of orders is finalised", IsUnready: true);

@@ -292,7 +292,7 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
         {
             part.Damage.Add(LogProblemKind.UnknownFormat, 0, unknown.Message);
         }
-        catch (LogFailedException unreadable)
+        catch (IOException unreadable) when (unreadable is LogFailedException or UnsteadyReadException)
         {
             part.Damage.Add(LogProblemKind.Unreadable, 0, unreadable.Message);
         }
@@ -345,7 +345,7 @@ internal sealed class LogVerification(UnreadableAsRot directory, CancellationTok
                 part.Damage.Add(LogProblemKind.UnknownFormat, batch.FirstPage, unknown.Message);
                 return false;
             }
-            catch (LogFailedException unreadable)
+            catch (IOException unreadable) when (unreadable is LogFailedException or UnsteadyReadException)
             {
                 part.Damage.Add(LogProblemKind.Unreadable, batch.FirstPage, unreadable.Message);
                 return false;
