@@ -203,6 +203,72 @@ public sealed class ObserverTests
         Assert.InRange(turns, 5, 20);
     }
 
+    [Fact]
+    public void Three_observers_are_sent_a_snapshot_at_a_time_and_the_others_have_their_turn()
+    {
+        var leader = new Solo(term: 1, log: Enumerable.Range(1, 8).Select(i => Entry(i, 1)));
+        leader.Lead(2);
+        leader.FinishWrites();
+        leader.Accept(2, 9);
+        var mark = new SnapshotMark(new LogIndex(8), new Term(1), 0, leader.Core.Membership, 100);
+        leader.Turn(core =>
+        {
+            core.AppliedTo(mark.Index);
+            core.SnapshotTaken(mark, keep: 0);
+        });
+        Assert.False(leader.Core.SendsSnapshots);
+        leader.Turn(core =>
+        {
+            for (int n = 0; n < 10; n++)
+                core.Step(Asks(leader, last: 0, lastTerm: 0, from: Observer + n));
+        });
+        var served = leader.SnapshotSends.Select(s => s.To).ToHashSet();
+        Assert.Equal(3, served.Count);
+        Assert.True(leader.Core.SendsSnapshots);
+
+        // Each that has it makes room for another; who has all but has not taken it over yet keeps nobody from it.
+        for (int done = 1; served.Count < 10; done++)
+        {
+            Assert.InRange(done, 1, 8);
+            var to = served.Order().ElementAt(done - 1);
+            leader.Step(new SnapshotReply
+            {
+                From = to, To = Id(1), Term = leader.Core.Term, SnapshotIndex = mark.Index, NextOffset = mark.Length, Installed = done % 2 == 0,
+            });
+            served.Add(Assert.Single(leader.SnapshotSends).To);
+            Assert.Equal(3 + done, served.Count);
+        }
+    }
+
+    [Fact]
+    public void Observers_that_take_nothing_do_not_keep_others_from_their_snapshot()
+    {
+        var leader = new Solo(term: 1, log: Enumerable.Range(1, 8).Select(i => Entry(i, 1)));
+        leader.Lead(2);
+        leader.FinishWrites();
+        leader.Accept(2, 9);
+        var mark = new SnapshotMark(new LogIndex(8), new Term(1), 0, leader.Core.Membership, 100);
+        leader.Turn(core =>
+        {
+            core.AppliedTo(mark.Index);
+            core.SnapshotTaken(mark, keep: 0);
+        });
+        var served = new HashSet<MemberId>();
+        for (int tick = 0; served.Count < 6 && tick < 400; tick++)
+        {
+            leader.Turn(core =>
+            {
+                for (int n = 0; n < 6; n++)
+                    core.Step(Asks(leader, last: 0, lastTerm: 0, from: Observer + n));
+            });
+            served.UnionWith(leader.SnapshotSends.Select(s => s.To));
+            leader.Step(new HeartbeatReply { From = Id(2), To = Id(1), Term = leader.Core.Term, ReadToken = 1 });
+            leader.Tick();
+            served.UnionWith(leader.SnapshotSends.Select(s => s.To));
+        }
+        Assert.Equal(6, served.Count);
+    }
+
     private static Solo Observing(int source, IEnumerable<Entry>? log = null)
     {
         var observer = new Solo(

@@ -60,7 +60,8 @@ public sealed class LinkTests
             one.Transport.Send(two.Id, new PeerMessage.Raft(Samples.Heartbeat(i)));
         one.Transport.Flush();
         await two.Inbox.Expect<NodeInput.Received>(r => r.Message is PeerMessage.Raft { Message: Heartbeat { ReadToken: 100 } });
-        Assert.Equal(1, one.Transport.Counters.Writes - before);
+        // One, or two: the writer may have been on its way to sleep, and have taken what was there before the flush.
+        Assert.InRange(one.Transport.Counters.Writes - before, 1, 2);
         Assert.True(one.Transport.Counters.FramesSent >= 100);
         Assert.Equal(one.Transport.Counters.BytesSent, two.Transport.Counters.BytesReceived);
     }
