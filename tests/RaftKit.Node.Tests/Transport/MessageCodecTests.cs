@@ -213,7 +213,7 @@ public sealed class MessageCodecTests
     }
 
     /// <summary>All of a message as text, so that messages with lists and bytes can be compared.</summary>
-    private static string Describe(object? value) => value switch
+    internal static string Describe(object? value) => value switch
     {
         null => "null",
         ReadOnlyMemory<byte> bytes => Convert.ToHexString(bytes.Span),
