@@ -17,7 +17,8 @@ public sealed partial class RuleTableTests
         "figure 2, AppendEntries 5", "figure 2, RequestVote 1", "figure 2, RequestVote 2",
         "figure 2, all", "figure 2, followers", "figure 2, candidates", "figure 2, leaders", "figure 3",
         "5.1", "5.2", "5.3", "5.3, figure 7", "5.4.1", "5.4.2", "5.4.3", "5.5", "5.6", "6", "7", "8",
-        "thesis 3.10", "thesis 4.1", "thesis 4.2.1", "thesis 4.2.2", "thesis 4.2.3", "thesis 4.3", "thesis 6.2", "thesis 6.4", "thesis 9.6",
+        "thesis 3.10", "thesis 4.1", "thesis 4.2.1", "thesis 4.2.2", "thesis 4.2.3", "thesis 4.3", "thesis 6.2", "thesis 6.4",
+        "thesis 6.4.1", "8, thesis 6.3", "thesis 9.6",
     ];
 
     private static readonly IReadOnlyList<(string Where, string Rule, string[] Tests)> Rows = Read();
@@ -28,7 +29,7 @@ public sealed partial class RuleTableTests
         Assert.NotEmpty(Rows);
         Assert.All(Rows, row => Assert.True(row.Tests.Length > 0, $"nothing shows that {row.Rule} ({row.Where})"));
         var stories = Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "Scenarios"), "*.txt").Select(f => Path.GetFileName(f));
-        var known = Tests().Select(NameOf).Concat(stories).ToHashSet();
+        var known = Tests().Select(NameOf).Concat(stories).Concat(TestsOfTheNode()).ToHashSet();
         Assert.DoesNotContain(Rows.SelectMany(r => r.Tests), t => !known.Contains(t));
     }
 
@@ -42,6 +43,12 @@ public sealed partial class RuleTableTests
     [Fact]
     public void Every_section_that_the_core_keeps_to_is_in_the_table() =>
         Assert.Empty(MustBeThere.Except(Rows.Select(r => r.Where)));
+
+    // As they stand in the sources, which are copied beside this: that project is none that this one references.
+    private static IEnumerable<string> TestsOfTheNode() =>
+        Directory.GetFiles(Path.Combine(AppContext.BaseDirectory, "RaftKit.Node.Tests"), "*.cs").SelectMany(file =>
+            Fact().Matches(File.ReadAllText(file).ReplaceLineEndings("\n"))
+                .Select(m => $"RaftKit.Node.Tests/{Path.GetFileNameWithoutExtension(file)}.{m.Groups[1].Value}"));
 
     private static string NameOf(MethodInfo test) => $"{test.DeclaringType!.Name}.{test.Name}";
 
@@ -69,6 +76,9 @@ public sealed partial class RuleTableTests
         }
         return rows;
     }
+
+    [GeneratedRegex(@"\[(?:Fact|Theory)\b[^\n]*\n(?:\s*\[[^\n]*\n)*\s*public (?:async )?(?:void|Task) (\w+)\(")]
+    private static partial Regex Fact();
 
     [GeneratedRegex("`([^`]+)`")]
     private static partial Regex Quoted();

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Members;
 using RaftKit.Node.Transport;
 using Xunit;
@@ -69,6 +70,34 @@ public sealed class MembershipKeeperTests : IEntryReader
         _wasSeen = false;
 
         Assert.Equal(1025, Join()?.Incarnation);
+    }
+
+    [Fact]
+    public void A_learner_is_promoted_once_it_is_linked_and_has_all_but_the_last_few_entries_and_the_leader_commits_without_it_until_then()
+    {
+        for (var command = 0; command < 100; command++)
+            _core.Propose(new byte[] { 1 }, 0, out _);
+        Settle();
+        Assert.Equal(_core.LastIndex, _core.Commit);
+
+        Assert.False(IsPromoted(linked: 2)); // It has acknowledged nothing.
+        Acknowledge(new LogIndex(_core.Commit.Value - 65));
+        Assert.False(IsPromoted(linked: 2));
+        Acknowledge(new LogIndex(_core.Commit.Value - 64));
+        Assert.False(IsPromoted(linked: null));
+        Assert.False(IsPromoted(linked: 1)); // Another life of it.
+        Assert.True(IsPromoted(linked: 2));
+        // From then on it counts.
+        Assert.True(_core.Commit < _core.MembershipIndex);
+
+        bool IsPromoted(int? linked)
+        {
+            MembershipKeeper.Advance(
+                _core, new MemberTable(),
+                id => linked is { } life ? new PeerHello(Cluster, id, life, 1, "127.0.0.1:1", HostProcess.Unknown) : null, now: 0);
+            Settle();
+            return _core.Membership.IsVoter(Three);
+        }
     }
 
     void IEntryReader.Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
