@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using static RaftKit.Node.Tests.Log.LogSamples;
 
@@ -23,6 +24,7 @@ internal static class GoldenDirectories
         ["joined"] = WriteJoined,
         ["torn"] = WriteTorn,
         ["rotten"] = WriteRotten,
+        ["witnessed"] = WriteWitnessed,
     };
 
     /// <summary>The kept files.</summary>
@@ -164,4 +166,28 @@ internal static class GoldenDirectories
         }
         IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(3), 1, 2, Cluster, [new(1), new(2), new(3)]));
     }
+
+    /// <summary>A member that was told twice what two others hold; it knows both the earlier word and the newest.</summary>
+    private static void WriteWitnessed(ILogDirectory disk)
+    {
+        using (var log = SegmentedLog.Open(disk, Tiny, out _))
+        {
+            log.Write(Batch(2, 1, Entry(1, 1, "one"), Entry(2, 2, "two")));
+            log.Sync();
+        }
+        using (var file = new WitnessFile(disk))
+        {
+            file.Read();
+            file.Write(Witnesses(told: 41));
+            file.Write(Witnesses(told: 42));
+        }
+        IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(1), 1, 2, Cluster, [new(1), new(2), new(3)]));
+    }
+
+    /// <summary>What <c>witnessed</c> was told: a member in its third life, after runs of its own, and one whose process is not known.</summary>
+    public static IReadOnlyList<Witnessed> Witnesses(long told) =>
+    [
+        new(new MemberId(2), 3, 9, told, new HostProcess("a machine", 4026531836, 4242, 123456), new RunEnds([new(7, 100), new(8, 70_000)])),
+        new(new MemberId(3), 1, 1, 0, HostProcess.Unknown, RunEnds.None),
+    ];
 }

@@ -18,6 +18,9 @@ public sealed class GoldenDirectoryTests
 
     public static TheoryData<string> Scenes => [.. GoldenDirectories.Scenes.Keys];
 
+    /// <summary>Those whose every file a start depends on. Nothing depends on a witness, whose damage has a test of its own.</summary>
+    public static TheoryData<string> DamagedScenes => [.. GoldenDirectories.Scenes.Keys.Where(scene => scene != "witnessed")];
+
     [Fact]
     public void A_founders_directory_is_read_value_by_value()
     {
@@ -108,6 +111,30 @@ public sealed class GoldenDirectoryTests
         }
     }
 
+    [Fact]
+    public void A_witness_is_read_value_by_value_and_the_word_before_it_if_the_newest_is_damaged()
+    {
+        var disk = GoldenDirectories.Load("witnessed");
+        Assert.Equal(GoldenDirectories.Witnesses(told: 42), Read());
+
+        // The second word stands in the first slot, behind its length and checksum.
+        var bytes = File.ReadAllBytes(Path.Combine(GoldenDirectories.Folder("witnessed"), WitnessFile.Name));
+        Assert.Equal(256 << 10, bytes.Length);
+        bytes[8] ^= 1;
+        disk.Put(WitnessFile.Name, bytes);
+        Assert.Equal(GoldenDirectories.Witnesses(told: 41), Read());
+        // And nothing if both are: a start does without.
+        bytes[(128 << 10) + 8] ^= 1;
+        disk.Put(WitnessFile.Name, bytes);
+        Assert.Empty(Read());
+
+        IReadOnlyList<Witnessed> Read()
+        {
+            using var file = new WitnessFile(disk);
+            return file.Read();
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Scenes))]
     public async Task The_verifier_reads_it_as_it_lies_there(string scene)
@@ -117,7 +144,7 @@ public sealed class GoldenDirectoryTests
         Assert.Equal(scene is not ("torn" or "rotten"), report.IsSound);
         Assert.Equal(
             scene switch { "founded" => (3, 2, 1, 6, 3), "compacted" => (9, 0, 6, 7, 9), "joined" => (0, 0, 1, 0, 0), "rotten" =>
-                (6, 0, 1, 2, 5), _ => (1, 2, 1, 2, 1) },
+                (6, 0, 1, 2, 5), "witnessed" => (2, 1, 1, 2, 2), _ => (1, 2, 1, 2, 1) },
             ((int)report.Term.Value, report.Vote.Value, (int)report.FirstIndex.Value, (int)report.LastIndex.Value,
                 (int)report.LastTerm.Value));
     }
@@ -192,7 +219,7 @@ public sealed class GoldenDirectoryTests
     }
 
     [Theory]
-    [MemberData(nameof(Scenes))]
+    [MemberData(nameof(DamagedScenes))]
     public void Cut_at_every_byte_a_file_is_refused_or_its_durable_prefix_is_read(string scene)
     {
         var truth = new Answer(GoldenDirectories.Load(scene));
