@@ -56,8 +56,9 @@ internal sealed class MemberTable
         var wanted = new SortedDictionary<MemberId, WantedMember>(_wanted);
         if (wanted.Count == 0)
         {
+            // Founders are to vote, also one that learns just now since it lost its disk: until here it would have been promoted as well.
             foreach (var id in applied.All)
-                wanted[id] = new WantedMember(change.Known.GetValueOrDefault(id, ""), applied.IsVoter(id));
+                wanted[id] = new WantedMember(change.Known.GetValueOrDefault(id, ""), IsVoter: true);
         }
         if (change.ApplyTo(wanted, applied) is { } refusal)
             return refusal;

@@ -36,6 +36,16 @@ public sealed class MemberTableTests
         Assert.All(_table.Wanted.Values, w => Assert.Null(w.Until));
     }
 
+    [Fact]
+    public void A_founder_that_lost_its_disk_is_to_vote_again_also_where_the_first_change_comes_while_it_learns()
+    {
+        var life = new MemberIncarnation(new MemberId(3), 2);
+        var amid = new Membership(Voters(1, 2).Voters, [life], []);
+        Assert.Null(_table.Apply(new MembershipChange.Add(Known, new MemberId(4), Endpoint(4), IsVoter: false), amid));
+
+        Assert.Equal([true, true, true, false], _table.Wanted.Values.Select(w => w.IsVoter));
+    }
+
     // Found by the simulator (seed 144 of 60 s): it waited for ever, and nobody else was promoted meanwhile.
     [Fact]
     public void Who_waits_for_one_that_is_to_learn_only_stays()
