@@ -276,7 +276,7 @@ public sealed class SimulatedCluster
         if (_world.Everybody.FirstOrDefault(m => m.IsUp) is { } running)
             throw new InvalidOperationException($"Member {running.Id} is up. Kill it first.");
         using var directory = LostQuorum.Open(survivor.Disk, _world.Options.Log);
-        _checker.QuorumForced(directory.LastIndex);
+        _checker.QuorumForced(directory.LastIndex, directory.BreakTerm);
         _levels.QuorumForced(directory.LastIndex);
         _machines.QuorumForced();
         foreach (var other in _world.Everybody.Where(m => m.Id != member && m.WasStarted))

@@ -92,6 +92,9 @@ internal sealed class LostQuorum : IDisposable
     /// <summary>Everybody that this member's newest membership names.</summary>
     public IReadOnlyList<int> Members => [.. Membership.All.Select(m => m.Value)];
 
+    /// <summary>The term of a break that is made here.</summary>
+    public Term BreakTerm => new(Math.Max(Term.Value, LastTerm.Value) + RecoveryEpoch.TermsAhead);
+
     /// <summary>Writes the break, durably.</summary>
     /// <returns>The zxid of the epoch break: every later one is higher.</returns>
     public long Force()
@@ -109,7 +112,7 @@ internal sealed class LostQuorum : IDisposable
             .Select(id => new MemberIncarnation(id, Math.Max(Membership.IncarnationOf(id)!.Value.Incarnation + 1, first))).ToList();
         var membership = new Membership([self], others, []);
         var epoch = new RecoveryEpoch(known + 1, [.. others.Select(o => new MemberIncarnation(o.Id, o.Incarnation - 1))]);
-        var term = new Term(Math.Max(Term.Value, LastTerm.Value) + RecoveryEpoch.TermsAhead);
+        var term = BreakTerm;
         var stamp = _recovered.Entries.Count > 0 ? _recovered.Entries[^1].Stamp : _recovered.Snapshot?.Stamp ?? 0;
         _log.Write(new LogBatch
         {

@@ -35,13 +35,14 @@ internal sealed partial class SafetyChecker
     private Term _forcedTerm = new(long.MaxValue);
 
     /// <summary>An operator forced a new quorum: what was committed beyond the survivor's log is given up.</summary>
-    public void QuorumForced(LogIndex survivor)
+    public void QuorumForced(LogIndex survivor, Term term)
     {
-        _kept = survivor;
+        (_kept, _forcedTerm) = (survivor, term);
+        _forcedTerms.Add(term);
         foreach (var lost in _committed.Keys.Where(index => index > survivor).ToArray())
             _committed.Remove(lost);
-        foreach (var term in _committedIn.Where(c => c.Value > survivor).Select(c => c.Key).ToArray())
-            _committedIn.Remove(term);
+        foreach (var before in _committedIn.Where(c => c.Value > survivor).Select(c => c.Key).ToArray())
+            _committedIn.Remove(before);
         Committed = LogIndex.Min(Committed, survivor);
     }
 
@@ -57,9 +58,7 @@ internal sealed partial class SafetyChecker
             if (_committed.TryGetValue(entry.Index, out var term) && term == entry.Term)
                 common = LogIndex.Max(common, entry.Index);
         }
-        QuorumForced(common);
-        _forcedTerm = entries[^1].Term;
-        _forcedTerms.Add(_forcedTerm);
+        QuorumForced(common, entries[^1].Term);
         return common;
     }
 
