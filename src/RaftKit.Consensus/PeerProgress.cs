@@ -234,13 +234,13 @@ internal sealed class SnapshotTransfer(SnapshotMark snapshot)
     /// <summary>A chunk is out, or the peer is installing.</summary>
     public bool IsWaiting { get; private set; }
 
-    public int TicksWaited { get; set; }
+    public int TicksWaited { get; private set; }
 
     /// <summary>The peer has every byte; only its word that it installed them is missing.</summary>
     public bool IsComplete => Offset >= Snapshot.Length && _answered;
 
     /// <summary>Ticks since the receiver last got any further.</summary>
-    public int TicksIdle { get; set; }
+    public int TicksIdle { get; private set; }
 
     /// <summary>Something of it was sent.</summary>
     public bool HasBegun { get; private set; }

@@ -8,7 +8,7 @@ namespace RaftKit.Consensus;
 internal sealed class RemoteReads(RaftCore core)
 {
     // Lives spread over all numbers, far from each other: their boots, which are few, do not meet.
-    private readonly ulong _start = (ulong)(core.Options.Boot + unchecked((uint)(core.Options.Incarnation - 1) * 0x9E3779B1)) << 32;
+    private readonly ulong _start = (ulong)unchecked(core.Options.Boot + ((uint)(core.Options.Incarnation - 1) * 0x9E3779B1)) << 32;
     private readonly List<ulong> _fresh = [];
     private readonly List<ulong> _freshByLease = [];
     private readonly List<Batch> _asked = [];

@@ -75,30 +75,6 @@ internal sealed partial class NodeLoop
         TellRefused(_links.TakeUnready());
     }
 
-    /// <summary>
-    /// A break was applied: whoever it left behind, and was linked before, is told so. Their terms are another epoch's and unseat nobody,
-    /// so that a leader among them would go on as long as its links do.
-    /// </summary>
-    private void FollowRecovery(RaftCore core)
-    {
-        if (_applier.Recovery.Epoch <= _links.Recovery.Epoch || IsStopped)
-            return;
-        _links.Recovery = _applier.Recovery;
-        TellRefused(_links.TakeLeftBehind(core.Membership));
-    }
-
-    private void TellRefused(List<(long Link, MemberId Member, string Reason)> refused)
-    {
-        foreach (var (link, member, reason) in refused)
-        {
-            LogLinkRefused(_ports.Logger, member.Value, reason);
-            _ports.Transport.Send(member, _links.VerdictOn(link)!);
-            // A later link of it, of a newer build, may be up already.
-            if (!_links.IsUp(member))
-                Unlinked(member);
-        }
-    }
-
     private void AnnounceSelf() =>
         _ports.Transport.SetHello(
             new PeerHello(ClusterId, Self, Incarnation, Boot, _options.Members.GetValueOrDefault(Self, ""), HostProcess)

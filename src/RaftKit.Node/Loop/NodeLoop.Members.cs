@@ -102,6 +102,30 @@ internal sealed partial class NodeLoop
         && (RecoveryEpoch.IsOfEarlier(message.Term, core.Term) || (!Self.IsObserver && RecoveryEpoch.IsOfEarlier(core.Term, message.Term)));
 
     /// <summary>
+    /// A break was applied: whoever it left behind, and was linked before, is told so. Their terms are another epoch's and unseat nobody,
+    /// so that a leader among them would go on as long as its links do.
+    /// </summary>
+    private void FollowRecovery(RaftCore core)
+    {
+        if (_applier.Recovery.Epoch <= _links.Recovery.Epoch || IsStopped)
+            return;
+        _links.Recovery = _applier.Recovery;
+        TellRefused(_links.TakeLeftBehind(core.Membership));
+    }
+
+    private void TellRefused(List<(long Link, MemberId Member, string Reason)> refused)
+    {
+        foreach (var (link, member, reason) in refused)
+        {
+            LogLinkRefused(_ports.Logger, member.Value, reason);
+            _ports.Transport.Send(member, _links.VerdictOn(link)!);
+            // A later link of it, of a newer build, may be up already.
+            if (!_links.IsUp(member))
+                Unlinked(member);
+        }
+    }
+
+    /// <summary>
     /// This observer holds what was committed once, and is not any more: durably, so that no later start shows that to anybody.
     /// </summary>
     private void EndDiverged(string why)

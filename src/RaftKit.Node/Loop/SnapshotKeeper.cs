@@ -128,15 +128,14 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         _restoring?.Frames.Dispose();
     }
 
-    private bool IsDue(RaftCore core)
-    {
-        // A newer one starts all transfers over. Under steady writes none would ever end if it took longer than a snapshot's interval.
-        var patience = core.SendsSnapshots ? PatienceWithTransfers : 1;
-        return (applier.EntriesSinceSnapshot / patience >= options.SnapshotEveryEntries
-                || applier.BytesSinceSnapshot / patience >= options.SnapshotEveryBytes)
-            // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
-            && core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex;
-    }
+    private bool IsDue(RaftCore core) => IsDueAfter(1)
+        // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
+        && core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex
+        // A newer one starts all transfers over: if they took longer than a snapshot's interval, none would end under steady writes.
+        && (!core.SendsSnapshots || IsDueAfter(PatienceWithTransfers));
+
+    private bool IsDueAfter(long intervals) => applier.EntriesSinceSnapshot / intervals >= options.SnapshotEveryEntries
+        || applier.BytesSinceSnapshot / intervals >= options.SnapshotEveryBytes;
 
     private Capture Begin()
     {

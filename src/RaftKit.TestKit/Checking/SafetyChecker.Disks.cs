@@ -5,6 +5,10 @@ namespace RaftKit.TestKit;
 /// <summary>What was done to disks, and what that means for who may say what from then on.</summary>
 internal sealed partial class SafetyChecker
 {
+    // Of the last quorum that was forced: the last entry that was kept, and the term of the break.
+    private LogIndex _kept;
+    private Term _forcedTerm = new(long.MaxValue);
+
     /// <summary>The member's disk was emptied: its incarnation must never be heard of again if it ever promised anything.</summary>
     public void Wiped(SimulatedMember member)
     {
@@ -30,9 +34,6 @@ internal sealed partial class SafetyChecker
         _beforeDamage.TryAdd(self, _mirrors[member.Id].Durable.Copy());
         _mirrors[member.Id].Durable.Restart(Term.Zero, MemberId.None, LogIndex.Zero, []);
     }
-
-    private LogIndex _kept;
-    private Term _forcedTerm = new(long.MaxValue);
 
     /// <summary>An operator forced a new quorum: what was committed beyond the survivor's log is given up.</summary>
     public void QuorumForced(LogIndex survivor, Term term)

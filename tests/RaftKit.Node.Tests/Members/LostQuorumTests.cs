@@ -45,15 +45,7 @@ public sealed class LostQuorumTests
     [Fact]
     public void A_life_that_was_left_behind_is_refused_though_the_survivor_never_heard_of_it()
     {
-        Lead();
-        using (var survivor = LostQuorum.Open(_directory))
-            survivor.Force();
-        using var harness = new LoopHarness(directory: _directory);
-        for (var i = 0; harness.Loop.Status.RecoveryEpoch == 0; i++)
-        {
-            Assert.True(i < 400, "The survivor never led.");
-            harness.Tick();
-        }
+        using var harness = Forced();
         // It was emptied and taken in again by a majority without the survivor.
         harness.Link(LoopHarness.Said(LoopHarness.Other, incarnation: 3, cluster: harness.Loop.ClusterId));
         var judged = harness.Sent.Where(s => s.To == LoopHarness.Other).Select(s => s.Message).OfType<PeerMessage.StartJudged>().Last();
@@ -67,15 +59,7 @@ public sealed class LostQuorumTests
     [Fact]
     public void Who_was_left_behind_and_runs_on_is_not_answered_with_the_new_quorums_term()
     {
-        Lead();
-        using (var survivor = LostQuorum.Open(_directory))
-            survivor.Force();
-        using var harness = new LoopHarness(directory: _directory);
-        for (var i = 0; harness.Loop.Status.RecoveryEpoch == 0; i++)
-        {
-            Assert.True(i < 400, "The survivor never led.");
-            harness.Tick();
-        }
+        using var harness = Forced();
         // Of the new quorum, so that its link is not refused: only the terms tell.
         harness.Link(LoopHarness.Said(LoopHarness.Other, incarnation: 1025, cluster: harness.Loop.ClusterId));
         Assert.Empty(AnswersTo(6));
@@ -184,6 +168,21 @@ public sealed class LostQuorumTests
                 Assert.True(failing.OpenFiles == 0, $"{failing.OpenFiles} files were left open by a failure at operation {at}.");
             }
         }
+    }
+
+    /// <summary>The survivor, which has applied the break.</summary>
+    private LoopHarness Forced()
+    {
+        Lead();
+        using (var survivor = LostQuorum.Open(_directory))
+            survivor.Force();
+        var harness = new LoopHarness(directory: _directory);
+        for (var i = 0; harness.Loop.Status.RecoveryEpoch == 0; i++)
+        {
+            Assert.True(i < 400, "The survivor never led.");
+            harness.Tick();
+        }
+        return harness;
     }
 
     private static VoteRequest Wish(long term) => new()
