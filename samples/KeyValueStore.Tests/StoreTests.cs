@@ -1,3 +1,4 @@
+using System.Text;
 using RaftKit.Consensus;
 using RaftKit.Node.Loop;
 using RaftKit.TestKit;
@@ -17,13 +18,13 @@ public sealed class StoreTests
     {
         var cluster = Formed(seed: 1);
 
-        var before = cluster.Run(cluster.Members[0], async host => await Client(host).SetAsync("colour", "blue"));
+        var before = cluster.Run(cluster.Members[0], host => SetAsync(host, "colour", "blue"));
 
         Assert.Equal("", before);
         foreach (var member in cluster.Members)
-            Assert.Equal("blue", cluster.Run(member, host => Client(host).GetAsync("colour")));
-        Assert.Equal("blue", cluster.Run(cluster.Members[1], host => Client(host).RemoveAsync("colour")));
-        Assert.Null(cluster.Run(cluster.Members[2], host => Client(host).GetAsync("colour")));
+            Assert.Equal("blue", cluster.Run(member, host => GetAsync(host, "colour")));
+        Assert.Equal("blue", cluster.Run(cluster.Members[1], host => SetAsync(host, "colour", "")));
+        Assert.Null(cluster.Run(cluster.Members[2], host => GetAsync(host, "colour")));
     }
 
     [Theory, InlineData(1), InlineData(2), InlineData(3), InlineData(4), InlineData(5), InlineData(6), InlineData(7), InlineData(8)]
@@ -53,12 +54,12 @@ public sealed class StoreTests
 
             // Exactly once: each write returns the value of the one before it, never its own, however often it was sent.
             var value = $"{round}";
-            Assert.Equal(last, cluster.Run(others[round % 2], host => Client(host).SetAsync("round", value), TimeSpan.FromSeconds(60)));
+            Assert.Equal(last, cluster.Run(others[round % 2], host => SetAsync(host, "round", value), TimeSpan.FromSeconds(60)));
             last = value;
             cluster.Heal();
             cluster.Disturb();
             cluster.StartAll();
-            Assert.Equal(last, cluster.Run(victim, host => Client(host).GetAsync("round"), TimeSpan.FromSeconds(60)));
+            Assert.Equal(last, cluster.Run(victim, host => GetAsync(host, "round"), TimeSpan.FromSeconds(60)));
         }
     }
 
@@ -73,7 +74,7 @@ public sealed class StoreTests
             async host =>
             {
                 for (var n = 0; n < 700; n++)
-                    await Client(host).SetAsync($"key-{n % 100}", $"{n}");
+                    await SetAsync(host, $"key-{n % 100}", $"{n}");
                 return true;
             },
             TimeSpan.FromMinutes(5));
@@ -81,7 +82,7 @@ public sealed class StoreTests
         cluster.Start(absent);
 
         Assert.True(cluster.RunUntil(() => _stores[absent].Values.GetValueOrDefault("key-99") == "699", Soon));
-        Assert.Equal(100, cluster.Run(absent, host => Client(host).CountLocallyAsync()));
+        Assert.Equal(100, cluster.Run(absent, host => host.Replicated<Store>().ReadLocalAsync(store => store.Values.Count)));
         Assert.Equal(_stores[cluster.Leader].Values, _stores[absent].Values);
     }
 
@@ -94,10 +95,14 @@ public sealed class StoreTests
         Assert.Throws<FormatException>(() =>
             cluster.Run(member, host => host.Replicated<Store>().ReadAsync(store => int.Parse(store.Name))));
 
-        Assert.Equal("", cluster.Run(member, host => Client(host).SetAsync("still", "here")));
+        Assert.Equal("", cluster.Run(member, host => SetAsync(host, "still", "here")));
     }
 
-    private static StoreClient Client(SimulatedHost host) => new(host.Replicated<Store>());
+    private static async Task<string> SetAsync(SimulatedHost host, string key, string value) =>
+        Encoding.UTF8.GetString((await host.Replicated<Store>().ProposeAsync(Encoding.UTF8.GetBytes($"{key}={value}"))).Span);
+
+    private static Task<string?> GetAsync(SimulatedHost host, string key) =>
+        host.Replicated<Store>().ReadAsync(store => store.Values.GetValueOrDefault(key));
 
     private SimulatedCluster Formed(ulong seed)
     {
