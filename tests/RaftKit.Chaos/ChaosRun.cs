@@ -233,7 +233,8 @@ internal sealed class ChaosRun(ChaosOptions options)
             @event = "summary", members = options.Members, observers = options.Observers, seed = options.Seed, faults = struck,
             operations = judgement.Operations, ok = judgement.Ok,
             packets_dropped = room.Links.Dropped, connections_delayed = room.Detours.Connections,
-            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, linearizable = judgement.Linearizable,
+            fail = judgement.Fail, info = judgement.Info, local_reads = judgement.LocalReads, reads = judgement.Reads,
+            linearizable = judgement.Linearizable,
             check_seconds = judgement.CheckSeconds, failed = problems.Count, interrupted = isInterrupted,
             subject = subject.Summary,
         };

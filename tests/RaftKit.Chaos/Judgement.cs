@@ -8,6 +8,8 @@ internal sealed record Judgement
 {
     public const string Verb = "judge";
 
+    private const int MostTold = 5;
+
     public required int Operations { get; init; }
 
     public required int Ok { get; init; }
@@ -17,6 +19,9 @@ internal sealed record Judgement
     public required int Info { get; init; }
 
     public required int LocalReads { get; init; }
+
+    /// <summary>Reads with a consistency of their own, by what they got.</summary>
+    public required IReadOnlyDictionary<string, int> Reads { get; init; }
 
     public required bool Linearizable { get; init; }
 
@@ -52,6 +57,7 @@ internal sealed record Judgement
         {
             problems.AddRange(BackwardsRead(local) ?? Subtrees.Of([.. operations, .. local.Select(Unordered)])
                 .SelectMany(subtree => Wrong(LinearizabilityChecker.ReplayByZxid(subtree), "a member's copy was wrong")));
+            problems.AddRange(Promises.Broken(LocalFile(history), operations).Take(MostTold));
         }
 
         int Count(HistoryStatus status) => operations.Count(o => o.Status == status);
@@ -59,6 +65,7 @@ internal sealed record Judgement
         {
             Operations = operations.Length, Ok = Count(HistoryStatus.Ok), Fail = Count(HistoryStatus.Fail),
             Info = Count(HistoryStatus.Info), LocalReads = local.Length,
+            Reads = Promises.Count(history, LocalFile(history)),
             Linearizable = linearizable, CheckSeconds = Math.Round(checking.Elapsed.TotalSeconds, 1), Problems = problems,
         };
     }

@@ -41,6 +41,9 @@ internal sealed class Subject : IDisposable
     // So that a run of minutes has snapshots, logs that were cut behind them, and members that are fed by them.
     private const int SnapshotEvery = 20_000;
 
+    // Some reads go by it. Stopped processes, broken links and wall clocks that jump must not make it lie.
+    private static readonly TimeSpan LeaderLease = TimeSpan.FromMilliseconds(120);
+
     private readonly Process _process;
     private readonly Lock _lock = new();
     private readonly Dictionary<int, MemberProcess> _members = [];
@@ -56,7 +59,7 @@ internal sealed class Subject : IDisposable
         [
             Assembly(), "--json", "--brokers", $"{options.Members}", "--observers", $"{options.Observers}", "--partitions", "8",
             "--snapshot-every", $"{SnapshotEvery}", "--session-timeout", $"{SessionTimeout.TotalSeconds:0}", "--run-for", "0",
-            "--kill-every", "0", "--freeze-every", "0", "--history", history,
+            "--leader-lease", $"{LeaderLease.TotalMilliseconds:0}", "--kill-every", "0", "--freeze-every", "0", "--history", history,
             "--attended", "--data", room.Data, "--launcher", room.Launcher, "--addresses", string.Join(',', room.Addresses),
         ];
         foreach (var flag in flags)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using HouseTests;
+using RaftKit.TestKit;
 using Xunit;
 
 namespace RaftKit.Tests;
@@ -17,7 +18,9 @@ public sealed class ChaosTests
     [Fact]
     public async Task Five_members_lose_nothing_while_disks_fail_links_break_and_processes_die()
     {
-        var run = await ProgramRun.OfAsync(Project, "--run-for", "120", "--json");
+        using var kept = new TemporaryFolder();
+        var history = Path.Combine(kept.Path, "history");
+        var run = await ProgramRun.OfAsync(Project, "--run-for", "120", "--history", history, "--json");
 
         Assert.True(run.ExitCode == 0, run.ToString());
         var summary = JsonDocument.Parse(run.Output[^1]).RootElement;
@@ -30,8 +33,18 @@ public sealed class ChaosTests
             "clock-jump" })
             Assert.True(summary.GetProperty("faults").GetProperty(fault).GetInt32() > 0, run.ToString());
 
+        foreach (var guarantee in new[] { "Lease", "ReadIndex", "BoundedStaleness", "Session" })
+            Assert.True(summary.GetProperty("reads").GetProperty(guarantee).GetInt32() > 20, run.ToString());
+
         Assert.True(summary.GetProperty("subject").GetProperty("observer_calls").GetInt32() > 50, run.ToString());
         Assert.True(summary.GetProperty("subject").GetProperty("sources_changed").GetInt32() > 0, run.ToString());
+
+        // The history that it leaves is all that a stranger needs to judge it again.
+        Assert.Equal(summary.GetProperty("operations").GetInt32(), HistoryReader.Read(history).Count());
+        Assert.Equal(summary.GetProperty("local_reads").GetInt32(), HistoryReader.Read(history + ".local").Count());
+        var again = await ProgramRun.OfAsync(Project, "judge", history);
+        Assert.True(again.ExitCode == 0, again.ToString());
+        Assert.EndsWith(": 0 problems", again.Output[^1]);
 
         // Who cannot make anything durable must not go on as if it could.
         var faults = run.Output.Select(line => JsonDocument.Parse(line).RootElement).Where(
@@ -70,6 +83,18 @@ public sealed class ChaosTests
         Assert.Matches(
             "This machine refuses what the run needs. 'nsenter .* ss -KtnH state established' did not end within 30 s", run.Errors);
         Assert.Contains("logs are kept in", run.Errors);
+    }
+
+    [Fact]
+    public async Task A_machine_that_lacks_a_tool_is_told_which_and_how_to_get_it()
+    {
+        using var nothing = new TemporaryFolder();
+
+        var run = await ProgramRun.WithOnlyAsync(Project, nothing.Path);
+
+        Assert.Equal(2, run.ExitCode);
+        Assert.Matches(@"This machine lacks .*strace.*nsenter.*: apt-get install .*strace.*util-linux", run.Errors);
+        Assert.Empty(run.Output);
     }
 
     [Theory]

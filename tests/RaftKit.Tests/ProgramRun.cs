@@ -13,17 +13,23 @@ internal sealed record ProgramRun(int ExitCode, string[] Output, string Errors)
     /// Its folder, from the repository's root. Built beside this test by a project reference: the same configuration and framework.
     /// </param>
     /// <param name="flags">Its command line.</param>
-    public static Task<ProgramRun> OfAsync(string project, params string[] flags) => OfAsync(project, null, flags);
+    public static Task<ProgramRun> OfAsync(string project, params string[] flags) => RunAsync(project, null, flags);
 
     /// <summary>The same, with a folder whose programs it finds before the machine's.</summary>
-    public static async Task<ProgramRun> OfAsync(string project, string? programs, string[] flags)
+    public static Task<ProgramRun> OfAsync(string project, string programs, string[] flags) =>
+        RunAsync(project, $"{programs}:{Environment.GetEnvironmentVariable("PATH")}", flags);
+
+    /// <summary>The same, with nothing on its path but a folder's programs.</summary>
+    public static Task<ProgramRun> WithOnlyAsync(string project, string programs, params string[] flags) => RunAsync(project, programs, flags);
+
+    private static async Task<ProgramRun> RunAsync(string project, string? path, string[] flags)
     {
         var output = new DirectoryInfo(AppContext.BaseDirectory);
         var root = output.Parent!.Parent!.Parent!.Parent!.Parent!.FullName;
         var assembly = Path.Combine(root, project, "bin", output.Parent.Name, output.Name, Path.GetFileName(project) + ".dll");
         var start = new ProcessStartInfo("dotnet", [assembly, .. flags]) { RedirectStandardOutput = true, RedirectStandardError = true };
-        if (programs is not null)
-            start.Environment["PATH"] = $"{programs}:{Environment.GetEnvironmentVariable("PATH")}";
+        if (path is not null)
+            start.Environment["PATH"] = path;
         using var process = Process.Start(start)!;
         using var limit = new CancellationTokenSource(Patience);
         try

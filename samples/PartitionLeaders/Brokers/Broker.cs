@@ -29,6 +29,7 @@ internal sealed class Broker : BackgroundService
     private readonly LocalReader _reader;
     private readonly ProgressLog _progress;
     private readonly WriteGate _gate = new();
+    private readonly ConsistencyReader? _consistencyReader;
 
     public Broker(
         BrokerSettings settings, IZnodeSessions sessions, IQuorumMember member, IQuorumMembership membership, SupervisorLink supervisor)
@@ -37,6 +38,7 @@ internal sealed class Broker : BackgroundService
         _pauses = new PauseDetector(_reports);
         _reader = new LocalReader(sessions.View, _pauses, settings.Cluster);
         _progress = new ProgressLog(_reports, _reader);
+        _consistencyReader = ConsistencyReader.Of(sessions.View, settings, _reports, _gate);
     }
 
     public static async Task<int> RunAsync(BrokerSettings settings)
@@ -56,6 +58,7 @@ internal sealed class Broker : BackgroundService
             o.SessionTimeout = settings.SessionTimeout;
             o.ExpireOnRefusedConnection = settings.ExpireOnRefused;
             o.SnapshotEveryEntries = settings.SnapshotEvery ?? o.SnapshotEveryEntries;
+            o.LeaderLease = TimeSpan.FromMilliseconds(settings.LeaderLeaseMs);
         });
         builder.Services.AddSingleton(settings);
         builder.Services.AddSingleton<SupervisorLink>();
@@ -75,14 +78,15 @@ internal sealed class Broker : BackgroundService
             new MemberWatch(_member, _membership, _reports).RunAsync,
             ObeyAsync,
             LiveAsync,
-            .. _settings.HistoryRun is not null ? Historians() : [],
+            .. _consistencyReader is not null ? Historians(_consistencyReader) : [],
         ]);
 
-    private IEnumerable<Func<CancellationToken, Task>> Historians() =>
+    private IEnumerable<Func<CancellationToken, Task>> Historians(ConsistencyReader reader) =>
     [
         .. HistoryClient.Several(_sessions, _settings, _reports, _gate),
         Guest.Of(_sessions, _settings, _reports, _gate),
         HistoryReader.Of(_sessions.View, _settings, _reports),
+        reader.RunAsync,
     ];
 
     private async Task LiveAsync(CancellationToken stop)
@@ -130,6 +134,10 @@ internal sealed class Broker : BackgroundService
             else if (command == BrokerCommands.ReadPartitions)
             {
                 await ReadPartitionsAsync(stop);
+            }
+            else if (command.StartsWith(BrokerCommands.Seen, StringComparison.Ordinal))
+            {
+                _consistencyReader?.HasSeen(Convert.ToInt64(command[BrokerCommands.Seen.Length..], 16));
             }
         }
     }

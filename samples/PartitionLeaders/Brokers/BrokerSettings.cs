@@ -11,10 +11,11 @@ namespace PartitionLeaders.Brokers;
 /// <param name="SessionTimeoutMs">How long the quorum waits for a silent broker before it takes its ephemerals away.</param>
 /// <param name="ExpireOnRefused">Whether one that refuses connections counts as dead without proof.</param>
 /// <param name="SnapshotEvery">After how many entries a snapshot replaces the log before it; null: as the library does.</param>
+/// <param name="LeaderLeaseMs">For how long a leader is promised that nobody else leads; 0: reads ask a quorum.</param>
 /// <param name="HistoryRun">Names the run to the clients that write a history; null: there are none.</param>
 internal sealed record BrokerSettings(
     int Id, Cluster Cluster, IReadOnlyList<string> Addresses, string DataDirectory, int SessionTimeoutMs, bool ExpireOnRefused,
-    long? SnapshotEvery, string? HistoryRun)
+    long? SnapshotEvery, int LeaderLeaseMs, string? HistoryRun)
 {
     [JsonIgnore]
     public TimeSpan SessionTimeout => TimeSpan.FromMilliseconds(SessionTimeoutMs);

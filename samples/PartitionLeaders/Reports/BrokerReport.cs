@@ -64,7 +64,7 @@ internal abstract record BrokerReport
     /// <summary>The client's call ended.</summary>
     public sealed record HistoryReturn(int Client, HistoryOperation Operation) : BrokerReport;
 
-    /// <summary>A read of the member's own copy of the tree, which may be behind.</summary>
+    /// <summary>A read of the member's own copy of the tree, which may be behind: by anything, or by as much as the read says.</summary>
     public sealed record LocalRead(HistoryOperation Operation) : BrokerReport;
 
     /// <summary>What a session was told by watches was held against what it read.</summary>
@@ -95,13 +95,16 @@ internal readonly record struct AckedRange(int Partition, long Token, long First
 internal readonly record struct ProbeAck(long Submitted, long Acked, long Term);
 
 /// <summary>
-/// What the supervisor tells a broker: one word a line on its standard input. The end of the input means that the supervisor is gone.
+/// What the supervisor tells a broker, line by line on its standard input. The end of the input means that the supervisor is gone.
 /// </summary>
 internal static class BrokerCommands
 {
     public const string StopWriters = "stop-writers";
     public const string ReadPartitions = "read-partitions";
     public const string Stop = "stop";
+
+    /// <summary>Followed by a zxid, in hexadecimal digits: some client, of whichever broker, has seen it.</summary>
+    public const string Seen = "seen ";
 }
 
 [JsonSourceGenerationOptions(

@@ -48,6 +48,15 @@ internal sealed record HistoryOperation
     public string? Err { get; init; }
 
     public long? Zxid { get; init; }
+
+    /// <summary>Of a read that says what it got: which of the library's guarantees.</summary>
+    public string? Got { get; init; }
+
+    /// <summary>How far behind such a read allowed the copy to be, in nanoseconds.</summary>
+    public long? Behind { get; init; }
+
+    /// <summary>The zxid that its session had seen.</summary>
+    public long? Seen { get; init; }
 }
 
 /// <summary>One part of a multi.</summary>

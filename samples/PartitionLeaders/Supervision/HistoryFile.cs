@@ -23,9 +23,12 @@ internal sealed class HistoryFile(string path) : IDisposable
         Write(broker, call.Client, call.Operation);
     }
 
-    /// <summary>Reads of a member's own copy go into a file of their own: they are not linearizable, and do not claim to be.</summary>
-    public void ReadLocally(BrokerProcess broker, HistoryOperation read) =>
-        _local.WriteLine(JsonSerializer.Serialize(read with { Client = broker.Pid }, HistoryJson.Default.HistoryOperation));
+    /// <summary>
+    /// Reads of a member's own copy go into a file of their own: they are not linearizable, and do not claim to be. Those that wait until
+    /// the copy is as new as asked are a client of their own beside those that do not.
+    /// </summary>
+    public void ReadLocally(BrokerProcess broker, HistoryOperation read) => _local.WriteLine(JsonSerializer.Serialize(
+        read with { Client = read.Got is null ? broker.Pid : -broker.Pid }, HistoryJson.Default.HistoryOperation));
 
     public void Ended(BrokerProcess broker)
     {

@@ -11,6 +11,9 @@ internal sealed record RunOptions
     /// <summary>After how many entries members take a snapshot; null: as the library does.</summary>
     public long? SnapshotEvery { get; init; }
 
+    /// <summary>For how long a leader is promised that nobody else leads, in milliseconds; 0: reads ask a quorum.</summary>
+    public int LeaderLeaseMs { get; init; }
+
     /// <summary>Zero: never.</summary>
     public required TimeSpan KillEvery { get; init; }
 

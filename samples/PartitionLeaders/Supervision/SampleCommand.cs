@@ -17,6 +17,9 @@ internal static class SampleCommand
         "How many processes to start beside them that observe the quorum: sessions, watches and reads, no vote, no partitions.");
     private static readonly Option<int> SnapshotEvery = Count(
         "--snapshot-every", 0, 0, 10_000_000, "After how many entries members take a snapshot; 0: as the library does.");
+    private static readonly Option<int> LeaderLease = Count(
+        "--leader-lease", 0, 0, 200,
+        "For how many milliseconds a leader is promised that nobody else leads, so that it answers reads without asking; 0: it asks. Else at least 60.");
     private static readonly Option<double> RunFor = Seconds("--run-for", 30, "How long to inject faults; 0: until Ctrl-C.");
     private static readonly Option<double> SessionTimeout = Seconds(
         "--session-timeout", 2, "How long the quorum waits for a silent broker.", 0.5, 60);
@@ -70,7 +73,7 @@ internal static class SampleCommand
             "Brokers that elect the leaders of partitions through a quorum of their own, while they are killed and frozen. "
             + "Exits with 0 if nothing that was acknowledged is missing and no partition had two leaders, 1 if not, 2 for bad flags.")
         {
-            Brokers, Observers, Partitions, SnapshotEvery, RunFor, SessionTimeout, ExpireOnRefused, KillEvery, FreezeEvery, Data, History,
+            Brokers, Observers, Partitions, SnapshotEvery, LeaderLease, RunFor, SessionTimeout, ExpireOnRefused, KillEvery, FreezeEvery, Data, History,
             Addresses, Launcher, Attended, Json,
         };
         command.SetAction((flags, _) => RunAsync(flags));
@@ -93,6 +96,7 @@ internal static class SampleCommand
         {
             Cluster = new Cluster(flags.GetValue(Brokers), flags.GetValue(Partitions), flags.GetValue(Observers)),
             SnapshotEvery = flags.GetValue(SnapshotEvery) is > 0 and var every ? every : null,
+            LeaderLeaseMs = flags.GetValue(LeaderLease),
             RunFor = TimeSpan.FromSeconds(flags.GetValue(RunFor)),
             SessionTimeout = TimeSpan.FromSeconds(flags.GetValue(SessionTimeout)),
             ExpireOnRefused = flags.GetValue(ExpireOnRefused),
@@ -110,6 +114,11 @@ internal static class SampleCommand
         {
             await Console.Error.WriteLineAsync(
                 $"--addresses must give one address for each of the {options.Cluster.Brokers} brokers, but is '{string.Join(',', addresses)}'.");
+            return BadFlags;
+        }
+        if (options.LeaderLeaseMs is > 0 and < 60)
+        {
+            await Console.Error.WriteLineAsync($"--leader-lease must be 0, or at least two heartbeats (60), but is {options.LeaderLeaseMs}.");
             return BadFlags;
         }
         DataFolder folder;

@@ -16,6 +16,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
 {
     private const int FailedStartsTolerated = 3;
     private static readonly TimeSpan Recovery = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan TellSeenEvery = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan StopWithin = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan PrepareWithin = TimeSpan.FromMinutes(2);
     private static readonly TimeSpan TickInterval = TimeSpan.FromMilliseconds(50);
@@ -49,6 +50,8 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
     private int _kills;
     private int _freezes;
     private int _sourcesChanged;
+    private long _seen;
+    private long _seenTold;
     private int _observerCalls;
     private int _watchesChecked;
     private int _watchesFailed;
@@ -194,6 +197,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         var settings = new BrokerSettings(
             id, options.Cluster, _addresses, folder.Broker(id), (int)options.SessionTimeout.TotalMilliseconds, options.ExpireOnRefused,
             options.SnapshotEvery,
+            options.LeaderLeaseMs,
             history is null ? null : _runName);
         var broker = _brokers[id] = BrokerProcess.Start(
             _spawner,
@@ -243,6 +247,7 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
                 break;
             case BrokerReport.HistoryReturn call:
                 history?.Returned(broker, call);
+                OnSeen(call.Operation.Zxid ?? 0);
                 _observerCalls += Cluster.IsObserver(broker.Id) && call.Operation.Status == "ok" ? 1 : 0;
                 break;
             case BrokerReport.LocalRead read:
@@ -284,6 +289,16 @@ internal sealed class Supervisor(RunOptions options, DataFolder folder, HistoryF
         if (broker.LastSource != 0)
             _sourcesChanged++;
         broker.LastSource = member.Source;
+    }
+
+    // What one broker's client saw, another one's may ask for next: as a user does whose requests go to this web server and to that.
+    private void OnSeen(long zxid)
+    {
+        _seen = Math.Max(_seen, zxid);
+        if (Stopwatch.GetElapsedTime(_seenTold) < TellSeenEvery)
+            return;
+        _seenTold = Stopwatch.GetTimestamp();
+        TellAll($"{BrokerCommands.Seen}{_seen:x}");
     }
 
     private void OnWatchesChecked(BrokerProcess broker, BrokerReport.WatchesChecked check)
