@@ -42,6 +42,7 @@ public sealed class CommandLineTests
         { Load, "Required command was not provided.", "" },
         { Sample, "--addresses must give one address for each of the 3 brokers, but is '127.0.0.1:1'.", "--addresses 127.0.0.1:1" },
         { Sample, "--brokers must be a whole number from 1 to 7, but is 'all'.", "--brokers all --addresses 127.0.0.1:1" },
+        { Sample, "--leader-lease must be 0, or at least two heartbeats (60), but is 30.", "--leader-lease 30" },
         { Sample, "Could not find a part of the path '/nowhere/history'.", "--history /nowhere/history" },
     };
 
