@@ -228,7 +228,7 @@ internal sealed class SeedRun
         _faults.Heal();
         _rare.Heal();
         var electionTimeout = _world.Options.TickInterval * _world.Options.ElectionTicks * _world.Everybody.Max(m => m.TickSkew);
-        if (!Within(_churn is null ? 10 * electionTimeout : Reconfiguring, () => HasOneLeader))
+        if (!Within(10 * electionTimeout, () => HasOneLeader))
         {
             _world.Violate(
                 $"liveness: no leader within 10 election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after all faults ended: {Describe()}");
