@@ -185,7 +185,24 @@ public sealed class SimulatedCluster
         var started = Known(member);
         foreach (var seed in seeds)
             Known(seed, nameof(seeds));
-        started.Seeds = seeds;
+        (started.Seeds, started.AsksToBeAdded) = (seeds, false);
+        started.Start();
+    }
+
+    /// <summary>
+    /// As <see cref="Start(MemberId, IReadOnlyList{MemberId})"/>, for one that asks these to be added while its disk is empty, as
+    /// <c>AutoJoin</c> among the options of RaftKit does: nobody else need ask for it. Later starts of it do the same.
+    /// </summary>
+    /// <param name="member">Who.</param>
+    /// <param name="seeds">Members to ask.</param>
+    /// <exception cref="InvalidOperationException">It is up.</exception>
+    public void StartJoining(MemberId member, params IReadOnlyList<MemberId> seeds)
+    {
+        ArgumentNullException.ThrowIfNull(seeds);
+        var started = Known(member);
+        foreach (var seed in seeds)
+            Known(seed, nameof(seeds));
+        (started.Seeds, started.AsksToBeAdded) = (seeds, true);
         started.Start();
     }
 

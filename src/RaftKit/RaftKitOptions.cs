@@ -115,6 +115,22 @@ public sealed class RaftKitOptions
     public bool Join { get; set; }
 
     /// <summary>
+    /// As <see cref="Join"/>, and without an operator: while its data directory is empty, this process asks the members that it can reach to
+    /// be added, under its <see cref="Member"/> number and at its endpoint in <see cref="Members"/>; a member proposes that, and it learns,
+    /// and votes once it has caught up (KIP-853's auto join). False by default: who is to vote is otherwise the operator's decision alone. A
+    /// number that belongs to a member at another endpoint is refused, and so is one that was removed, until an operator adds it; the
+    /// reason is logged, and the process asks again. What operators want of its number stands: one that they added as a learner stays one.
+    /// </summary>
+    public bool AutoJoin { get; set; }
+
+    /// <summary>
+    /// Whether this member adds processes that ask for it (<see cref="AutoJoin"/>). True by default: whoever can shake hands with members
+    /// is trusted, since it could as well speak as one of them; that is what <see cref="Tls"/> is for. False: operators alone add members.
+    /// Every member that is asked decides by its own, so give all the same.
+    /// </summary>
+    public bool AllowAutoJoin { get; set; } = true;
+
+    /// <summary>
     /// Whether this process plays a failover through in memory, once, right after its member has started. True by default. Code is compiled
     /// when it first runs; without a rehearsal the first failover after a start waits for that. It takes one processor for a while (two
     /// seconds on a busy machine); a process that was compiled ahead of time skips it.

@@ -60,10 +60,13 @@ internal sealed class RaftKitOptionsValidator(string cluster, string section) : 
                 $"{string.Join(", ", options.Members.Keys)}). Add it, or correct {section}:Member.");
         }
 
-        if (options.Join && options.ForceBootstrap)
-            errors.Add($"{section}:Join and {section}:ForceBootstrap are both true: a member joins a cluster that exists, or forms one. Keep one of them.");
-        if (options.Join && options.Role == QuorumRole.Member && options.Members.Count < 2)
-            errors.Add($"{section}:Join is true, and {section}:Members names nobody else. Add the endpoint of at least one member of the cluster.");
+        var join = options.AutoJoin ? nameof(options.AutoJoin) : nameof(options.Join);
+        if ((options.Join || options.AutoJoin) && options.ForceBootstrap)
+            errors.Add($"{section}:{join} and {section}:ForceBootstrap are both true: a member joins a cluster that exists, or forms one. Keep one of them.");
+        if ((options.Join || options.AutoJoin) && options.Role == QuorumRole.Member && options.Members.Count < 2)
+            errors.Add($"{section}:{join} is true, and {section}:Members names nobody else. Add the endpoint of at least one member of the cluster.");
+        if (options.AutoJoin && options.Role == QuorumRole.Observer)
+            errors.Add($"{section}:AutoJoin is true, and {section}:Role is {nameof(QuorumRole.Observer)}: an observer needs nobody to add it, and never votes. Leave AutoJoin out, or let it be a member.");
 
         if (options.Listen is { } listen && !Endpoint.TryParse(listen, out _, anyHost: true))
             errors.Add($"{section}:Listen is '{listen}'. Give an address and a port, such as '*:7420' (every address), or leave it out to use the member's endpoint.");

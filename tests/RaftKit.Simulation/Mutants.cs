@@ -113,7 +113,7 @@ internal static class Mutants
     {
         if (violation.StartsWith("invariant ", StringComparison.Ordinal))
             return violation["invariant ".Length..violation.IndexOf(':', StringComparison.Ordinal)];
-        foreach (var check in new[] { "liveness", "linearizability", "levels", "answers" })
+        foreach (var check in new[] { "liveness", "linearizability", "levels", "members", "answers" })
         {
             if (violation.StartsWith(check, StringComparison.Ordinal))
                 return check;

@@ -3,6 +3,7 @@ using System.Text;
 using HouseTests;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using RaftKit.Node.Members;
 using RaftKit.Znodes;
 using Xunit;
@@ -54,9 +55,71 @@ public sealed class MembershipTests : IDisposable
         await again.StopAsync().WaitAsync(Patience);
     }
 
+    [Fact]
+    public async Task Two_that_ask_to_be_added_make_three_of_one_that_is_configured_with_itself_alone_and_do_without_it()
+    {
+        using var one = Build(1, 1);
+        await one.StartAsync().WaitAsync(Patience);
+        await one.Services.GetRequiredService<IZnodeSession>().CreateAsync("/kept", "here"u8.ToArray()).WaitAsync(Patience);
+
+        // Both know the first alone, and start at the same time.
+        using var two = Build(2, o => o.AutoJoin = true, 1, 2);
+        using var three = Build(3, o => o.AutoJoin = true, 1, 3);
+        await Task.WhenAll(two.StartAsync(), three.StartAsync()).WaitAsync(Patience);
+        var membership = three.Services.GetRequiredService<IQuorumMembership>();
+        await Until(() => membership.Current is { IsChanging: false } now && Voters(now).SequenceEqual([1, 2, 3]));
+        Assert.Equal(_endpoints.Values, membership.Current!.Members.Select(m => m.Endpoint));
+
+        await one.StopAsync().WaitAsync(Patience);
+        foreach (var left in new[] { two, three })
+        {
+            var session = left.Services.GetRequiredService<IZnodeSession>();
+            await session.SyncAsync().WaitAsync(Patience);
+            Assert.Equal("here", Encoding.UTF8.GetString((await session.GetAsync("/kept").WaitAsync(Patience))!.Data.Span));
+        }
+        await two.Services.GetRequiredService<IZnodeSession>().CreateAsync("/after").WaitAsync(Patience);
+
+        // Over a restart, with the same options: it is a member, and asks for nothing.
+        await three.StopAsync().WaitAsync(Patience);
+        using var again = Build(3, o => o.AutoJoin = true, 1, 3);
+        await again.StartAsync().WaitAsync(Patience);
+        await again.Services.GetRequiredService<IZnodeSession>().CreateAsync("/again").WaitAsync(Patience);
+        Assert.Equal([1, 1, 1], again.Services.GetRequiredService<IQuorumMembership>().Current!.Members.Select(m => m.Incarnation));
+        await two.StopAsync().WaitAsync(Patience);
+        await again.StopAsync().WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task A_member_that_leaves_adding_to_operators_refuses_whoever_asks_until_one_adds_it()
+    {
+        using var one = Build(1, o => o.AllowAutoJoin = false, 1);
+        await one.StartAsync().WaitAsync(Patience);
+        await one.Services.GetRequiredService<IZnodeSession>().CreateAsync("/kept").WaitAsync(Patience);
+        var heard = new Fakes.RecordingLogger();
+        using var two = Build(2, o => o.AutoJoin = true, heard, [1, 2]);
+        await two.StartAsync().WaitAsync(Patience);
+        await Until(() => heard.Entries.Any(m => m.Text.Contains("adds nobody by their own wish: AllowAutoJoin is false there", StringComparison.Ordinal)));
+
+        var membership = one.Services.GetRequiredService<IQuorumMembership>();
+        Assert.Equal([1, 2], Voters(await membership.AddAsync(2, _endpoints[2]).WaitAsync(Patience)));
+        await two.StopAsync().WaitAsync(Patience);
+        await one.StopAsync().WaitAsync(Patience);
+    }
+
+    private static async Task Until(Func<bool> condition)
+    {
+        using var limit = new CancellationTokenSource(Patience);
+        while (!condition())
+            await Task.Delay(20, limit.Token);
+    }
+
     private static IEnumerable<int> Voters(QuorumMembers members) => members.Members.Where(m => m.IsVoter).Select(m => m.Id);
 
-    private IHost Build(int member, params int[] known)
+    private IHost Build(int member, params int[] known) => Build(member, static _ => { }, known);
+
+    private IHost Build(int member, Action<RaftKitOptions> configure, params int[] known) => Build(member, configure, null, known);
+
+    private IHost Build(int member, Action<RaftKitOptions> configure, Fakes.RecordingLogger? logger, int[] known)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = _folder.Path });
         builder.Services.AddRaftKit(o =>
@@ -65,7 +128,10 @@ public sealed class MembershipTests : IDisposable
             foreach (var id in known)
                 o.Members[id.ToString(CultureInfo.InvariantCulture)] = _endpoints[id];
             o.DataDirectory = $"member-{member}";
+            configure(o);
         });
+        if (logger is not null)
+            builder.Logging.AddProvider(logger);
         return builder.Build();
     }
 }

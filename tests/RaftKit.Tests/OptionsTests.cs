@@ -89,6 +89,20 @@ public sealed class OptionsTests
         Assert.Contains(
             Errors(o => o.Join = true), e => e.StartsWith("RaftKit:Join is true, and RaftKit:Members names nobody else. Add the endpoint"));
 
+        Assert.Empty(Errors(o => { Joining(o); (o.Join, o.AutoJoin) = (false, true); }));
+        Assert.Contains(
+            Errors(o => { Joining(o); (o.AutoJoin, o.ForceBootstrap) = (true, true); }), e =>
+            e.StartsWith("RaftKit:AutoJoin and RaftKit:ForceBootstrap are both true"));
+        Assert.Contains(
+            Errors(o => o.AutoJoin = true), e =>
+            e.StartsWith("RaftKit:AutoJoin is true, and RaftKit:Members names nobody else. Add the endpoint"));
+        Assert.Contains(
+            Errors(o =>
+            {
+                (o.AutoJoin, o.Role, o.Member) = (true, QuorumRole.Observer, 300);
+                o.Members["1"] = "127.0.0.1:7420";
+            }), e => e.StartsWith("RaftKit:AutoJoin is true, and RaftKit:Role is Observer"));
+
         static void Joining(RaftKitOptions options)
         {
             options.Join = true;

@@ -30,6 +30,23 @@ internal sealed class FinalizedLevels(IReadOnlyList<(string Feature, FinalizedLe
     public FinalizedLevels AsOf(LogIndex index) =>
         raised.All(r => r.Finalized.At < index) ? this : new FinalizedLevels([.. raised.Where(r => r.Finalized.At < index)]);
 
+    /// <summary>
+    /// What is finalised and a process does not support; null if nothing. Levels never fall, so that what is too low for one that is known
+    /// here, which may not be the newest, is too low for good. Whether it is too high only its own log can tell.
+    /// </summary>
+    public string? WhyUnready(MemberId member, FeatureRanges supported)
+    {
+        foreach (var (feature, finalized) in _levels)
+        {
+            if (supported.Of(feature) is var range && range.Max < finalized.Level)
+            {
+                return $"Level {finalized.Level} of {feature} is finalised, and the process of member {member} supports levels {range} of it: it takes no part, and nothing is lost. "
+                    + $"Start a build that supports level {finalized.Level} in the same directory.";
+            }
+        }
+        return null;
+    }
+
     public bool Equals(FinalizedLevels? other) => other is not null && (ReferenceEquals(this, other) || raised.SequenceEqual(other.Raised));
 
     public override bool Equals(object? obj) => Equals(obj as FinalizedLevels);

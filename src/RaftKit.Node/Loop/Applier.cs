@@ -306,7 +306,8 @@ internal sealed class Applier
             return;
         if (reader.NextMessagePackType == MessagePackType.Array)
         {
-            var refusal = Members.Apply(MembershipChange.Decode(ref reader), AppliedMembership);
+            var change = MembershipChange.Decode(ref reader);
+            var refusal = WhyUnready(change) ?? Members.Apply(change, AppliedMembership);
             var writer = new MessagePackWriter(_result);
             writer.Write(refusal ?? "");
             writer.Flush();
@@ -339,6 +340,13 @@ internal sealed class Applier
         RequireSupported("Entry", index);
         LevelsChanged(Levels.Current);
     }
+
+    /// <summary>Why a change would be refused as of the last entry that was applied; null if it would not.</summary>
+    public string? WhyRefused(MembershipChange change) => WhyUnready(change) ?? Members.WhyRefused(change, AppliedMembership);
+
+    // Before the membership is changed for it: the member that it asked may have heard of the level later than the log.
+    private string? WhyUnready(MembershipChange change) =>
+        change is MembershipChange.AddItself asked ? Levels.Current.WhyUnready(asked.Id, asked.Features) : null;
 
     private void FinalizeIfReady(LogIndex index, FinalizeLevel command)
     {

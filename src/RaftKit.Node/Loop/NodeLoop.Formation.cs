@@ -21,8 +21,10 @@ internal sealed partial class NodeLoop
         private SeededGuids _guids = new(loop._options.Seed);
         private MemberId _leaderHint;
         private readonly HashSet<MemberId> _minting = [];
+        private readonly HashSet<MemberId> _adding = [];
         private bool _redirected;
         private string _refusal = "";
+        private string _refusalLogged = "";
         private int _ticks;
 
         public string Waiting => _refusal.Length > 0 ? _refusal
@@ -104,7 +106,7 @@ internal sealed partial class NodeLoop
 
         public void AskedToJoin(MemberId from, long link, PeerMessage.JoinRequest request)
         {
-            if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 })
+            if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 } hello)
                 return;
             if (from.IsObserver)
             {
@@ -114,6 +116,8 @@ internal sealed partial class NodeLoop
                         Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from, link)));
                 return;
             }
+            if (hello.AsksToBeAdded && loop.Status.Ready && loop.ClusterId != Guid.Empty && AddsIt(core, link, hello, request.Endpoint))
+                return;
             if (MembershipKeeper.Join(
                 core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop._applier.Recovery.LastLifeBefore,
                 loop.Now.UnixMilliseconds) is { } reply)
@@ -123,6 +127,50 @@ internal sealed partial class NodeLoop
                 loop._ports.Transport.Send(from, reply with { LeaderEndpoint = leader });
             }
         }
+
+        /// <summary>
+        /// A process that no operator named asks to be a member: any member proposes that, and the log decides (KIP-853's auto join). Once
+        /// it is one, it is taken in like any other. What would be refused as of now does not reach the log: it comes again ten times a
+        /// second.
+        /// </summary>
+        /// <returns>Whether that is all for now; else it is a member already, or is to be one.</returns>
+        private bool AddsIt(RaftCore core, long link, PeerHello hello, string endpoint)
+        {
+            var member = hello.Member;
+            var change = new MembershipChange.AddItself(loop.ConfiguredEndpoints, member, endpoint, hello.Features);
+            if (loop.Endpoints(core).TryGetValue(member, out var known))
+            {
+                // It may be that member, whose disk is lost. At another address it is another process, which was given a number that is
+                // taken: it must not put an end to that member's life.
+                if (change.WhyAnother(known) is not { } another)
+                    return false;
+                Refuse(member, another);
+                return true;
+            }
+            if (!loop._options.AllowAutoJoin)
+                Refuse(member, HelloRules.NobodyByTheirOwnWish(loop.Self, member, endpoint));
+            else if (NetworkAddress.WhyNotDialled(endpoint) is { } undialled)
+                Refuse(member, $"Member {member} says that it listens at '{endpoint}', which no member can dial: {undialled}");
+            else if (loop._applier.WhyRefused(change) is { } refusal)
+                Refuse(member, refusal);
+            else if (change.IsSound && _adding.Add(member))
+            {
+                LogAdding(loop._ports.Logger, loop.Self.Value, member.Value, endpoint);
+                loop.Take(new NodeInput.Propose(Applier.NodeSection, change.Encode(), new Addition(this, member, link)));
+            }
+            return true;
+        }
+
+        /// <summary>The log decided on whoever asked to be added; one that was added hears so when it asks again, by its first life.</summary>
+        public void Decided(MemberId asked, long link, string refusal)
+        {
+            _adding.Remove(asked);
+            if (refusal.Length > 0 && loop._links.IsHeard(asked, link) && loop._links.Current(asked) is { Incarnation: 0 })
+                Refuse(asked, refusal);
+        }
+
+        private void Refuse(MemberId asked, string reason) =>
+            loop._ports.Transport.Send(asked, new PeerMessage.JoinReply(false, loop.ClusterId, 0, MemberId.None, reason));
 
         public void Minted(MemberId observer, long link, int life)
         {
@@ -140,6 +188,12 @@ internal sealed partial class NodeLoop
             _refusal = reply.Reason;
             if (!reply.Accepted)
             {
+                // It goes on asking, for what is in its way may be mended while it runs; that is said once.
+                if (reply.Reason is not ("" or MembershipKeeper.NotLeader) && reply.Reason != _refusalLogged)
+                {
+                    _refusalLogged = reply.Reason;
+                    LogNotTakenIn(loop._ports.Logger, loop.Self.Value, from.Value, reply.Reason);
+                }
                 _leaderHint = reply.Leader;
                 if (reply.Leader is { IsNone: false, IsObserver: false } && reply.Leader != loop.Self
                     && NetworkAddress.TryParse(reply.LeaderEndpoint, out _))
@@ -198,6 +252,15 @@ internal sealed partial class NodeLoop
             formation.Minted(observer, link, new MessagePackReader(result).ReadInt32());
 
         public void Failed(ProposalFailure failure, string reason) => formation.Minted(observer, link, 0);
+    }
+
+    /// <summary>Tells a process that asked to be added if it is not.</summary>
+    private sealed class Addition(Formation formation, MemberId member, long link) : IProposalCallback
+    {
+        public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) =>
+            formation.Decided(member, link, new MessagePackReader(result).ReadString() ?? "");
+
+        public void Failed(ProposalFailure failure, string reason) => formation.Decided(member, link, "");
     }
 
     /// <summary>Ids that follow from the seed, so that a simulation mints the same ones each time.</summary>

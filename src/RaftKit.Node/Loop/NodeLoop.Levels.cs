@@ -81,5 +81,6 @@ internal sealed partial class NodeLoop
         {
             RunEnds = _storage.Identity?.RunEnds ?? RunEnds.None,
             Features = _options.Features,
+            AsksToBeAdded = _options.AutoJoin && Core is null && !Self.IsObserver,
         });
 }

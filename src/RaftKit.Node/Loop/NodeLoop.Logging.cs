@@ -27,6 +27,12 @@ internal sealed partial class NodeLoop
     [LoggerMessage(106, LogLevel.Warning, "Member {Member} has no identity yet. {Waiting}")]
     private static partial void LogWaiting(ILogger logger, int member, string waiting);
 
+    [LoggerMessage(116, LogLevel.Warning, "Member {Member} asked member {Asked} to be taken in, and was refused: {Reason}")]
+    private static partial void LogNotTakenIn(ILogger logger, int member, int asked, string reason);
+
+    [LoggerMessage(117, LogLevel.Information, "Member {Member} proposes to add member {Asking} at {Endpoint}, which asked for it.")]
+    private static partial void LogAdding(ILogger logger, int member, int asking, string endpoint);
+
     [LoggerMessage(
         107, LogLevel.Warning, "Member {Member} joined cluster {ClusterId} as incarnation {Incarnation}, taken in by member {Leader}.")]
     private static partial void LogJoining(ILogger logger, int member, Guid clusterId, int incarnation, int leader);

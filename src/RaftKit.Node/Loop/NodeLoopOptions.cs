@@ -49,6 +49,12 @@ internal sealed record NodeLoopOptions
     /// <summary>With an empty directory this member is to enter a cluster that exists: it never forms one.</summary>
     public bool JoinOnly { get; init; }
 
+    /// <summary>With an empty directory this member asks a member of the cluster to be added by itself. Not without <see cref="JoinOnly"/>.</summary>
+    public bool AutoJoin { get; init; }
+
+    /// <summary>Whether this member proposes to add whoever asks it for that.</summary>
+    public bool AllowAutoJoin { get; init; } = true;
+
     /// <summary>A snapshot is taken after this many applied entries...</summary>
     public long SnapshotEveryEntries { get; init; } = 200_000;
 

@@ -8,7 +8,7 @@ namespace RaftKit.Node.Members;
 /// agree). A member that enters learns first and votes only once it has caught up, so availability never waits for it. Any thread; on any
 /// member. <para>To add a member: call <see cref="AddAsync"/> on a running one, then start the new process with an empty data directory,
 /// its own number and endpoint, and the endpoint of at least one running member in its <c>Members</c>, and with <c>Join</c>. Either order
-/// works.</para>
+/// works. With <c>AutoJoin</c> the new process asks for itself, and nobody need call anything.</para>
 /// </summary>
 public interface IQuorumMembership
 {

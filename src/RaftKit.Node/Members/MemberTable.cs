@@ -54,22 +54,40 @@ internal sealed class MemberTable
     public string? Apply(MembershipChange change, Membership applied)
     {
         var wanted = new SortedDictionary<MemberId, WantedMember>(_wanted);
-        if (wanted.Count == 0)
-        {
-            // Founders are to vote, also one that learns just now since it lost its disk: until here it would have been promoted as well.
-            foreach (var id in applied.All)
-                wanted[id] = new WantedMember(change.Known.GetValueOrDefault(id, ""), IsVoter: true);
-        }
-        if (change.ApplyTo(wanted, applied) is { } refusal)
+        if (Judge(change, applied, wanted) is { } refusal)
             return refusal;
-        if (!wanted.Values.Any(w => w is { IsVoter: true, Until: null }))
-            return "Nobody would vote any more.";
+        foreach (var id in _wanted.Keys.Where(id => !wanted.ContainsKey(id)))
+            NoteRemoved(id);
         _wanted.Clear();
         foreach (var (id, member) in wanted)
             _wanted.Add(id, member);
         Note(applied);
         return null;
     }
+
+    /// <summary>Why a change would be refused as of now; null if it would not.</summary>
+    public string? WhyRefused(MembershipChange change, Membership applied) =>
+        Judge(change, applied, new SortedDictionary<MemberId, WantedMember>(_wanted));
+
+    private string? Judge(MembershipChange change, Membership applied, SortedDictionary<MemberId, WantedMember> wanted)
+    {
+        if (wanted.Count == 0)
+        {
+            // Founders are to vote, also one that learns just now since it lost its disk: until here it would have been promoted as well.
+            foreach (var id in applied.All)
+                wanted[id] = new WantedMember(change.Known.GetValueOrDefault(id, ""), IsVoter: true);
+        }
+        // The operator's word: it was removed, and what it, or a copy of what it asked before that, asks of its own is not. A process that
+        // asked two members would else come back by the later entry, under another life.
+        if (change is MembershipChange.AddItself asked && !wanted.ContainsKey(asked.Id) && LastLife(asked.Id) > 0)
+            return asked.WasRemoved;
+        if (change.ApplyTo(wanted, applied) is { } refusal)
+            return refusal;
+        return wanted.Values.Any(w => w is { IsVoter: true, Until: null }) ? null : "Nobody would vote any more.";
+    }
+
+    // Also one that no membership ever named: it had no life, and counts as one that had.
+    private void NoteRemoved(MemberId id) => _lives[id] = Math.Max(1, LastLife(id));
 
     /// <summary>A membership was applied: who only stayed for it is wanted no longer.</summary>
     public void Note(Membership applied)
@@ -82,6 +100,7 @@ internal sealed class MemberTable
         foreach (var (id, left) in _wanted.Where(w => w.Value.Until is not null && !applied.IsVoter(w.Key)).ToList())
         {
             _wanted.Remove(id);
+            NoteRemoved(id);
             // Who waited for it waits for those that it waited for: it was replaced before it ever voted.
             foreach (var (waiting, member) in _wanted.Where(w => w.Value.Until?.Contains(id) == true).ToList())
             {

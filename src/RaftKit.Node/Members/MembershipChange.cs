@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Members;
@@ -143,6 +144,48 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         protected override void WriteFields(ref MessagePackWriter writer) => writer.Write(Id.Value);
     }
 
+    /// <summary>
+    /// A process asked a member to be added, as a voter (KIP-853's auto join). What operators want of its number stands: one that is wanted
+    /// already stays as it is, one that was removed stays removed (<see cref="MemberTable"/> knows).
+    /// </summary>
+    /// <param name="Known">As for every change.</param>
+    /// <param name="Id">Its number.</param>
+    /// <param name="Endpoint">Where it says that it listens.</param>
+    /// <param name="Features">What its process supports: judged against the levels as of the entry.</param>
+    public sealed record AddItself(
+        IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint, FeatureRanges Features) : MembershipChange(Known)
+    {
+        protected override int Code => 6;
+
+        public override bool IsSound => base.IsSound && IsMember(Id) && IsEndpoint(Endpoint);
+
+        public string WasRemoved =>
+            $"Member {Id} was removed, and who was removed does not add itself. Call IQuorumMembership.AddAsync({Id}, \"{Endpoint}\") on a member to let it in again, "
+            + "or give this process a number that no member ever had.";
+
+        /// <summary>Why it is not the member that is known to be at this endpoint; null if it may be.</summary>
+        public string? WhyAnother(string known) => known.Length == 0 || known == Endpoint ? null
+            : $"Member {Id} is at {known} already, and this process is at {Endpoint}. If it is another one, give it a number that no member has; "
+                + $"if it is member {Id} at a new address, have an operator remove that and add it anew.";
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
+        {
+            if (wanted.TryGetValue(Id, out var known))
+                return WhyAnother(known.Endpoint);
+            if (wanted.FirstOrDefault(w => w.Value.Endpoint == Endpoint) is { Value: not null } taken)
+                return $"Member {taken.Key} listens at {Endpoint} already. Give this process an endpoint of its own.";
+            wanted[Id] = new WantedMember(Endpoint, IsVoter: true);
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer)
+        {
+            writer.Write(Id.Value);
+            writer.Write(Endpoint);
+            Features.WriteTo(ref writer);
+        }
+    }
+
     protected abstract int Code { get; }
 
     /// <summary>
@@ -188,6 +231,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             3 => new Set(known, ReadEndpoints(ref fields)),
             4 => new Replace(known, new MemberId(fields.ReadInt32()), new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
             5 => new Promote(known, new MemberId(fields.ReadInt32())),
+            6 => new AddItself(known, new MemberId(fields.ReadInt32()), fields.ReadRequiredString(), ReadFeatures(ref fields)),
             _ => throw new MessagePackSerializationException(
                 $"A change of the membership has kind {code}, which this version does not know."),
         };
@@ -204,6 +248,18 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     {
         foreach (var (id, member) in wanted.Where(w => w.Value.Until?.Contains(gone) == true).ToList())
             wanted[id] = member with { Until = member.Until!.Count == 1 ? null : [.. member.Until.Where(u => u != gone)] };
+    }
+
+    private static FeatureRanges ReadFeatures(ref MessagePackReader reader)
+    {
+        try
+        {
+            return FeatureRanges.ReadFromPeer(ref reader);
+        }
+        catch (MalformedFrameException malformed)
+        {
+            throw new MessagePackSerializationException(malformed.Message);
+        }
     }
 
     private static void WriteEndpoints(ref MessagePackWriter writer, IReadOnlyDictionary<MemberId, string> endpoints)

@@ -16,6 +16,9 @@ internal static class MembershipKeeper
     /// </summary>
     private const long CaughtUp = 64;
 
+    /// <summary>Why nothing came of a request, where nothing is wrong: it is to be asked elsewhere, or again.</summary>
+    public const string NotLeader = "Not the leader, or not ready yet.";
+
     /// <summary>Answers a member without data, changing the membership first where that is needed.</summary>
     /// <param name="core">The leader's core.</param>
     /// <param name="request">Who asks.</param>
@@ -30,7 +33,7 @@ internal static class MembershipKeeper
         long now)
     {
         if (core.Role != RaftRole.Leader || !ready || clusterId == Guid.Empty)
-            return new PeerMessage.JoinReply(false, clusterId, 0, core.Leader, "Not the leader, or not ready yet.");
+            return new PeerMessage.JoinReply(false, clusterId, 0, core.Leader, NotLeader);
         var membership = core.Membership;
         if (membership.IncarnationOf(request.Member) is not { } current)
         {
@@ -61,7 +64,8 @@ internal static class MembershipKeeper
 
     /// <summary>
     /// Moves the membership one step towards what is wanted: who enters learns first; whoever has caught up votes; who goes, goes with the
-    /// change that they waited for. Single changes where one voter changes (thesis 4.1), joint ones where several do (Raft 6). Called with
+    /// change that they waited for. Who never catches up learns for ever, which is no change under way and holds nobody up: there is nothing
+    /// to abort (thesis 4.2.1). Single changes where one voter changes (thesis 4.1), joint ones where several do (Raft 6). Called with
     /// every tick; while a change is under way it does nothing.
     /// </summary>
     public static void Advance(RaftCore core, MemberTable table, Func<MemberId, PeerHello?> linked, long now)
@@ -101,7 +105,11 @@ internal static class MembershipKeeper
         var entering = caughtUp.Where(l => wanted[l.Id] is { IsVoter: true, Until: null }).ToList();
         var leaving = now.Voters.Where(v => !wanted.TryGetValue(v.Id, out var stays) || !stays.IsVoter || IsOver(stays)).ToList();
         if (leaving.Count == 0)
-            return entering is [var next, ..] && !IsAwaited(next.Id) ? Promoted(now, next) : null;
+        {
+            // Whoever is awaited with others, of which some may never come, holds up nobody else.
+            var next = entering.Where(e => !IsAwaited(e.Id)).ToList();
+            return next.Count > 0 ? Promoted(now, next[0]) : null;
+        }
         var voters = now.Voters.Except(leaving).Concat(entering).ToList();
         // It would count at once, and never be committed: nobody could lead any more, and who lost its disk could not be taken in again. So
         // it waits until enough of those who stay are there.

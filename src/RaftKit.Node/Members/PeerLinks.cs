@@ -231,21 +231,8 @@ internal sealed class PeerLinks
         return taken;
     }
 
-    // Levels never fall, so that what is too low for one that is known here, which may not be the newest, is too low for good. Whether it
-    // is too high only its own log can tell.
-    private LinkRefusal? Unready(PeerHello hello)
-    {
-        foreach (var (feature, finalized) in Levels.All)
-        {
-            if (hello.Features.Of(feature) is var range && range.Max < finalized.Level)
-            {
-                return new(
-                    $"Level {finalized.Level} of {feature} is finalised, and the process of member {hello.Member} supports levels {range} of it: it takes no part, and nothing is lost. "
-                    + $"Start a build that supports level {finalized.Level} in the same directory.", false, IsUnready: true);
-            }
-        }
-        return null;
-    }
+    private LinkRefusal? Unready(PeerHello hello) =>
+        Levels.WhyUnready(hello.Member, hello.Features) is { } reason ? new(reason, false, IsUnready: true) : null;
 
     private LinkRefusal? Judge(PeerHello hello, Guid clusterId, Membership membership)
     {

@@ -42,9 +42,9 @@ internal enum RefusalCode : byte
 
 /// <summary>
 /// The link's own frames: hello [1, "RaftKit", highest version, lowest version, attempt, cluster id, member, incarnation, boot, endpoint,
-/// [machine boot id, pid namespace, pid, start time], [[boot, last batch]...], [[feature, lowest level, highest level]...]]; refusal [2,
-/// code, reason]; goodbye [3, reason]. A hello is said before anybody knows which version the two have in common, so its shape stays: later
-/// versions add elements at the end, which earlier ones pass over.
+/// [machine boot id, pid namespace, pid, start time], [[boot, last batch]...], [[feature, lowest level, highest level]...]], and after that true from who asks
+/// to be added; refusal [2, code, reason]; goodbye [3, reason]. A hello is said before anybody knows which version the two have in common, so
+/// its shape stays: later versions add elements at the end, which earlier ones pass over.
 /// </summary>
 internal static class HandshakeCodec
 {
@@ -124,7 +124,7 @@ internal static class HandshakeCodec
 
     private static void WriteHello(ref MessagePackWriter writer, ProtocolRange versions, long attempt, PeerHello hello)
     {
-        writer.WriteArrayHeader(HelloElements);
+        writer.WriteArrayHeader(hello.AsksToBeAdded ? HelloElements + 1 : HelloElements);
         writer.Write((byte)FrameKind.Hello);
         writer.Write(Magic);
         writer.Write(versions.Highest);
@@ -138,6 +138,8 @@ internal static class HandshakeCodec
         hello.Process.WriteTo(ref writer);
         hello.RunEnds.WriteTo(ref writer);
         hello.Features.WriteTo(ref writer);
+        if (hello.AsksToBeAdded)
+            writer.Write(true);
     }
 
     // Magic and versions stand first and never move: where none is in common, nothing after them is read.
@@ -171,8 +173,9 @@ internal static class HandshakeCodec
             {
                 RunEnds = RunEnds.Read(ref reader),
                 Features = FeatureRanges.ReadFromPeer(ref reader),
+                AsksToBeAdded = elements > HelloElements && reader.ReadBoolean(),
             });
-        for (var i = HelloElements; i < elements; i++)
+        for (var i = HelloElements + 1; i < elements; i++)
             reader.Skip();
         return hello;
     }

@@ -11,8 +11,10 @@ internal static class HelloRules
     /// <param name="theirs">What came.</param>
     /// <param name="dialled">The member that we dialled; nobody when it dialled us.</param>
     /// <param name="isPeer">Whether a member is one that we keep links with.</param>
+    /// <param name="admitsJoiners">Whether we link with whoever asks to be added.</param>
     public static LinkFrame.Refusal? Judge(
-        ProtocolRange versions, PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer)
+        ProtocolRange versions, PeerHello ours, LinkFrame.Hello theirs, MemberId dialled, Func<MemberId, bool> isPeer,
+        bool admitsJoiners = false)
     {
         if (versions.Common(theirs.Versions) is null || theirs.Said is not { } said)
         {
@@ -44,9 +46,17 @@ internal static class HelloRules
         // Who has no identity yet, and whom nobody told of all members, must hear that it is one of a cluster: else it forms another.
         if (!isPeer(said.Member) && !(ours.Incarnation == 0 && said.ClusterId != Guid.Empty))
         {
+            // Only the loop, whose log counts, can tell whether it may be added.
+            if (said is { AsksToBeAdded: true, Incarnation: 0, Member.IsObserver: false })
+                return admitsJoiners ? null : new(RefusalCode.Member, NobodyByTheirOwnWish(ours.Member, said.Member, said.Endpoint));
             return new(RefusalCode.Member,
                 $"Member {ours.Member} knows no member {said.Member}: its configuration and membership do not name it.");
         }
         return null;
     }
+
+    /// <summary>What somebody hears who asks to be added where that is not allowed.</summary>
+    public static string NobodyByTheirOwnWish(MemberId self, MemberId asking, string endpoint) =>
+        $"Member {asking} asks to be added, and member {self} adds nobody by their own wish: AllowAutoJoin is false there. "
+        + $"Have an operator call IQuorumMembership.AddAsync({asking}, \"{endpoint}\") on a member, or allow it there.";
 }

@@ -48,4 +48,7 @@ internal sealed record PeerHello(
 
     /// <summary>Which levels of which features its process supports.</summary>
     public FeatureRanges Features { get; init; } = FeatureRanges.Own;
+
+    /// <summary>It has no life yet, and asks to be made a member by its own wish: nobody need have named it before.</summary>
+    public bool AsksToBeAdded { get; init; }
 }

@@ -189,7 +189,9 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         // Observers come and go by themselves, and nobody names them.
         for (var id = 1; id <= MemberId.GreatestMember; id++)
         {
-            if (_peers[id] is { } peer && !_endpoints.ContainsKey(peer.Id) && !_context.Options.AcceptUnknownMembers)
+            // One that asks to be added is named once it is; until then its link is all that there is of it.
+            if (_peers[id] is { } peer && !_endpoints.ContainsKey(peer.Id) && !_context.Options.AcceptUnknownMembers
+                && peer.Link is not { Hello: { AsksToBeAdded: true, Incarnation: 0 } })
             {
                 Volatile.Write(ref _peers[id], null);
                 peer.Remove($"Member {_context.Self} keeps no links with member {id} any more: the membership does not name it.");
@@ -312,7 +314,7 @@ internal sealed class TcpTransport : ITransport, IAsyncDisposable
         {
             var unknownToo = _context.Options.AcceptUnknownMembers;
             if (HelloRules.Judge(_context.Options.Versions, _context.Hello, hello, MemberId.None, member =>
-                unknownToo || MayObserve(member) || PeerOf(member) is not null) is { } refusal)
+                unknownToo || MayObserve(member) || _endpoints!.ContainsKey(member), _context.Options.AdmitsJoiners) is { } refusal)
                 return refusal;
             return PeerFor(hello.Said!.Member).TryAccept(hello, hello.Said, connection);
         }

@@ -18,6 +18,9 @@ internal sealed record TcpTransportOptions
     /// <summary>Lets members shake hands that <see cref="ITransport.SetPeers"/> does not name (a new member that asks to join).</summary>
     public bool AcceptUnknownMembers { get; init; }
 
+    /// <summary>Lets a process without a life shake hands that nobody named, if it asks to be added.</summary>
+    public bool AdmitsJoiners { get; init; }
+
     /// <summary>Which versions of the protocol to offer; another range than the build's is for tests of rolling.</summary>
     public ProtocolRange Versions { get; init; } = ProtocolRange.Spoken;
 

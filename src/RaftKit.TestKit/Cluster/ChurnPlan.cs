@@ -6,7 +6,7 @@ using RaftKit.Node.Proposals;
 namespace RaftKit.TestKit;
 
 /// <summary>
-/// Members come and go while everything else happens: added, as learners first or only, removed, the leader too, replaced, any set changed
+/// Members come and go while everything else happens: added, by an operator or by their own wish, as learners first or only, removed, the leader too, replaced, any set changed
 /// for any other. It asks whoever is up, as an operator would, gives up on what takes too long, and sets a new machine up for whoever comes
 /// back.
 /// </summary>
@@ -21,6 +21,16 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     private readonly SimulatedRandom _seeds = world.Random.Split("whom those who join are told of");
     private readonly SimulatedRandom _cycles = world.Random.Split("from one to seven and back");
     private readonly SimulatedRandom _joints = world.Random.Split("crashes amid joint memberships");
+    private readonly SimulatedRandom _wishes = world.Random.Split("who asks to be added");
+
+    /// <summary>Who asked to be added, and was named by no operator since.</summary>
+    private readonly HashSet<int> _alone = [];
+
+    /// <summary>
+    /// Whom an operator removed, by which entry at the latest, and none may have asked for since, or before without being told what came of it.
+    /// </summary>
+    private readonly Dictionary<int, LogIndex> _dismissed = [];
+    private readonly Dictionary<int, int> _openWishes = [];
     private readonly HashSet<int> _seen = [];
     private readonly HashSet<int> _left = [];
     private Task<QuorumMembers>? _asked;
@@ -88,6 +98,10 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             return;
         foreach (var known in Door(newest).Current?.Members ?? [])
         {
+            if (_dismissed.TryGetValue(known.Id, out var since) && newest.Loop!.Core!.Applied >= since)
+                world.Violate($"members: {known.Id}, which an operator removed, is a member again, as {known.Incarnation}, and no operator added it");
+            if (known.IsVoter && _alone.Remove(known.Id))
+                world.Faults.Coverage.Struck(MenuItem.MemberJoinedByItself);
             if (_seen.Add(known.Id))
                 continue;
             if (_left.Remove(known.Id))
@@ -132,22 +146,26 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         var kind = _random.NextDouble();
         if (kind < 0.4 && outside.Count > 0)
         {
-            var joining = Enter(_random.Pick(outside), asker);
+            var joining = _random.Pick(outside);
             var voter = _random.Chance(0.8);
+            if (ComesByItself(joining, asker))
+                return;
+            Enter(joining, asker);
             Ask(asker, voter ? "add" : "addlearner", $"asks to add {joining.Id}{(voter ? "" : " as a learner")}", () =>
-                door.AddAsync(joining.Id.Value, Endpoint(joining), voter));
+                door.AddAsync(joining.Id.Value, Endpoint(joining), voter), wanted: [joining]);
         }
         else if (kind < 0.7 && members.Count > 1)
         {
             var leaving = _random.Pick(members);
             var leads = leaving.Loop?.Core?.Role == RaftRole.Leader;
-            Ask(asker, leads ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () => door.RemoveAsync(leaving.Id.Value));
+            Ask(asker, leads ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () => door.RemoveAsync(leaving.Id.Value),
+                unwanted: leaving);
         }
         else if (kind < 0.85 && outside.Count > 0)
         {
             var (leaving, joining) = (_random.Pick(members), Enter(_random.Pick(outside), asker));
             Ask(asker, "replace", $"asks to replace {leaving.Id} by {joining.Id}", () =>
-                door.ReplaceAsync(leaving.Id.Value, joining.Id.Value, Endpoint(joining)));
+                door.ReplaceAsync(leaving.Id.Value, joining.Id.Value, Endpoint(joining)), wanted: [joining]);
         }
         else
         {
@@ -157,7 +175,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             foreach (var joining in wanted.Except(members))
                 Enter(joining, asker);
             Ask(asker, "set", $"asks for the members {string.Join(' ', wanted.Select(m => m.Id))}", () =>
-                door.SetAsync(wanted.ToDictionary(m => m.Id.Value, Endpoint)));
+                door.SetAsync(wanted.ToDictionary(m => m.Id.Value, Endpoint)), wanted: wanted);
         }
     }
 
@@ -196,25 +214,55 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
                 Enter(joining, asker);
             var all = wanted == Most ? [.. world.Members] : new[] { _cycles.Pick(members) };
             Ask(asker, "set", $"asks for the members {string.Join(' ', all.Select(m => m.Id))}", () =>
-                door.SetAsync(all.ToDictionary(m => m.Id.Value, Endpoint)));
+                door.SetAsync(all.ToDictionary(m => m.Id.Value, Endpoint)), wanted: all);
         }
         else if (wanted == Most && outside.Count > 0)
         {
-            var joining = Enter(_cycles.Pick(outside), asker);
-            Ask(asker, "add", $"asks to add {joining.Id}", () => door.AddAsync(joining.Id.Value, Endpoint(joining)));
+            var joining = _cycles.Pick(outside);
+            // Who was a member once would wait for an operator.
+            if (!_seen.Contains(joining.Id.Value) && ComesByItself(joining, asker))
+                return;
+            Enter(joining, asker);
+            Ask(asker, "add", $"asks to add {joining.Id}", () => door.AddAsync(joining.Id.Value, Endpoint(joining)), wanted: [joining]);
         }
         else if (wanted == 1 && members.Count > 1)
         {
             var leaving = _cycles.Pick(members);
             Ask(asker, leaving.Loop?.Core?.Role == RaftRole.Leader ? "removeleader" : "remove", $"asks to remove {leaving.Id}", () =>
-                door.RemoveAsync(leaving.Id.Value));
+                door.RemoveAsync(leaving.Id.Value), unwanted: leaving);
         }
     }
 
-    private void Ask(SimulatedMember asker, string kind, string what, Func<Task<QuorumMembers>> change)
+    /// <summary>
+    /// A machine is set up that asks to be added, of which no operator knows. While it does, one may ask for it all the same.
+    /// </summary>
+    private bool ComesByItself(SimulatedMember machine, SimulatedMember seed)
+    {
+        if (!_wishes.Chance(0.4) || checker.MayCount(machine.Id) || IsAsking(machine))
+            return false;
+        world.Trace.Event(machine.Id, $"asks {seed.Id} to be added");
+        if (_dismissed.ContainsKey(machine.Id.Value))
+            world.Faults.Coverage.Struck(MenuItem.MemberRemovedAsks);
+        else
+            _alone.Add(machine.Id.Value);
+        SetUp(machine, [seed.Id], asksToBeAdded: true);
+        return true;
+    }
+
+    private static bool IsAsking(SimulatedMember machine) => machine is { AsksToBeAdded: true, Loop: { Core: null } };
+
+    private void Ask(
+        SimulatedMember asker, string kind, string what, Func<Task<QuorumMembers>> change, IReadOnlyList<SimulatedMember>? wanted = null,
+        SimulatedMember? unwanted = null)
     {
         world.Trace.Event(asker.Id, what);
-        asker.Run!.Process.Context.Run(() => Watch(change(), kind));
+        foreach (var id in (wanted ?? []).Select(m => m.Id.Value))
+        {
+            _alone.Remove(id);
+            _dismissed.Remove(id);
+            _openWishes[id] = _openWishes.GetValueOrDefault(id) + 1;
+        }
+        asker.Run!.Process.Context.Run(() => Watch(asker, change(), kind, wanted ?? [], unwanted));
         if (_crashes.Chance(0.3))
             world.Scheduler.After(_crashes.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(400)), CrashLeader);
         if (_joints.Chance(0.15))
@@ -275,10 +323,17 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
         }
     }
 
-    private void Watch(Task<QuorumMembers> asked, string kind)
+    private void Watch(
+        SimulatedMember asker, Task<QuorumMembers> asked, string kind, IReadOnlyList<SimulatedMember> wanted, SimulatedMember? unwanted)
     {
         (_asked, _askedAt) = (asked, world.Scheduler.Now);
         _ = CountAsync();
+
+        void Close()
+        {
+            foreach (var id in wanted.Select(m => m.Id.Value))
+                _openWishes[id]--;
+        }
 
         async Task CountAsync()
         {
@@ -287,10 +342,18 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
                 await asked;
                 world.Faults.Changed(kind);
                 Changed?.Invoke();
+                Close();
+                if (unwanted is not null && _openWishes.GetValueOrDefault(unwanted.Id.Value) == 0 && asker.Loop?.Core is { } core)
+                    _dismissed[unwanted.Id.Value] = core.Applied;
             }
-            catch (Exception e) when (e is MembershipChangeRefusedException or NotAppliedException or OutcomeUnknownException)
+            catch (Exception e) when (e is MembershipChangeRefusedException or NotAppliedException)
             {
-                // Refused, taken back by a later one, or nobody could tell.
+                // Refused, or taken back by a later one.
+                Close();
+            }
+            catch (OutcomeUnknownException)
+            {
+                // Nobody could tell: it may be in the log at any later time, so it stays open.
             }
         }
     }
@@ -298,13 +361,14 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     // A machine that served before is set up anew: what its disk holds is of a member that was removed.
     private SimulatedMember Enter(SimulatedMember member, SimulatedMember seed)
     {
-        if (checker.MayCount(member.Id))
+        // One that asks by itself goes on: its own word and the operator's may come in either order.
+        if (checker.MayCount(member.Id) || IsAsking(member))
             return member;
         SetUp(member, [seed.Id]);
         return member;
     }
 
-    private void SetUp(SimulatedMember member, IReadOnlyList<MemberId>? seeds)
+    private void SetUp(SimulatedMember member, IReadOnlyList<MemberId>? seeds, bool asksToBeAdded = false)
     {
         if (member.IsUp)
             member.Kill();
@@ -315,7 +379,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             member.Damage = DiskDamage.None;
             checker.Wiped(member);
         }
-        member.Seeds = seeds;
+        (member.Seeds, member.AsksToBeAdded) = (seeds, asksToBeAdded);
         member.Start();
     }
 

@@ -106,6 +106,12 @@ internal enum MenuItem
     MembersOneToSeven,
     MembersSevenToOne,
     MemberReadded,
+
+    /// <summary>It asked to be added, no operator did, and it came to vote.</summary>
+    MemberJoinedByItself,
+
+    /// <summary>It was removed, its disk emptied, and it asked to be added.</summary>
+    MemberRemovedAsks,
     CrashAmidJoint,
     CrashOfLeaderAmidJoint,
     WipeAmidChurn,

@@ -34,6 +34,9 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
     /// <summary>Whom it is configured with besides itself; null: the founders.</summary>
     public IReadOnlyList<MemberId>? Seeds { get; set; }
 
+    /// <summary>With seeds and an empty directory, it asks them to be added, and waits for no operator.</summary>
+    public bool AsksToBeAdded { get; set; }
+
     /// <summary>How much faster (below 1) or slower this member's ticks come.</summary>
     public double TickSkew { get; set; } = 1;
 

@@ -126,6 +126,7 @@ internal sealed class SimulatedWorld
             || (this[self].Seeds is null && id.Value <= Options.Founders))
             .ToDictionary(id => id, id => $"member-{id}:1"),
         JoinOnly = !self.IsObserver && this[self].Seeds is not null,
+        AutoJoin = !self.IsObserver && this[self] is { Seeds: not null, AsksToBeAdded: true },
         Seed = seed,
         HostProcess = new HostProcess("", 0, 0, 0),
         TickInterval = Options.TickInterval,

@@ -179,7 +179,9 @@ internal sealed class ClusterMember : IClusterMember
         VoterPromise = _options.LeaderLease,
         ClockDrift = _options.ClockDrift,
         ForceBootstrap = _options.ForceBootstrap,
-        JoinOnly = _options.Join,
+        JoinOnly = _options.Join || _options.AutoJoin,
+        AutoJoin = _options.AutoJoin,
+        AllowAutoJoin = _options.AllowAutoJoin,
         SnapshotEveryEntries = _options.SnapshotEveryEntries,
         SnapshotEveryBytes = _options.SnapshotEveryBytes,
         StopPatience = _options.StopPatience,
@@ -191,6 +193,7 @@ internal sealed class ClusterMember : IClusterMember
     {
         Listen = _options.ListenEndpoint,
         AllowPlainText = _options.AllowPlainText,
+        AdmitsJoiners = _options.AllowAutoJoin,
         Security = _options.Tls is { } tls ? Security(tls) : null,
     };
 

@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Members;
 using Xunit;
 
@@ -82,6 +83,72 @@ public sealed class MemberTableTests
         Assert.Equal(new WantedMember(Endpoint(4), IsVoter: true), _table.Wanted[new MemberId(4)]);
     }
 
+    [Fact]
+    public void Who_asks_to_be_added_is_to_vote_and_asking_again_changes_nothing()
+    {
+        var change = AddItself(4);
+        var reader = new MessagePackReader(change.Encode());
+        var read = Assert.IsType<MembershipChange.AddItself>(MembershipChange.Decode(ref reader));
+        Assert.True(read.IsSound);
+        Assert.Equal((change.Id, change.Endpoint, change.Features), (read.Id, read.Endpoint, read.Features));
+        Assert.False((read with { Id = new MemberId(256) }).IsSound);
+        Assert.False((read with { Endpoint = "*:1" }).IsSound);
+
+        Apply(read);
+        Apply(read);
+        Assert.Equal(new WantedMember(Endpoint(4), IsVoter: true), _table.Wanted[new MemberId(4)]);
+        Assert.Equal([1, 2, 3, 4], _table.Wanted.Keys.Select(id => id.Value));
+    }
+
+    [Fact]
+    public void What_operators_want_of_a_member_stands_whatever_it_asks_itself()
+    {
+        Apply(new MembershipChange.Add(Known, new MemberId(4), Endpoint(4), IsVoter: false));
+        Apply(AddItself(4));
+        Assert.False(_table.Wanted[new MemberId(4)].IsVoter);
+
+        Replace(2, 5);
+        Apply(AddItself(2));
+        Assert.Equal([new MemberId(5)], _table.Wanted[new MemberId(2)].Until);
+    }
+
+    [Fact]
+    public void Who_asks_under_the_number_or_from_the_endpoint_of_a_member_is_refused_and_told_what_to_do()
+    {
+        Assert.Equal(
+            "Member 2 is at member-2:1 already, and this process is at elsewhere:1. If it is another one, give it a number that no member has; if it is member 2 at a new address, "
+            + "have an operator remove that and add it anew.", Refused(AddItself(2) with { Endpoint = "elsewhere:1" }));
+        Assert.Equal(
+            "Member 2 listens at member-2:1 already. Give this process an endpoint of its own.",
+            Refused(AddItself(4) with { Endpoint = Endpoint(2) }));
+        Assert.True(_table.IsEmpty);
+    }
+
+    [Fact]
+    public void Who_was_removed_is_added_by_operators_alone_also_if_no_membership_ever_named_it()
+    {
+        Apply(AddItself(4));
+        Apply(new MembershipChange.Remove(Known, new MemberId(4)));
+        Apply(new MembershipChange.Remove(Known, new MemberId(3)));
+        foreach (var removed in new[] { 3, 4 })
+        {
+            Assert.Equal(
+                $"Member {removed} was removed, and who was removed does not add itself. Call IQuorumMembership.AddAsync({removed}, \"member-{removed}:1\") on a member to let it in again, "
+                + "or give this process a number that no member ever had.", Refused(AddItself(removed)));
+        }
+        var bytes = new System.Buffers.ArrayBufferWriter<byte>();
+        _table.WriteTo(bytes);
+        var restored = new MemberTable();
+        restored.ReadFrom(bytes.WrittenMemory);
+        Assert.StartsWith("Member 4 was removed", restored.WhyRefused(AddItself(4), Voters(1, 2)), StringComparison.Ordinal);
+
+        Apply(new MembershipChange.Add(Known, new MemberId(4), Endpoint(4), IsVoter: true));
+        Apply(AddItself(4));
+        Assert.True(_table.Wanted[new MemberId(4)].IsVoter);
+        // None of its lives was given, and the next is not the one that it counts as having had.
+        Assert.Equal(2, _table.NextLife(new MemberId(4)));
+    }
+
     // Logs of before such an endpoint was refused hold it.
     [Fact]
     public void What_is_in_the_log_already_is_applied_though_nobody_would_be_let_ask_for_it_now()
@@ -108,6 +175,16 @@ public sealed class MemberTableTests
 
     private void Replace(int old, int next) =>
         Apply(new MembershipChange.Replace(Known, new MemberId(old), new MemberId(next), Endpoint(next)));
+
+    private static MembershipChange.AddItself AddItself(int member) =>
+        new(Known, new MemberId(member), Endpoint(member), new FeatureRanges([new("orders", new FeatureRange(1, 3))]));
+
+    private string? Refused(MembershipChange change)
+    {
+        var refusal = _table.Apply(change, Voters(1, 2, 3));
+        Assert.Equal(refusal, _table.WhyRefused(change, Voters(1, 2, 3)));
+        return refusal;
+    }
 
     private void Apply(MembershipChange change) => Assert.Null(_table.Apply(change, Voters(1, 2, 3)));
 

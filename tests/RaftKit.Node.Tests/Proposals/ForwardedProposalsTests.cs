@@ -109,6 +109,10 @@ public sealed class ForwardedProposalsTests : IDisposable
             new MembershipChange.Replace(new Dictionary<MemberId, string>(), new(2), new(3), "*:3").Encode().ToArray() },
         { "a member with no member's number", Applier.NodeSection,
             new MembershipChange.Add(new Dictionary<MemberId, string>(), new(70_000), "127.0.0.1:3", true).Encode().ToArray() },
+        { "an observer that asks to be added", Applier.NodeSection,
+            new MembershipChange.AddItself(new Dictionary<MemberId, string>(), new(256), "127.0.0.1:3", FeatureRanges.Own).Encode().ToArray() },
+        { "one that asks to be added and supports what cannot be", Applier.NodeSection, new MembershipChange.AddItself(
+            new Dictionary<MemberId, string>(), new(3), "127.0.0.1:3", new FeatureRanges([new("orders", new FeatureRange(3, 2))])).Encode().ToArray() },
         { "a machine that the leader lacks", "newer", [1] },
         { "a refusal, which only leaders write", Applier.NodeSection, Bytes("refused", "no") },
     };
@@ -121,6 +125,8 @@ public sealed class ForwardedProposalsTests : IDisposable
             new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:1", [new(2)] = "" }, new(3), "127.0.0.1:3", true).Encode().ToArray() },
         { "a new member beside one of a quorum of one", Applier.NodeSection, new MembershipChange.Add(
             new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:0" }, new(3), "host_3:3", true).Encode().ToArray() },
+        { "one that asks to be added", Applier.NodeSection, new MembershipChange.AddItself(
+            new Dictionary<MemberId, string>(), new(3), "127.0.0.1:3", FeatureRanges.Own).Encode().ToArray() },
         { "a member less", Applier.NodeSection,
             new MembershipChange.Remove(new Dictionary<MemberId, string>(), new(9)).Encode().ToArray() },
         { "a replacement", Applier.NodeSection,

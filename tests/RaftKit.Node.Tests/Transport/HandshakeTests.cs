@@ -3,6 +3,8 @@ using System.Net;
 using System.Net.Sockets;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Liveness;
+using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Transport;
 using Xunit;
@@ -98,8 +100,10 @@ public sealed class HandshakeTests
         HandshakeCodec.Encode(hello, buffer);
         var body = buffer.Written[4..].ToArray();
         Assert.Equal(0x9d, body[0]);
-        Assert.Equal(hello, HandshakeCodec.Decode((byte[])[0x9f, .. body[1..], 0xc0, 0x92, 1, 2]));
-        Assert.Throws<MalformedFrameException>(() => HandshakeCodec.Decode((byte[])[0x9f, .. body[1..], 0xc0]));
+        Assert.Equal(hello, HandshakeCodec.Decode((byte[])[0x9f, .. body[1..], 0xc2, 0x92, 1, 2]));
+        Assert.Throws<MalformedFrameException>(() => HandshakeCodec.Decode((byte[])[0x9f, .. body[1..], 0xc2]));
+        // Whether it asks to be added, as nothing.
+        Assert.Throws<MalformedFrameException>(() => HandshakeCodec.Decode((byte[])[0x9e, .. body[1..], 0xc0]));
     }
 
     [Fact]
@@ -158,6 +162,65 @@ public sealed class HandshakeTests
         Assert.Equal(9, (await open.LinkUp()).Hello.Member.Value);
         open.Send(new MemberId(9), new PeerMessage.Channel(1, Samples.Bytes(3)));
         Assert.IsType<PeerMessage.Channel>(MessageCodec.Decode(joiner.ReadBody()));
+    }
+
+    [Fact]
+    public async Task Who_asks_to_be_added_is_linked_where_that_is_allowed_and_only_while_it_asks()
+    {
+        var asks = RawPeer.HelloOf(9, boot: 0, cluster: Guid.Empty) with { Incarnation = 0, AsksToBeAdded = true, RunEnds = RunEnds.None };
+        await using (var strict = new TestMember(1))
+        {
+            strict.Join(Two);
+            using var refused = await RawPeer.Dial(strict);
+            refused.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 1, asks));
+            Assert.Equal(
+                "Member 9 asks to be added, and member 1 adds nobody by their own wish: AllowAutoJoin is false there. "
+                + "Have an operator call IQuorumMembership.AddAsync(9, \"127.0.0.1:1\") on a member, or allow it there.",
+                Assert.IsType<LinkFrame.Refusal>(refused.ReadLinkFrame()).Reason);
+        }
+
+        await using var open = new TestMember(1, TestMember.Options() with { AdmitsJoiners = true });
+        open.Join(Two);
+        using (var joiner = await RawPeer.Link(open, asks))
+        {
+            Assert.True((await open.LinkUp()).Hello.AsksToBeAdded);
+            // Another change of the members, which does not name it either.
+            open.Join(Two, (new MemberId(3), "127.0.0.1:1"));
+            open.Send(new MemberId(9), new PeerMessage.Channel(1, Samples.Bytes(3)));
+            Assert.IsType<PeerMessage.Channel>(MessageCodec.Decode(joiner.ReadBody()));
+        }
+        // Its asking made no member of it: it was added nowhere, and has a life from somewhere.
+        foreach (var stranger in new[] { RawPeer.HelloOf(9), asks with { AsksToBeAdded = false }, asks with { Incarnation = 1 } })
+        {
+            using var peer = await RawPeer.Dial(open);
+            peer.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 2, stranger));
+            Assert.Contains("knows no member 9", Assert.IsType<LinkFrame.Refusal>(peer.ReadLinkFrame()).Reason);
+        }
+    }
+
+    [Fact]
+    public void A_hello_is_the_bytes_that_it_was_and_who_asks_to_be_added_says_so_behind_them()
+    {
+        var hello = new PeerHello(Guid.Empty, new MemberId(9), 0, 0, "h:1", HostProcess.Unknown);
+        var plain = Frame(hello);
+        Assert.Equal(
+            "9d01a7526166744b6974" + "040401" + "c41000000000000000000000000000000000" + "090000" + "a3683a31" + "94a0000000" + "90"
+            + "9193a7726166746b69740101", Convert.ToHexStringLower(plain));
+        var asking = Frame(hello with { AsksToBeAdded = true });
+        Assert.Equal([0x9e, .. plain[1..], 0xc3], asking);
+        Assert.True(Said(asking).AsksToBeAdded);
+        Assert.False(Said(plain).AsksToBeAdded);
+        // What a later version says behind it is passed over.
+        Assert.True(Said([0x9f, .. asking[1..], 0x01]).AsksToBeAdded);
+
+        static PeerHello Said(byte[] body) => Assert.IsType<LinkFrame.Hello>(HandshakeCodec.Decode(body)).Said!;
+
+        static byte[] Frame(PeerHello hello)
+        {
+            var buffer = new FrameBuffer();
+            HandshakeCodec.Encode(new LinkFrame.Hello(new ProtocolRange(4, 4), 1, hello), buffer);
+            return buffer.Written[FrameBuffer.LengthBytes..].ToArray();
+        }
     }
 
     [Fact]
