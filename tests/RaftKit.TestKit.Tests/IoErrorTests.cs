@@ -22,25 +22,46 @@ public sealed class IoErrorTests
     [Fact]
     public void An_io_error_at_any_call_stops_the_member_or_is_a_read_that_succeeds_when_it_is_repeated_and_loses_nothing()
     {
+        var (calls, stopped) = LiveWithEach((cluster, call) => cluster.FailIo(Victim, call));
+        Assert.True(calls > 150, $"A member's life was over after {calls} calls to its disk.");
+        Assert.Equal(calls, stopped);
+    }
+
+    /// <summary>A disk is full at each file that is made, and at each write, one after the other; a moment later it is not.</summary>
+    [Theory]
+    [InlineData(nameof(DiskCall.Create), 10)]
+    [InlineData(nameof(DiskCall.Write), 40)]
+    public void No_space_at_any_create_and_any_write_stops_the_member_and_loses_nothing(string call, int atLeast)
+    {
+        var (calls, stopped) = LiveWithEach((cluster, nth) =>
+        {
+            var victim = cluster.MemberOf(Victim);
+            victim.Injected = "no space";
+            victim.Disk.FailNext(Enum.Parse<DiskCall>(call), noSpace: true, nth);
+        });
+        Assert.True(calls > atLeast, $"A member's life was over after {calls} calls of {call}.");
+        Assert.Equal(calls, stopped);
+    }
+
+    /// <returns>How many such calls a life has, and how many of them stopped the member, or were reads that were repeated.</returns>
+    private static (int Calls, int Stopped) LiveWithEach(Action<SimulatedCluster, int> fail)
+    {
         var stopped = 0;
         for (var call = 1; ; call++)
         {
-            var (reached, stops) = Live(call);
-            stopped += stops;
-            if (reached)
-                continue;
+            var (reached, stops) = Live(call, fail);
             // The whole life was lived without the error: there are no more calls.
-            Assert.True(call > 150, $"A member's life was over after {call} calls to its disk.");
-            Assert.Equal(call - 1, stopped);
-            return;
+            if (!reached)
+                return (call - 1, stopped);
+            stopped += stops;
         }
     }
 
-    private static (bool Reached, int Stops) Live(int call)
+    private static (bool Reached, int Stops) Live(int call, Action<SimulatedCluster, int> fail)
     {
         var cluster = new SimulatedCluster(new SimulatedClusterOptions { Seed = 7, SnapshotEveryEntries = 10 });
         var stops = 0;
-        cluster.FailIo(Victim, call);
+        fail(cluster, call);
         cluster.StartAll();
         stops += StartIfDown(cluster);
         NodeLoop? repeated = null;

@@ -27,17 +27,17 @@ internal enum DiskCall
 /// </summary>
 internal sealed class Coverage
 {
-    private static readonly FrameKind[] Kinds = [.. Enum.GetValues<FrameKind>().Where(kind => kind > FrameKind.Goodbye)];
+    private static readonly FrameKind[] Kinds = Enum.GetValues<FrameKind>();
     private static readonly DiskCall[] Calls = Enum.GetValues<DiskCall>();
 
-    // Not HostRefused: only who set ExpireOnRefusedConnection, and took the risk, has it.
-    private static readonly SessionEnd[] Ends = [.. Enum.GetValues<SessionEnd>().Where(end => end != SessionEnd.HostRefused)];
+    private static readonly SessionEnd[] Ends = Enum.GetValues<SessionEnd>();
 
-    // Nothing is lost on a link before its first word.
-    private static readonly FrameKind[] Disturbed = [.. Kinds.Where(kind => kind != FrameKind.StartJudged)];
+    // Nothing is lost on a link before its first word; and what a handshake loses is a link that does not come up.
+    private static readonly FrameKind[] Disturbed =
+        [.. Kinds.Where(kind => kind is > FrameKind.Goodbye and not FrameKind.StartJudged)];
 
     // All others rely on a link's order.
-    private static readonly FrameKind[] Raft = [.. Kinds.Where(kind => kind <= FrameKind.ObserveReply)];
+    private static readonly FrameKind[] Raft = [.. Disturbed.Where(kind => kind <= FrameKind.ObserveReply)];
 
     private static readonly MenuItem[] Menu = Enum.GetValues<MenuItem>();
 
@@ -67,7 +67,7 @@ internal sealed class Coverage
 
     public SnapshotFlights Snapshots => field ??= new SnapshotFlights(this);
 
-    /// <summary>A message reached its member. The kind is always the second byte of its body.</summary>
+    /// <summary>A message, or a frame of the link's own, reached its member. The kind is always the second byte of its body.</summary>
     public void Heard(ReadOnlySpan<byte> body) => _heard[body[1]]++;
 
     public void Dropped(ReadOnlySpan<byte> body) => _dropped[body[1]]++;

@@ -287,6 +287,37 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             RotObserverLater(Poll, observer, random);
     });
 
+    /// <summary>
+    /// These disks may not give back what they hold, for as long as they fail: nobody else's is damaged, and somebody else has all that was
+    /// committed. All others who vote are whole, and make up a majority.
+    /// </summary>
+    /// <returns>Whether that may be.</returns>
+    public bool MayMisread(IReadOnlyCollection<SimulatedMember> victims)
+    {
+        if (_churn is not null || 2 * victims.Count >= world.Members.Count
+            || world.Members.Any(m => m.Damage != DiskDamage.None || m.IsAsleep)
+            || world.Members.Any(m => m.Loop is not { Core: { } core, Incarnation: > 0 }
+                || core.Membership.Voters.Count != world.Members.Count)
+            || !world.Members.Any(m => !victims.Contains(m) && m.Loop!.Core!.Applied >= checker.Committed))
+            return false;
+        foreach (var victim in victims)
+        {
+            _isMissing.Remove(victim.Id);
+            victim.Damage = DiskDamage.Rot;
+        }
+        return true;
+    }
+
+    /// <summary>As <see cref="MayMisread"/>, for an observer, who holds nothing that others do not.</summary>
+    public bool MayMisreadOf(SimulatedMember observer)
+    {
+        if (!MayRotObserver(observer) || observer.IsOldCopy)
+            return false;
+        _isMissing.Remove(observer.Id);
+        observer.Damage = DiskDamage.Rot;
+        return true;
+    }
+
     /// <summary>The member's process is up, or has taken a turn.</summary>
     public void Went(SimulatedMember member)
     {
@@ -298,6 +329,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             _isMissing.Add(member.Id);
             return;
         }
+        // What is not missed yet may not be readable a moment later.
+        if (member.Disk.Failing is not null)
+            return;
         // Until it is started anew, or what cannot be read is not needed any more, it may not have found out.
         if (member.Disk.HasUnreadable && _unaware.GetValueOrDefault(member.Id) == member.Run)
             return;
@@ -305,7 +339,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (core.Durable < core.LastIndex)
             return;
         member.Damage = DiskDamage.None;
-        if (!_isMissing.Remove(member.Id))
+        var wasMissing = _isMissing.Remove(member.Id);
+        Mended?.Invoke(member, wasMissing);
+        if (!wasMissing)
             return;
         world.Faults.Repaired++;
         if (member.Disk.HasUnreadable)
@@ -313,6 +349,9 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         if (member.Id.IsObserver)
             world.Faults.Coverage.Struck(MenuItem.ObserverRepaired);
     }
+
+    /// <summary>A member has all that its disk ever held: it was fetched again, or nothing was missing.</summary>
+    public Action<SimulatedMember, bool>? Mended { get; set; }
 
     /// <summary>A loop ended by itself, or could not start, for a reason that it may have.</summary>
     public void Ended(SimulatedMember member, Exception? failure)

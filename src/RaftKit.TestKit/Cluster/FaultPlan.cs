@@ -395,27 +395,27 @@ internal sealed class FaultPlan
     }
 
     /// <summary>
-    /// A process is stopped for up to a minute, and nothing else ends it: everybody else must go on, and it must find out.
+    /// A process is stopped for so long, and nothing else ends it: everybody else must go on, and it must find out.
     /// </summary>
-    public void PauseForLong(SimulatedRandom random)
+    public void PauseForLong(TimeSpan lasts, MenuItem item, SimulatedRandom random)
     {
         if (_healed)
             return;
-        if (AnyUp() is not { Run: { Process.IsPaused: false } run } member)
+        if (AnyUp(random) is not { Run: { Process.IsPaused: false } run } member)
         {
-            _world.Scheduler.After(TimeSpan.FromMilliseconds(100), () => PauseForLong(random));
+            _world.Scheduler.After(TimeSpan.FromMilliseconds(100), () => PauseForLong(lasts, item, random));
             return;
         }
         _world.Trace.Event(member.Id, "is stopped for long");
         _world.Faults.Pause++;
         member.IsAsleep = true;
         run.Process.Pause();
-        _world.Scheduler.After(random.Between(TimeSpan.FromSeconds(30), RareFaultPlan.LongestPause), () =>
+        _world.Scheduler.After(lasts, () =>
         {
             member.IsAsleep = false;
             if (!run.Process.IsAlive || !run.Process.IsPaused)
                 return;
-            _world.Faults.Coverage.Struck(MenuItem.PauseLong);
+            _world.Faults.Coverage.Struck(item);
             run.Process.Resume();
         });
     }
@@ -496,9 +496,9 @@ internal sealed class FaultPlan
             _world.Faults.Kill++;
     }
 
-    private SimulatedMember? AnyUp()
+    private SimulatedMember? AnyUp(SimulatedRandom? random = null)
     {
         var up = _world.Members.Where(m => m.IsUp && !m.IsAsleep).ToList();
-        return up.Count == 0 ? null : _random.Pick(up);
+        return up.Count == 0 ? null : (random ?? _random).Pick(up);
     }
 }

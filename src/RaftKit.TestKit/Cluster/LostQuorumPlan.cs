@@ -96,7 +96,7 @@ internal sealed class LostQuorumPlan(
         // Not beside another damage: the survivor's disk must be one that may be forced.
         var whole = world.Members.Where(IsWhole).ToList();
         if (faults.IsHeld || whole.Count == 0 || checker.Committed == LogIndex.Zero
-            || world.Everybody.Any(m => m.Damage != DiskDamage.None))
+            || world.Everybody.Any(m => m.Damage != DiskDamage.None || m.Disk.Failing is not null))
         {
             Later(Poll);
             return;
@@ -126,7 +126,8 @@ internal sealed class LostQuorumPlan(
     {
         if (faults.IsHealed)
             return;
-        if (faults.IsHeld || !survivors.All(IsWhole) || world.Everybody.Any(m => m.Damage != DiskDamage.None))
+        if (faults.IsHeld || !survivors.All(IsWhole)
+            || world.Everybody.Any(m => m.Damage != DiskDamage.None || m.Disk.Failing is not null))
         {
             Later(Poll);
             return;

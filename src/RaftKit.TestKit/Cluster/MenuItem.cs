@@ -16,6 +16,13 @@ internal enum MenuItem
     PartitionRing,
     PartitionOneWay,
     PartitionFlapping,
+
+    /// <summary>A living process of another machine looks like one that is gone: connections to it are refused on the way.</summary>
+    RefusedOnTheWay,
+
+    /// <summary>Its sessions were ended for that while it still counted on them, as ExpireOnRefusedConnection says.</summary>
+    RefusedWithLease,
+
     PartitionStar,
 
     /// <summary>Five, of whom all reach one only, who hears a leader that no quorum hears: pre-vote alone would hang.</summary>
@@ -42,6 +49,9 @@ internal enum MenuItem
     StopInOrder,
     PauseBelowSecond,
     PauseOfSeconds,
+
+    /// <summary>From 8 to 30 seconds: longer than most sessions last.</summary>
+    PauseOfManySeconds,
 
     /// <summary>At least half a minute.</summary>
     PauseLong,
@@ -72,6 +82,32 @@ internal enum MenuItem
 
     /// <summary>What stood there was fetched again.</summary>
     BadSectorRepaired,
+
+    // A disk of which every call may fail, for a while.
+    FailingDiskAboveTenPercent,
+    FailingDiskBelowTenPercent,
+    FailingDiskRead,
+    FailingDiskMisread,
+    FailingDiskWrite,
+    FailingDiskSync,
+    FailingDiskCreate,
+    FailingDiskRename,
+    FailingDiskDelete,
+    FailingDiskLock,
+    FailingDiskNoSpace,
+    FailingDiskStall,
+
+    /// <summary>A start ended before it was over.</summary>
+    FailingDiskEndsStart,
+
+    /// <summary>A process that was up stopped of it.</summary>
+    FailingDiskEndsRun,
+
+    /// <summary>What could not be read was fetched from others.</summary>
+    FailingDiskRepaired,
+
+    FailingDisksOfSeveral,
+    FailingDiskOfObserver,
 
     ObserverRot,
     ObserverRepaired,

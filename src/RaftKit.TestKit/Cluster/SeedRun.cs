@@ -24,13 +24,14 @@ internal sealed class SeedRun
     private readonly FaultPlan _faults;
     private readonly RareFaultPlan _rare;
     private readonly DamagePlan _damage;
+    private readonly FailingDiskPlan _failing;
     private readonly LostQuorumPlan _lost;
     private readonly ChurnPlan? _churn;
     private readonly LevelChecker _levels;
     private readonly LevelPlan _rolling;
     private readonly NewerBuildPlan _newer;
     private readonly TimeSpan _trouble;
-    private readonly bool _pausesForLong;
+    private readonly List<(TimeSpan Lasts, MenuItem Item, SimulatedRandom When)> _pauses = [];
 
     /// <param name="seed">Draws everything.</param>
     /// <param name="trace">Gets every event.</param>
@@ -45,9 +46,14 @@ internal sealed class SeedRun
         _trouble = random.Between(TimeSpan.FromSeconds(6), TimeSpan.FromSeconds(14));
         var usual = _trouble;
         var pauses = new SimulatedRandom(seed).Split("long pauses");
-        _pausesForLong = pauses.Chance(0.06);
-        if (_pausesForLong && atLeast < RareFaultPlan.LongestPause)
-            atLeast = RareFaultPlan.LongestPause + TimeSpan.FromSeconds(10);
+        if (pauses.Chance(0.06))
+        {
+            var when = new SimulatedRandom(seed).Split("long pauses when");
+            atLeast = Pauses(TimeSpan.FromSeconds(30), RareFaultPlan.LongestPause, MenuItem.PauseLong, when, atLeast);
+        }
+        pauses = new SimulatedRandom(seed).Split("pauses of many seconds");
+        if (pauses.Chance(0.06))
+            atLeast = Pauses(TimeSpan.FromSeconds(8), TimeSpan.FromSeconds(30), MenuItem.PauseOfManySeconds, pauses, atLeast);
         _trouble = atLeast > usual ? atLeast : usual;
         var founders = random.Pick([1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7]);
         var churns = churn.Chance(0.3);
@@ -67,6 +73,8 @@ internal sealed class SeedRun
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
             Inbox = Inbox(new SimulatedRandom(seed).Split("inbox")),
             VoterPromise = VoterPromise(new SimulatedRandom(seed).Split("leases")),
+            ExpireOnRefusedConnection = new SimulatedRandom(seed).Split("refused connections").Chance(0.4),
+            RefusesOnTheWay = new SimulatedRandom(seed).Split("refused on the way").Chance(0.5),
             ClockDrift = 0.05,
         })
         {
@@ -79,6 +87,7 @@ internal sealed class SeedRun
         _faults = new FaultPlan(_world);
         _rare = new RareFaultPlan(_world, _faults);
         _damage = new DamagePlan(_world, _checker, _faults);
+        _failing = new FailingDiskPlan(_world, _faults, _damage);
         _churn = churns ? new ChurnPlan(_world, _checker, _faults) : null;
         _levels = new LevelChecker(_world);
         _lost = new LostQuorumPlan(_world, _checker, _levels, _oracle, _workload, _faults);
@@ -89,6 +98,7 @@ internal sealed class SeedRun
         _world.StoppedAtIo = _faults.StoppedAtIo;
         _world.Ended = (member, failure) =>
         {
+            _failing.Ended(member, failure);
             if (failure is FeatureLevelUnsupportedException)
             {
                 _levels.Refused(member);
@@ -101,7 +111,11 @@ internal sealed class SeedRun
                 _damage.Ended(member, failure);
             }
         };
-        _world.MemberDown = (_, run) => CountAmidJoint(run);
+        _world.MemberDown = (_, run) =>
+        {
+            _failing.Down(run);
+            CountAmidJoint(run);
+        };
         _world.MayRefuseLevel = _levels.MayRefuse;
         _world.Telling = _lost.Telling;
         _world.AfterTurn = (member, run, inputs) =>
@@ -122,6 +136,16 @@ internal sealed class SeedRun
             });
         }
         StartObservers(_world.Random.Split("observers"));
+    }
+
+    /// <summary>Draws a pause.</summary>
+    /// <returns>How long the trouble must last for it to end within.</returns>
+    private TimeSpan Pauses(TimeSpan shortest, TimeSpan longest, MenuItem item, SimulatedRandom random, TimeSpan atLeast)
+    {
+        var lasts = random.Between(shortest, longest);
+        _pauses.Add((lasts, item, random));
+        var needed = lasts + TimeSpan.FromSeconds(10);
+        return atLeast > needed ? atLeast : needed;
     }
 
     private static int Observers(SimulatedRandom random) => random.Chance(0.35) ? random.Between(1, 3) : 0;
@@ -168,14 +192,13 @@ internal sealed class SeedRun
         _damage.BeginObservers();
         _damage.BeginBadSectors(ofMembers: _churn is null);
         _damage.BeginOldCopiesOfObservers();
+        _failing.Begin();
         _rolling.Begin();
         _newer.Begin();
         _rare.Begin();
-        if (_pausesForLong)
-        {
-            var random = _world.Random.Split("long pauses").Split("when");
-            _world.Scheduler.After(random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5)), () => _faults.PauseForLong(random));
-        }
+        foreach (var (lasts, item, when) in _pauses)
+            _world.Scheduler.After(
+                when.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5)), () => _faults.PauseForLong(lasts, item, when));
         _world.RunUntil(_trouble);
         if (_world.Violation is null)
             Converge();

@@ -3,6 +3,7 @@ using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
 using RaftKit.Node.Loop;
+using RaftKit.Znodes;
 using RaftKit.Znodes.Sessions;
 
 namespace RaftKit.TestKit;
@@ -17,7 +18,11 @@ internal sealed class SimulatedWorld
         Options = options;
         Random = new SimulatedRandom(options.Seed);
         Trace = new SimulatedTrace(Scheduler);
-        Network = new SimulatedNetwork(Scheduler, Random.Split("network"), Faults, Trace) { SameMachine = options.SameMachine };
+        Network = new SimulatedNetwork(Scheduler, Random.Split("network"), Faults, Trace)
+        {
+            SameMachine = options.SameMachine,
+            RefusedOnTheWay = options is { SameMachine: false, RefusesOnTheWay: true } ? Random.Split("refused on the way") : null,
+        };
         Ids = [.. Enumerable.Range(1, options.Members).Select(n => new MemberId(n))];
         Members = [.. Ids.Select(id => new SimulatedMember(
             this, id, new SimulatedDisk($"disk of member {id}", Random.Split($"disk {id}"), Faults), Random.Split($"member {id}")))];
@@ -190,6 +195,12 @@ internal sealed record SimulatedWorldOptions
     public int Founders { get; init; } = int.MaxValue;
 
     public bool SameMachine { get; init; } = true;
+
+    /// <summary>See <see cref="ZnodeOptions.ExpireOnRefusedConnection"/>.</summary>
+    public bool ExpireOnRefusedConnection { get; init; }
+
+    /// <summary>What cuts machines off may refuse connections in their name, though they live.</summary>
+    public bool RefusesOnTheWay { get; init; }
 
     public TimeSpan TickInterval { get; init; } = TimeSpan.FromMilliseconds(5);
 

@@ -19,7 +19,11 @@ internal sealed class SimulatedZnodes : SimulatedApplication
         IReadOnlyList<IStateMachine>? others = null, MachineOracle? machines = null)
     {
         _service = new ZnodeService(
-            new ZnodeOptions { SessionTimeout = world.Options.SessionTimeout }, new ClientScheduler(run.Process, world.Scheduler),
+            new ZnodeOptions
+            {
+                SessionTimeout = world.Options.SessionTimeout, ExpireOnRefusedConnection = world.Options.ExpireOnRefusedConnection,
+            },
+            new ClientScheduler(run.Process, world.Scheduler),
             Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance);
         _service.Connect(run);
         var listener = new Listener(member.Id, _service, oracle, jumped, world.Faults.Coverage);

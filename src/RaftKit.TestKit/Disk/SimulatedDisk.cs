@@ -22,6 +22,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     private int _untilSyncFailure = -1;
     private int _untilFailure = -1;
     private DiskCall? _failing;
+    private int _untilAimed;
     private bool _failsForSpace;
 
     public string Location => location;
@@ -69,10 +70,13 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     public void FailIn(int operations) => _untilFailure = operations;
 
     /// <summary>A call is going to fail.</summary>
-    public bool FailsSoon => _untilFailure > 0 || _failing is not null;
+    public bool FailsSoon => _untilFailure > 0 || _failing is not null || Failing is not null;
 
-    /// <summary>The next call of this kind fails with EIO, or with ENOSPC, and has no effect.</summary>
-    public void FailNext(DiskCall call, bool noSpace) => (_failing, _failsForSpace) = (call, noSpace);
+    /// <summary>Every call may fail; null: none does that was not named.</summary>
+    public FailingDisk? Failing { get; set; }
+
+    /// <summary>The n-th call of this kind from now fails with EIO, or with ENOSPC, and has no effect.</summary>
+    public void FailNext(DiskCall call, bool noSpace, int nth = 1) => (_failing, _failsForSpace, _untilAimed) = (call, noSpace, nth);
 
     /// <summary>What was planned to go wrong, and has not yet, will not.</summary>
     public void Mend()
@@ -81,6 +85,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         _untilSyncFailure = -1;
         _untilFailure = -1;
         _failing = null;
+        Failing = null;
         IsFull = false;
     }
 
@@ -134,6 +139,7 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
     public void Wipe()
     {
         ProcessDied();
+        Failing = null;
         _names.Clear();
         _durableNames.Clear();
         _durableInodes.Clear();
@@ -345,7 +351,12 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
             IsOff = true;
         if (IsOff)
             throw new SimulatedStopException();
-        var isAimed = call == _failing;
+        if (Failing?.Fails(call) is { } how)
+        {
+            synced?.FailSync(random);
+            throw new IOException($"{location}: {call} failed: {how} (simulated failing disk).");
+        }
+        var isAimed = call == _failing && --_untilAimed == 0;
         if (!isAimed && (_untilFailure <= 0 || --_untilFailure > 0))
             return;
         if (isAimed)
@@ -417,7 +428,9 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
             Check(DiskCall.Read);
             if (inode.IsUnreadable(offset, into.Length))
                 Unreadable(offset);
-            return inode.Read(offset, into);
+            var count = inode.Read(offset, into);
+            disk.Failing?.Misread(into[..count]);
+            return count;
         }
 
         public void Sync()

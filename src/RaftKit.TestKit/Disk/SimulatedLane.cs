@@ -60,9 +60,11 @@ internal sealed class SimulatedLane(
     {
         _running = true;
         var latency = random.Between(TimeSpan.FromMicroseconds(40), TimeSpan.FromMicroseconds(400));
-        if (random.Chance(StallChance))
+        if (random.Chance(Math.Max(StallChance, disk.Failing?.StallChance ?? 0)))
         {
             counters.Stall++;
+            if (disk.Failing is { StallChance: > 0 })
+                counters.Coverage.Struck(MenuItem.FailingDiskStall);
             latency += random.Between(TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(800));
         }
         if (Slowness > TimeSpan.Zero)

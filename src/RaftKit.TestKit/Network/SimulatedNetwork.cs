@@ -18,12 +18,20 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
     private readonly HashSet<(MemberId, MemberId)> _connecting = [];
     private readonly HashSet<(MemberId From, MemberId To)> _blocked = [];
     private readonly ArrayBufferWriter<byte> _bytes = new();
+    private readonly FrameBuffer _frames = new();
     private long _lastLink;
+    private long _attempts;
 
     public NetworkWeather Weather { get; set; } = NetworkWeather.Calm;
 
     /// <summary>All members are processes of one machine, so that a death can be proven.</summary>
     public bool SameMachine { get; init; } = true;
+
+    /// <summary>
+    /// What cuts two machines off may answer in the name of either that nobody is there (a packet filter that rejects), until it ends;
+    /// null: it is silent.
+    /// </summary>
+    public SimulatedRandom? RefusedOnTheWay { get; init; }
 
     /// <summary>
     /// How likely a bit of a snapshot's piece is another one when it arrives, though the link noticed nothing; null: never.
@@ -70,10 +78,17 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         // TCP gives up on a silent link after a while.
         foreach (var link in _links.Values.Where(IsCut).OrderBy(l => l.Number).ToArray())
         {
-            scheduler.After(random.Between(TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(3)), () =>
+            var givesUp = random.Between(TimeSpan.FromSeconds(0.2), TimeSpan.FromSeconds(3));
+            var isRefused = RefusedOnTheWay?.Chance(0.4) == true;
+            scheduler.After(isRefused ? RefusedOnTheWay!.Between(TimeSpan.Zero, TimeSpan.FromMilliseconds(5)) : givesUp, () =>
             {
-                if (IsCut(link))
-                    Close(link, goodbye: false);
+                if (!IsCut(link))
+                    return;
+                Close(link, goodbye: false);
+                if (!isRefused)
+                    return;
+                RefuseOnTheWay(link.A, link.B);
+                RefuseOnTheWay(link.B, link.A);
             });
         }
     }
@@ -147,10 +162,25 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         };
     }
 
-    public void Refuse(SimulatedTransport by, long number)
+    public void Refuse(SimulatedTransport by, long number, string reason)
     {
         foreach (var link in _links.Values.Where(l => l.Number == number && l.Joins(by)).ToArray())
+        {
+            Carry(new LinkFrame.Refusal(RefusalCode.Unwanted, reason));
             Close(link, goodbye: false);
+        }
+    }
+
+    /// <summary>A frame of the link's own goes over the wire, as the bytes of the real codec.</summary>
+    /// <returns>What the other end reads.</returns>
+    private TFrame Carry<TFrame>(TFrame frame)
+        where TFrame : LinkFrame
+    {
+        _frames.Clear();
+        HandshakeCodec.Encode(frame, _frames);
+        var body = _frames.Written[FrameBuffer.LengthBytes..].ToArray();
+        counters.Coverage.Heard(body);
+        return (TFrame)HandshakeCodec.Decode(body);
     }
 
     public void PeersChanged(SimulatedTransport transport)
@@ -201,14 +231,20 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         if (IsBlocked(pair.A, pair.B) || IsBlocked(pair.B, pair.A) || a.Process.IsPaused || b.Process.IsPaused
             || a.Hello is not { } helloOfA || b.Hello is not { } helloOfB || AreStrangers(helloOfA, helloOfB))
         {
+            if (a.Hello is { } one && b.Hello is { } other && AreStrangers(one, other))
+                Carry(new LinkFrame.Refusal(RefusalCode.Cluster, $"cluster {one.ClusterId} is not {other.ClusterId}"));
             ConnectLater(pair.A, pair.B, TimeSpan.FromMilliseconds(5), TimeSpan.FromMilliseconds(60));
             return;
         }
         var link = new SimulatedLink(++_lastLink, a, b);
         _links[pair] = link;
-        Raise(link, a, helloOfB, helloOfA);
-        Raise(link, b, helloOfA, helloOfB);
+        Raise(link, a, Said(helloOfB), helloOfA);
+        Raise(link, b, Said(helloOfA), helloOfB);
     }
+
+    private PeerHello Said(PeerHello hello) =>
+        Carry(new LinkFrame.Hello(ProtocolRange.Spoken, ++_attempts, hello)).Said
+        ?? throw new InvalidOperationException("A hello in the version of its reader was not read.");
 
     private static bool AreStrangers(PeerHello a, PeerHello b) =>
         a.ClusterId != Guid.Empty && b.ClusterId != Guid.Empty && a.ClusterId != b.ClusterId;
@@ -244,10 +280,26 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
         });
     }
 
+    /// <summary>Probes are refused by what cut the two off, for as long as it lasts: no proof, but all that there is to see.</summary>
+    private void RefuseOnTheWay(SimulatedTransport living, SimulatedTransport observer)
+    {
+        if (observer.HelloOf(living.Self) is not { } hello)
+            return;
+        observer.Process.After(RefusedOnTheWay!.Between(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(26)), () =>
+        {
+            if (!IsBlocked(observer.Self, living.Self) && !IsBlocked(living.Self, observer.Self))
+                return;
+            counters.Coverage.Struck(MenuItem.RefusedOnTheWay);
+            observer.Inbox.Post(new NodeInput.PeerDied(Evidence(hello, "probes stayed refused, by what is on the way")));
+        });
+    }
+
     private void Close(SimulatedLink link, bool goodbye)
     {
         if (!link.IsOpen)
             return;
+        if (goodbye)
+            Carry(new LinkFrame.Goodbye("it stops in order"));
         link.Close();
         _links.Remove(Pair(link.A.Self, link.B.Self));
         Tell(link.A, link.B.Self);

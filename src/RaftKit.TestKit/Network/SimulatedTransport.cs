@@ -61,9 +61,9 @@ internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProc
 
     public void SetHello(PeerHello hello) => Hello = hello;
 
-    public void Relink(long link, string reason) => network.Refuse(this, link);
+    public void Relink(long link, string reason) => network.Refuse(this, link, reason);
 
-    public void Refuse(long link, string reason) => network.Refuse(this, link);
+    public void Refuse(long link, string reason) => network.Refuse(this, link, reason);
 }
 
 /// <summary>A link between two processes: each direction keeps its order, with one lane for what is urgent.</summary>
