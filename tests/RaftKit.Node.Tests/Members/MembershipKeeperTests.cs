@@ -100,6 +100,36 @@ public sealed class MembershipKeeperTests : IEntryReader
         }
     }
 
+    // Found by reading: of those who had caught up, the first was waited with for one that never came, and the others behind it as well.
+    [Fact]
+    public void One_that_never_comes_holds_up_only_those_who_are_to_enter_with_it()
+    {
+        var (four, five, six) = (new MemberId(4), new MemberId(5), new MemberId(6));
+        var known = new Dictionary<MemberId, string> { [One] = "a:1", [Three] = "a:3" };
+        var table = new MemberTable();
+        Assert.Null(table.Apply(
+            new MembershipChange.Set(known, new Dictionary<MemberId, string> { [four] = "a:4", [five] = "a:5" }), _core.Membership));
+        Assert.Null(table.Apply(new MembershipChange.Add(known, six, "a:6", IsVoter: true), _core.Membership));
+        Advance();
+        Assert.Equal([Three, four, five, six], _core.Membership.Learners.Select(l => l.Id));
+
+        foreach (var caughtUp in new[] { five, six })
+            _core.Step(new AppendReply { From = caughtUp, To = One, Term = _core.Term, Accepted = true, Index = _core.LastIndex });
+        // Member 3, which nobody wants any more, goes first.
+        Advance();
+        Advance();
+
+        Assert.Equal([One, six], _core.Membership.Voters.Select(v => v.Id));
+        Assert.Equal([four, five], _core.Membership.Learners.Select(l => l.Id));
+
+        void Advance()
+        {
+            MembershipKeeper.Advance(
+                _core, table, id => id == four ? null : new PeerHello(Cluster, id, id == Three ? 2 : 1, 1, "a:1", HostProcess.Unknown), now: 0);
+            Settle();
+        }
+    }
+
     void IEntryReader.Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
         Assert.Fail($"The log from {from} to {last} is in memory.");
 
