@@ -35,6 +35,10 @@ internal sealed class SourceChoice(RaftCore core)
             _withoutLeader++;
         else
             _withoutLeader = 0;
+        // Longer than a failover takes: the source may be one that was removed, and the others, too (simulator seed 321). All are asked
+        // before the next one feeds.
+        if (_withoutLeader >= core.Options.ElectionTicks && _withoutLeader % core.Options.HeartbeatTicks == 0)
+            _probeDue = true;
         if (++_sinceProbe >= core.Options.ElectionTicks)
         {
             (_sinceProbe, _probeDue) = (0, true);

@@ -60,6 +60,32 @@ public sealed class ObserverTests
     }
 
     [Fact]
+    public void An_observer_whose_source_knows_of_no_leader_has_asked_all_others_before_it_moves_on_and_finds_the_one_that_does()
+    {
+        var observer = Observing(source: 2, members: 7);
+        var source = observer.Core.Source;
+        var leader = Id(source == Id(7) ? 6 : 7);
+        var asked = new HashSet<MemberId>();
+        for (int tick = 0; observer.Core.Source == source; tick++)
+        {
+            Assert.True(tick < (2 * observer.Core.Options.ElectionTicks) + 2, "It stays with a source that knows of no leader.");
+            observer.Tick();
+            foreach (var request in observer.Sent.OfType<ObserveRequest>().ToList())
+            {
+                if (request.IsProbe)
+                    asked.Add(request.To);
+                observer.Step(new ObserveReply
+                {
+                    From = request.To, To = Id(Observer), Term = new Term(3), Commit = LogIndex.Zero, IsProbe = request.IsProbe,
+                    Leader = request.To == leader ? leader : MemberId.None, Diverged = false,
+                });
+            }
+        }
+        Assert.Equal(leader, observer.Core.Source);
+        Assert.Equal(6, asked.Count);
+    }
+
+    [Fact]
     public void A_membership_never_names_an_observer()
     {
         var now = TestCluster.Config([1, 2, 3]);
@@ -267,10 +293,10 @@ public sealed class ObserverTests
         return leader;
     }
 
-    private static Solo Observing(int source, IEnumerable<Entry>? log = null)
+    private static Solo Observing(int source, IEnumerable<Entry>? log = null, int members = 3)
     {
         var observer = new Solo(
-            term: 3, log: log, membership: Membership.Empty, configure: o => o with { Self = Id(Observer), Seeds = [Id(1), Id(2), Id(3)] });
+            term: 3, log: log, membership: Membership.Empty, configure: o => o with { Self = Id(Observer), Seeds = [.. Enumerable.Range(1, members).Select(Id)] });
         observer.Turn(core => core.PeerReachable(Id(source)));
         Assert.Equal(Id(source), observer.Core.Source);
         Assert.Equal(observer.Core.LastIndex, observer.Core.Commit);
