@@ -43,7 +43,10 @@ internal sealed class LogView
     /// <summary>The membership entries that restoring found, oldest first.</summary>
     public List<Entry> RestoredMemberships { get; } = [];
 
-    /// <summary>The position before the first entry that can be read; its term is known.</summary>
+    /// <summary>
+    /// The position before the first entry that can be read; its term is known. Behind the snapshot only while one is missing
+    /// (<see cref="RaftCore.NeedsSnapshot"/>).
+    /// </summary>
     public LogIndex Base => _terms.Base;
 
     public LogIndex Last => _terms.Last;
@@ -129,17 +132,17 @@ internal sealed class LogView
     }
 
     /// <summary>
-    /// Entries from there on: at least one when there is one, then as many as fit. Never changed afterwards, and shared between peers.
+    /// Entries from there on, for a peer: at least one when there is one, then as many as fit. Never changed afterwards, and shared between
+    /// peers. Null if they rotted; what is not applied yet is in no state that could replace it, so that stops this node.
     /// </summary>
-    public IReadOnlyList<Entry> Slice(LogIndex from, int maxBytes)
+    public IReadOnlyList<Entry>? Slice(LogIndex from, int maxBytes, LogIndex applied)
     {
         if (from > Last)
             return [];
         if (from < _recent.First)
         {
             List<Entry> read = [];
-            Read(from, Last, maxBytes, read);
-            return read;
+            return TryRead(from, Last, maxBytes, applied, read) ? read : null;
         }
         LogIndex to = _recent.LastThatFits(from, maxBytes);
         if (_slice.Length > 0 && _slice[0].Index == from && _slice[^1].Index == to)
@@ -151,14 +154,21 @@ internal sealed class LogView
     }
 
     /// <summary>Reads entries from memory or through the reader: at least one, then as many as fit in the bytes.</summary>
-    public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)
+    public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) => TryRead(from, last, maxBytes, LogIndex.Zero, into);
+
+    /// <summary>As <see cref="Read"/>; false, with nothing read, if the first is applied and rotted.</summary>
+    public bool TryRead(LogIndex from, LogIndex last, int maxBytes, LogIndex applied, List<Entry> into)
     {
         Invariant.Holds(from > Base && last <= Last, $"entries {from} to {last} asked for, but the log is {Base.Next} to {Last}");
         int start = into.Count;
         long left = maxBytes;
         if (from < _recent.First)
         {
-            _reader.Read(from, LogIndex.Min(last, _recent.First.Previous), maxBytes, into);
+            LogIndex older = LogIndex.Min(last, _recent.First.Previous);
+            if (from > applied)
+                _reader.Read(from, older, maxBytes, into);
+            else if (!_reader.TryRead(from, LogIndex.Min(older, applied), maxBytes, into))
+                return false;
             Invariant.Holds(into.Count > start, $"the log's reader gave nothing for entry {from}");
             for (int i = start; i < into.Count; i++)
             {
@@ -173,9 +183,10 @@ internal sealed class LogView
             ref readonly Entry entry = ref _recent[from];
             left -= entry.Weight;
             if (left < 0 && into.Count > start)
-                return;
+                break;
             into.Add(entry);
         }
+        return true;
     }
 
     /// <summary>

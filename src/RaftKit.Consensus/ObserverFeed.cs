@@ -85,7 +85,7 @@ internal sealed class ObserverFeed(RaftCore core)
             // Who leads now is worth telling at once: the observer's own users wait for that.
             if (fed.AwaitsReply || fed.Told != (core.Term, core.Leader))
                 Reply(fed);
-            if (fed.Next.Previous < core.Log.Base && fed.Next <= core.Commit && fed.Transfer is null)
+            if (fed.Next.Previous < core.Log.Base && fed.Next <= core.Commit && fed.Transfer is null && !core.NeedsSnapshot)
                 fed.BeginSnapshot(core.Snapshot!);
             SendSnapshot(fed, ref underWay);
         }
@@ -145,9 +145,14 @@ internal sealed class ObserverFeed(RaftCore core)
         {
             int at = (first + i) % _all.Length;
             var fed = _all[at];
-            if (fed.Transfer is not null || fed.Window.IsFull || fed.Next > core.Commit)
+            if (fed.Transfer is not null || fed.Window.IsFull || fed.Next > core.Commit || fed.Next.Previous < core.Log.Base)
                 continue;
-            left -= SendAppend(fed, Committed(fed.Next));
+            if (Committed(fed.Next) is not { } entries)
+            {
+                core.GiveUpRotten(fed.Next);
+                continue;
+            }
+            left -= SendAppend(fed, entries);
             // Whoever had none, because others had all that there is for a turn, is the first in the next.
             _first = (at + 1) % _all.Length;
             any = true;
@@ -156,13 +161,12 @@ internal sealed class ObserverFeed(RaftCore core)
     }
 
     /// <summary>Those who are as far as each other share what is read.</summary>
-    private IReadOnlyList<Entry> Committed(LogIndex from)
+    private IReadOnlyList<Entry>? Committed(LogIndex from)
     {
         if (_slice.Count > 0 && _slice[0].Index == from)
             return _slice;
         var entries = new List<Entry>();
-        core.Log.Read(from, core.Commit, core.Options.MaxAppendBytes, entries);
-        return _slice = entries;
+        return core.Log.TryRead(from, core.Commit, core.Options.MaxAppendBytes, core.Applied, entries) ? _slice = entries : null;
     }
 
     private long SendAppend(Fed fed, IReadOnlyList<Entry> entries)

@@ -242,6 +242,19 @@ internal sealed partial class RaftCore
     public bool SendsSnapshots => Observers.SendsSnapshots || _role is LeaderRole { SendsSnapshots: true };
 
     /// <summary>
+    /// Entries that the snapshot does not cover rotted on this member's disk while it ran. The state has them: whoever lacks them waits for
+    /// a snapshot of it.
+    /// </summary>
+    public bool NeedsSnapshot => Log.Base > SnapshotIndex;
+
+    /// <summary>The entry that begins here cannot be read any more, and is applied: the log starts behind it.</summary>
+    internal void GiveUpRotten(LogIndex index)
+    {
+        Invariant.Holds(index <= Applied, $"entry {index} rotted, and only {Applied} is applied");
+        Log.CompactTo(index);
+    }
+
+    /// <summary>
     /// A snapshot of this member's own state is durable: the log before it may go. Keeps <paramref name="keep"/> entries before it for slow
     /// peers.
     /// </summary>
@@ -250,8 +263,9 @@ internal sealed partial class RaftCore
         if (snapshot.Index <= SnapshotIndex)
             return;
         Invariant.Holds(snapshot.Index <= Applied, $"a snapshot of {snapshot.Index}, but only {Applied} is applied");
+        // One that was begun before something behind it rotted (and was given up) is behind the log's start.
         Invariant.Holds(
-            Log.TermAt(snapshot.Index) == snapshot.Term,
+            snapshot.Index < Log.Base || Log.TermAt(snapshot.Index) == snapshot.Term,
             $"a snapshot of {snapshot.Index} in term {snapshot.Term}, but the log has {Log.TermAt(snapshot.Index)} there");
         Snapshot = snapshot;
         // What the disk does not hold yet stays in memory: it is still to be handed over.

@@ -114,6 +114,16 @@ internal interface IEntryReader
     /// fit in the bytes.
     /// </summary>
     void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into);
+
+    /// <summary>
+    /// As <see cref="Read"/>, for a peer. False, with nothing added, if what stands there is not what was written any more (a disk rots
+    /// under running members, too): where the state has those entries, a snapshot of it can take their place.
+    /// </summary>
+    bool TryRead(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)
+    {
+        Read(from, last, maxBytes, into);
+        return true;
+    }
 }
 
 /// <summary>The part that a member plays.</summary>

@@ -139,21 +139,25 @@ internal sealed class Replicator(RaftCore core)
         while (peer.MayAppend && (peer.State == ReplicationState.Probe || peer.Next <= core.Log.Last))
         {
             if (peer.Next.Previous < core.Log.Base)
+                break;
+            if (core.Log.Slice(peer.Next, core.Options.MaxAppendBytes, core.Applied) is not { } entries)
             {
-                peer.BecomeSnapshot(core.Snapshot!);
+                core.GiveUpRotten(peer.Next);
                 break;
             }
-            var entries = core.Log.Slice(peer.Next, core.Options.MaxAppendBytes);
             SendAppend(peer, peer.Next.Previous, entries);
             any = true;
         }
-        if (peer.InDoubt && !any)
+        if (peer.State != ReplicationState.Snapshot && peer.Next.Previous < core.Log.Base)
+        {
+            // Where the snapshot does not cover what the log lacks, a newer one is on its way.
+            if (!core.NeedsSnapshot && (peer.MayAppend || peer.InDoubt))
+                peer.BecomeSnapshot(core.Snapshot!);
+        }
+        else if (peer.InDoubt && !any)
         {
             // Empty, after everything in flight: refused if something before it was lost.
-            if (peer.Next.Previous >= core.Log.Base)
-                SendAppend(peer, peer.Next.Previous, []);
-            else
-                peer.BecomeSnapshot(core.Snapshot!);
+            SendAppend(peer, peer.Next.Previous, []);
         }
         if (peer.Transfer is { IsWaiting: false } transfer && (transfer.HasBegun || TransfersUnderWay() < core.Options.MaxSnapshotTransfers))
             SendSnapshot(peer, transfer);

@@ -90,7 +90,7 @@ public sealed class LogViewTests
             if (model.Count == 0)
                 continue;
             int at = random.Next(model.Count), bytes = 1 + random.Next(400);
-            var slice = log.Slice(model[at].Index, bytes);
+            var slice = log.Slice(model[at].Index, bytes, LogIndex.Zero)!;
             Assert.Equal(model[at], slice[0]);
             Assert.Equal(model.Skip(at).Take(slice.Count), slice);
             Assert.True(slice.Count == 1 || slice.Sum(e => e.Weight) <= bytes);

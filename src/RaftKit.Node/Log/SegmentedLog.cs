@@ -192,6 +192,29 @@ internal sealed class SegmentedLog : ILogStore
         EntryFetcher.Fetch(_directory.Location, from, places, into);
     }
 
+    /// <inheritdoc/>
+    public bool TryRead(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)
+    {
+        var before = into.Count;
+        try
+        {
+            Read(from, last, maxBytes, into);
+            return true;
+        }
+        catch (LogCorruptException rot)
+        {
+            // A run of neighbours is read as one: what stands before the rotten entry is whole, and is tried by itself.
+            into.RemoveRange(before, into.Count - before);
+            if (last > from)
+                return TryRead(from, from, maxBytes, into);
+            RotMet?.Invoke(rot.Message);
+            return false;
+        }
+    }
+
+    /// <summary>Hears of entries that were whole when this log was opened and are not any more; on the reading thread.</summary>
+    public Action<string>? RotMet { private get; set; }
+
     public void Dispose()
     {
         foreach (var segment in _segments)

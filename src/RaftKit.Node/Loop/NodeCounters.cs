@@ -16,6 +16,7 @@ public sealed class NodeCounters
     internal long SnapshotsInstalledCount;
     internal long ProposalsCount;
     internal long RepairsCount;
+    internal long RotMetCount;
     internal long StallsCount;
     internal long LongestSnapshotTurnTicks;
     internal long LongestSnapshotTurnWorkTicks;
@@ -48,6 +49,12 @@ public sealed class NodeCounters
 
     /// <summary>Times that a leader had sent again all that rotted on this member's disk: see <see cref="NodeStatus.RottenEnd"/>.</summary>
     public long Repairs => Volatile.Read(ref RepairsCount);
+
+    /// <summary>
+    /// Times that something which this member had stored turned out, while it ran, not to be what was written: each brings about a snapshot
+    /// of its state, which takes the place of that.
+    /// </summary>
+    public long RotMet => Volatile.Read(ref RotMetCount);
 
     /// <summary>Times that this member led, its disk stood still while a quorum's did not, and it began to hand leadership over.</summary>
     public long Stalls => Volatile.Read(ref StallsCount);

@@ -66,6 +66,20 @@ internal sealed partial class NodeLoop
         + "Give all members the same state machines and builds first.")]
     private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
 
+    /// <summary>Something was whole at the start, cannot be read any more, and is in the state: a snapshot takes its place.</summary>
+    internal void RotMet(string rot)
+    {
+        Counters.RotMetCount++;
+        LogRotMet(_ports.Logger, _options.Self.Value, rot);
+    }
+
+    private void ReadFailed(string error) => LogReadError(_ports.Logger, _options.Self.Value, error);
+
+    [LoggerMessage(
+        116, LogLevel.Error,
+        "Part of what member {Member} stored is not what was written any more. Its state has it: a snapshot of that takes its place. {Rot} Look after the disk.")]
+    private static partial void LogRotMet(ILogger logger, int member, string rot);
+
     [LoggerMessage(115, LogLevel.Error, "The disk of member {Member} answered a read with an error. {Error} Look after the disk.")]
     private static partial void LogReadError(ILogger logger, int member, string error);
 }

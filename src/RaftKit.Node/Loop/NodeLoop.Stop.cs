@@ -71,7 +71,7 @@ internal sealed partial class NodeLoop
         {
             _phase = Phase.Ended;
             foreach (var told in _told)
-                told(failure);
+                loop.Tell(() => told(failure));
             _told.Clear();
         }
 
@@ -95,18 +95,32 @@ internal sealed partial class NodeLoop
     {
         IsStopped = true;
         var reason = failure is null ? $"Member {Self} stopped." : $"Member {Self} stopped: {failure.Message}";
-        _pending.FailAll(reason);
-        _reads.FailAll(reason);
+        Tell(() => _pending.FailAll(reason));
+        Tell(() => _reads.FailAll(reason));
         foreach (var propose in _early)
-            propose.Callback?.Failed(ProposalFailure.NotApplied, reason);
+            Tell(() => propose.Callback?.Failed(ProposalFailure.NotApplied, reason));
         _early.Clear();
         Status = Status with { Role = NoRole, Leader = MemberId.None, Source = MemberId.None, Ready = false };
         // A start that failed (a directory in use, rot) ends before they began.
         foreach (var participant in _participating ? _participants : [])
         {
-            participant.StatusChanged(Status);
-            participant.Stopped(reason);
+            Tell(() => participant.StatusChanged(Status));
+            Tell(() => participant.Stopped(reason));
         }
         _stop.Ended(failure);
+    }
+
+    // Whoever throws when it is told that this is over keeps nobody else from being told.
+    private void Tell(Action tell)
+    {
+        try
+        {
+            tell();
+        }
+        catch (Exception failure)
+        {
+            LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
+            Failure ??= failure;
+        }
     }
 }

@@ -61,7 +61,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _desk = new AdmissionDesk(_applier.Proposers, WhyUnfit, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
-        _storage = new NodeStorage(ports.Directory, options, _applier, error => LogReadError(ports.Logger, options.Self.Value, error));
+        _storage = new NodeStorage(ports.Directory, options, _applier, ReadFailed, RotMet);
         _snapshots = new SnapshotKeeper(options, ports, _applier, Counters);
         _formation = new Formation(this);
         foreach (var machine in machines)
@@ -120,47 +120,6 @@ internal sealed partial class NodeLoop : ILoopServices
             participant.Start(this);
         _formation.Step();
         CarryOut();
-    }
-
-    /// <summary>
-    /// Handles the inputs, in order, and everything that follows from them. Whoever asked for something behind what ended the loop is told
-    /// that the node has stopped.
-    /// </summary>
-    public void Turn(IReadOnlyList<NodeInput> inputs, LoopTime now)
-    {
-        var next = 0;
-        if (!IsStopped)
-            GiveTurn(inputs, ref next, now);
-        while (next < inputs.Count)
-            LoopThread.Refuse(inputs[next++]);
-    }
-
-    private void GiveTurn(IReadOnlyList<NodeInput> inputs, ref int next, LoopTime now)
-    {
-        Now = now;
-        // After the inputs were taken: what they carry happened before this.
-        Core?.TimeIs(_ports.LeaseClock.Now);
-        NeedsTurn = false;
-        Counters.TurnsCount++;
-        try
-        {
-            // Ticks come last: what had arrived before one was heard before anybody's silence is judged by it.
-            while (next < inputs.Count)
-                Handle(inputs[next++]);
-            CarryOut();
-            if (_tickLateness is { } lateness)
-            {
-                _tickLateness = null;
-                Tick(lateness);
-                CarryOut();
-            }
-            _stop.Step();
-        }
-        catch (Exception failure)
-        {
-            Fail(failure);
-        }
-        _ports.Transport.Flush();
     }
 
     void ILoopServices.Propose(string machine, ReadOnlyMemory<byte> command, IProposalCallback? callback) =>

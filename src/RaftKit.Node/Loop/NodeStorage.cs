@@ -4,7 +4,13 @@ using RaftKit.Node.Log;
 namespace RaftKit.Node.Loop;
 
 /// <summary>This member's directory: whose it is, its log and its snapshots; opened, formed or joined.</summary>
-internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions options, Applier applier, Action<string> readError) : IDisposable
+/// <param name="directory">Where it is.</param>
+/// <param name="options">Whose it is to be, and how its log is kept.</param>
+/// <param name="applier">Takes the state that it holds.</param>
+/// <param name="readError">Hears of reads that the disk answered with an error.</param>
+/// <param name="rotMet">Hears of entries that cannot be read any more, while the member runs.</param>
+internal sealed class NodeStorage(
+    ILogDirectory directory, NodeLoopOptions options, Applier applier, Action<string> readError, Action<string> rotMet) : IDisposable
 {
     private readonly UnreadableAsRot _readable = new(directory, readError);
     private IDisposable? _lock;
@@ -83,6 +89,7 @@ internal sealed class NodeStorage(ILogDirectory directory, NodeLoopOptions optio
             Snapshots = SnapshotStore.Open(_readable);
             // An identity says that there was a log: without one, a vote was lost, and must not be given again.
             _log = SegmentedLog.Open(_readable, options.Log with { MustExist = true }, Snapshots, out var recovered, beforeChanges);
+            _log.RotMet = rotMet;
             return recovered;
         }
         catch (LogCorruptException corrupt) when (_readable.ErrorCount > 0)

@@ -27,6 +27,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     private Receiving? _receiving;
     private Restoring? _restoring;
     private TurnTime _turn;
+    private LogIndex? _rotten;
 
     public SnapshotStore Store { private get; set; } = null!;
 
@@ -94,6 +95,14 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     {
         switch (job)
         {
+            case ReadChunkJob { Rot: { } rot } read:
+                // Once for each snapshot: whoever waits for it gets the next one.
+                if (_rotten != read.Snapshot && read.Snapshot == core.SnapshotIndex)
+                {
+                    _rotten = read.Snapshot;
+                    loop.RotMet(rot);
+                }
+                break;
             case ReadChunkJob { Chunk: { } chunk }:
                 if (chunk.To.IsObserver || (core.Role == RaftRole.Leader && core.Term == chunk.Term))
                     ports.Transport.Send(chunk.To, new PeerMessage.Raft(chunk));
@@ -128,11 +137,14 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         _restoring?.Frames.Dispose();
     }
 
-    private bool IsDue(RaftCore core) => IsDueAfter(1)
+    private bool IsDue(RaftCore core) =>
         // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
-        && core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex
+        core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex
         // A newer one starts all transfers over: if they took longer than a snapshot's interval, none would end under steady writes.
-        && (!core.SendsSnapshots || IsDueAfter(PatienceWithTransfers));
+        && (IsMissed(core) || (IsDueAfter(1) && (!core.SendsSnapshots || IsDueAfter(PatienceWithTransfers))));
+
+    // What rotted while this member ran can be had from its state alone.
+    private bool IsMissed(RaftCore core) => core.NeedsSnapshot || _rotten == core.SnapshotIndex;
 
     private bool IsDueAfter(long intervals) => applier.EntriesSinceSnapshot / intervals >= options.SnapshotEveryEntries
         || applier.BytesSinceSnapshot / intervals >= options.SnapshotEveryBytes;
@@ -360,12 +372,25 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     {
         public SnapshotChunk? Chunk { get; private set; }
 
+        /// <summary>What is wrong with the snapshot; null if nothing was found.</summary>
+        public string? Rot { get; private set; }
+
+        public LogIndex Snapshot => send.Snapshot.Index;
+
         protected override void Run()
         {
             var bytes = new byte[Math.Min(send.MaxBytes, send.Snapshot.Length - send.Offset)];
-            // A newer snapshot may have replaced this one: the core is about to notice, and starts over.
-            if (bytes.Length == 0 || store.Read(send.Snapshot, send.Offset, bytes) != bytes.Length)
+            try
+            {
+                // A newer snapshot may have replaced this one: the core is about to notice, and starts over.
+                if (bytes.Length == 0 || store.Read(send.Snapshot, send.Offset, bytes) != bytes.Length)
+                    return;
+            }
+            catch (LogCorruptException rot)
+            {
+                Rot = rot.Message;
                 return;
+            }
             Chunk = new SnapshotChunk
             {
                 From = self,

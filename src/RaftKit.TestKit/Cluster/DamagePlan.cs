@@ -22,6 +22,7 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
     private readonly SimulatedRandom _sectors = world.Random.Split("bad sectors");
     private readonly HashSet<MemberId> _isMissing = [];
     private readonly Dictionary<MemberId, SimulatedRun> _unaware = [];
+    private readonly Dictionary<MemberId, SimulatedRun> _met = [];
     private readonly HashSet<MemberId> _isReplaced = [];
     private SimulatedMember? _held;
 
@@ -274,6 +275,50 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
             faults.RestartLater(member);
     }
 
+    /// <summary>
+    /// In some of the seeds in which old entries are read from the disk, a member is away for a while, and when it comes back whoever leads
+    /// cannot read some of what it lacks.
+    /// </summary>
+    public void BeginRotThatIsMet()
+    {
+        var random = world.Random.Split("rot that is met");
+        if (world.Members.Count < 3 || _churn is not null || world.Options.KeepMemoryBytes > 4096 || !random.Chance(0.8))
+            return;
+        for (var i = random.Between(2, 4); i > 0; i--)
+            SendAwayLater(random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(7)), random);
+    }
+
+    private void SendAwayLater(TimeSpan at, SimulatedRandom random) => world.Scheduler.After(at, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (world.Members.FirstOrDefault(m => m.Loop?.Core?.Role == RaftRole.Leader) is not { } leader || !MayRot(leader))
+        {
+            SendAwayLater(Poll, random);
+            return;
+        }
+        var away = random.Pick([.. world.Members.Where(m => m != leader)]);
+        Kill(away);
+        world.Scheduler.After(random.Between(TimeSpan.FromMilliseconds(500), TimeSpan.FromSeconds(3)), () =>
+        {
+            if (!faults.IsHealed && leader.Run is { Loop.Core.Role: RaftRole.Leader } run && IsSpared(leader, away)
+                && leader.Disk.SpoilRecentLog(random) is { } what)
+            {
+                world.Trace.Event(leader.Id, what);
+                (leader.Damage, _unaware[leader.Id]) = (DiskDamage.Rot, run);
+                world.Faults.Coverage.Struck(MenuItem.BadSectorWhileUp);
+            }
+            faults.RestartLater(away);
+        });
+    });
+
+    // Nobody is damaged, and of those that are not away all have what was committed on disks that stay whole.
+    private bool IsSpared(SimulatedMember victim, SimulatedMember away) =>
+        _held is null && world.Members.All(m => m.Damage == DiskDamage.None && !m.IsAsleep)
+        && world.Members.Where(m => m != victim && m != away).All(
+            m => m.Loop is { Core: { } core, Incarnation: > 0 } && core.Membership.Voters.Count == world.Members.Count)
+        && world.Members.Any(m => m != victim && m != away && m.Loop!.Core!.Applied >= checker.Committed);
+
     private static bool MayRotObserver(SimulatedMember observer) =>
         observer is { Damage: DiskDamage.None, Loop: { Core: not null, Incarnation: > 0 } };
 
@@ -324,6 +369,11 @@ internal sealed class DamagePlan(SimulatedWorld world, SafetyChecker checker, Fa
         // What it could not read it knows; the checker, whether it knows all of that. Whether a copy is an old one, only others can tell.
         if (member is not { Damage: DiskDamage.Rot, Loop.Core: { } core })
             return;
+        if (member.Loop.Counters.RotMet > 0 && _met.GetValueOrDefault(member.Id) != member.Run)
+        {
+            _met[member.Id] = member.Run!;
+            world.Faults.Coverage.Struck(MenuItem.RotMetWhileUp);
+        }
         if (core.RottenEnd is not null)
         {
             _isMissing.Add(member.Id);

@@ -109,6 +109,9 @@ internal enum MenuItem
     FailingDisksOfSeveral,
     FailingDiskOfObserver,
 
+    /// <summary>A process that was up read it for somebody else, and wrote a snapshot in its place.</summary>
+    RotMetWhileUp,
+
     ObserverRot,
     ObserverRepaired,
     ObserverBadSector,

@@ -70,6 +70,7 @@ internal sealed class SeedRun
             MaxAppendBytes = sizes.Chance(0.5) ? 1 << sizes.Between(5, 12) : 1 << 20,
             SnapshotChunkBytes = sizes.Chance(0.5) ? 1 << sizes.Between(9, 14) : 1 << 20,
             KeepEntries = random.Between(0, 60),
+            KeepMemoryBytes = KeepMemoryBytes(new SimulatedRandom(seed).Split("memory")),
             SessionTimeout = random.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)),
             Inbox = Inbox(new SimulatedRandom(seed).Split("inbox")),
             VoterPromise = VoterPromise(new SimulatedRandom(seed).Split("leases")),
@@ -191,6 +192,7 @@ internal sealed class SeedRun
         }
         _damage.BeginObservers();
         _damage.BeginBadSectors(ofMembers: _churn is null);
+        _damage.BeginRotThatIsMet();
         _damage.BeginOldCopiesOfObservers();
         _failing.Begin();
         _rolling.Begin();
@@ -229,6 +231,9 @@ internal sealed class SeedRun
             Faults = _world.Faults,
         };
     }
+
+    // In half of the seeds nearly all that peers lack is read from the disk.
+    private static long KeepMemoryBytes(SimulatedRandom memory) => memory.Chance(0.5) ? memory.Between(0, 2048) : 16L << 20;
 
     private void CountAmidJoint(SimulatedRun run)
     {

@@ -141,6 +141,7 @@ internal sealed class SimulatedWorld
         ClockDrift = Options.ClockDrift,
         SnapshotEveryEntries = Options.SnapshotEveryEntries,
         KeepEntries = Options.KeepEntries,
+        KeepMemoryBytes = Options.KeepMemoryBytes,
         Log = Options.Log,
         MaxAppendBytes = Options.MaxAppendBytes,
         SnapshotChunkBytes = Options.SnapshotChunkBytes,
@@ -216,6 +217,9 @@ internal sealed record SimulatedWorldOptions
     public long SnapshotEveryEntries { get; init; } = 200_000;
 
     public long KeepEntries { get; init; } = 20_000;
+
+    /// <summary>What is committed and older than this is read from the disk for whoever lacks it.</summary>
+    public long KeepMemoryBytes { get; init; } = 16L << 20;
 
     public SegmentedLogOptions Log { get; init; } = new();
 

@@ -236,6 +236,20 @@ internal sealed class SimulatedDisk(string location, SimulatedRandom random, Fau
         return $"the disk cannot read {pages} page{(pages == 1 ? "" : "s")} of {name} from page {page} on";
     }
 
+    /// <summary>Some of what the log took lately cannot be read any more; not its very end.</summary>
+    /// <returns>What happened; null where too little is written.</returns>
+    public string? SpoilRecentLog(SimulatedRandom draw)
+    {
+        var written = LogPages().OrderBy(page => page.Name, StringComparer.Ordinal).ThenBy(page => page.Page).SkipLast(1).TakeLast(8).ToList();
+        if (written.Count < 3)
+            return null;
+        var spoilt = written.Skip(draw.Next(written.Count - 2)).Take(draw.Between(3, 8)).ToList();
+        foreach (var (name, page) in spoilt)
+            _names[name].Spoil(page);
+        counters.Coverage.Struck(MenuItem.BadSectorLog);
+        return $"the disk cannot read {spoilt.Count} pages of its log from page {spoilt[0].Page} of {spoilt[0].Name} on";
+    }
+
     /// <summary>Pages are there that cannot be read.</summary>
     public bool HasUnreadable => _names.Values.Any(inode => inode.HasUnreadable);
 

@@ -232,20 +232,27 @@ internal sealed class LocalSession : IProposalCallback
         if (_advancing)
             return;
         _advancing = true;
-        while (_calls.TryPeek(out var call))
+        try
         {
-            if (!call.IsDone)
+            while (_calls.TryPeek(out var call))
             {
-                if (_phase == Phase.Opening)
-                    break;
-                call.Turn();
                 if (!call.IsDone)
-                    break;
+                {
+                    if (_phase == Phase.Opening)
+                        break;
+                    call.Turn();
+                    if (!call.IsDone)
+                        break;
+                }
+                _calls.Dequeue();
+                Outbox.Complete(call);
             }
-            _calls.Dequeue();
-            Outbox.Complete(call);
         }
-        _advancing = false;
+        finally
+        {
+            // What failed here ends the node, which then tells those that wait behind it: they must not be left for a loop that is over.
+            _advancing = false;
+        }
     }
 
     /// <summary>The quorum answered for it: nobody expires it before its timeout has passed since the keepalive was sent.</summary>

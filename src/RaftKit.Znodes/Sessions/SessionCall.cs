@@ -30,6 +30,9 @@ internal abstract class SessionCall(LocalSession session) : ILoopCall, ICompleti
     /// <summary>On any thread, at once: what is refused does not wait for its turn among the calls that were taken.</summary>
     public void Refused(string reason)
     {
+        // Its session may have taken it before the loop failed in it, and has told it then what became of it.
+        if (IsDone)
+            return;
         Fail(new NotAppliedException(reason));
         Session.Outbox.Complete(this);
     }

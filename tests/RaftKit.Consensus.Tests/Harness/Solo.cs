@@ -41,6 +41,9 @@ internal sealed class Solo : IEntryReader
 
     public List<SnapshotChunk> SnapshotWrites { get; private set; } = [];
 
+    /// <summary>Entries that its disk cannot read any more.</summary>
+    public HashSet<long> Rotten { get; } = [];
+
     public static MemberId Id(int id) => new(id);
 
     public static Entry Entry(long index, long term, string text = "") =>
@@ -130,9 +133,22 @@ internal sealed class Solo : IEntryReader
         LastTerm = new Term(lastTerm), Transfer = transfer,
     };
 
+    public bool TryRead(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)
+    {
+        if (Rotten.Contains(from.Value))
+            return false;
+        long whole = from.Value;
+        while (whole < last.Value && !Rotten.Contains(whole + 1))
+            whole++;
+        Read(from, new LogIndex(whole), maxBytes, into);
+        return true;
+    }
+
     public void Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into)
     {
         int start = into.Count;
+        if (Rotten.Contains(from.Value))
+            throw new InvalidDataException($"Entry {from} rotted.");
         foreach (var entry in _disk.Where(e => e.Index >= from && e.Index <= last))
         {
             maxBytes -= entry.Weight;

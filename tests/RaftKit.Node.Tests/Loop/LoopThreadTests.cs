@@ -127,7 +127,7 @@ public sealed class LoopThreadTests : IAsyncLifetime
         _node.Start();
         var told = new List<string>();
         Enter();
-        Post("with what failed", new Call(() => throw new InvalidOperationException("on purpose")));
+        Post("with what failed", new Call(() => throw new InvalidOperationException("on purpose"), () => Tell("the call that failed")));
         _node.Inbox.Leave();
         // The loop's own thread may not have seen it yet, so that somebody may still enter.
         var entered = _node.Inbox.TryEnter();
@@ -135,8 +135,8 @@ public sealed class LoopThreadTests : IAsyncLifetime
         if (entered)
             _node.Inbox.Leave();
 
-        Assert.True(SpinWait.SpinUntil(() => { lock (told) return told.Count == 6; }, Patience), string.Join(", ", told));
-        Assert.Equal(6, told.Distinct().Count());
+        Assert.True(SpinWait.SpinUntil(() => { lock (told) return told.Count == 7; }, Patience), string.Join(", ", told));
+        Assert.Equal(7, told.Distinct().Count());
 
         void Post(string when, ILoopCall? first)
         {

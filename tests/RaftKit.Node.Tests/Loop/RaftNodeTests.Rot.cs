@@ -54,6 +54,68 @@ public sealed partial class RaftNodeTests
         Assert.Equal(1, await ComesBackWholeAsync(rotten, values));
     }
 
+    [Fact]
+    public async Task An_entry_that_rots_under_a_running_leader_is_replaced_by_a_snapshot_for_who_lacks_it_and_nobody_stops()
+    {
+        _keepMemory = 0;
+        Configure(3);
+        StartAll();
+        var values = Enumerable.Range(1, 60).Select(i => 0x5eed_0000_0000_0000 + (i * 0x01_0101_0101)).ToList();
+        await ProposeAsync(1, values[0]);
+        var (leader, behind) = (Leader(), Follower());
+        await StopAsync(behind);
+        foreach (var value in values.Skip(1))
+            await ProposeAsync(leader, value);
+        FlipInPlace(DirectoryOf(leader), "*.log", values[40]);
+        var (node, term) = (_members[leader].Node, _members[leader].Node.Status.Term);
+
+        Start(behind);
+        await AllHoldAsync(values);
+
+        Assert.Equal((leader, term), (Leader(), node.Status.Term));
+        Assert.Equal((1, 1), (node.Counters.RotMet, _members[behind].Node.Counters.SnapshotsInstalled));
+        await IsWholeAfterAStartAsync(leader, values);
+    }
+
+    [Fact]
+    public async Task A_snapshot_that_rots_under_a_running_leader_is_replaced_by_the_next_for_who_lacks_it_and_nobody_stops()
+    {
+        (_keepMemory, _snapshotEvery) = (0, 5_000);
+        _log = new SegmentedLogOptions { SegmentBytes = 64 << 10, FirstSegmentBytes = 16 << 10, PrepareBytes = 16 << 10 };
+        Configure(3);
+        StartAll();
+        var values = Enumerable.Range(1, 22_000).Select(i => 0x5eed_0000_0000_0000 + (i * 0x01_0101_0101)).ToList();
+        await ProposeAsync(1, values[0]);
+        var (leader, behind) = (Leader(), Follower());
+        await StopAsync(behind);
+        foreach (var some in values.Skip(1).Chunk(500))
+            await Task.WhenAll(some.Select(value => ProposeAsync(leader, value)));
+        var node = _members[leader].Node;
+        await Eventually.HoldsAsync(Patience, () => node.Loop.Core!.SnapshotIndex.Value > 20_000 && Directory.GetFiles(DirectoryOf(leader), "*.snapshot").Length == 1);
+        var term = node.Status.Term;
+        FlipInPlace(DirectoryOf(leader), "*.snapshot", values[5]);
+
+        Start(behind);
+        await Eventually.HoldsAsync(Patience, () => node.Counters.RotMet == 1);
+        // It waits for the next one, which needs something to be the snapshot of.
+        values.Add(0x5eed);
+        await ProposeAsync(leader, 0x5eed);
+        await AllHoldAsync(values);
+
+        Assert.Equal((leader, term), (Leader(), node.Status.Term));
+        Assert.Equal((1, 1), (node.Counters.RotMet, _members[behind].Node.Counters.SnapshotsInstalled));
+        await IsWholeAfterAStartAsync(leader, values);
+    }
+
+    // What took its place is on its disk: the rest is not needed any more.
+    private async Task IsWholeAfterAStartAsync(int member, List<long> values)
+    {
+        await StopAsync(member);
+        Start(member);
+        Assert.Null(_members[member].Node.Status.RottenEnd);
+        await AllHoldAsync(values);
+    }
+
     /// <returns>How many snapshots the repair took.</returns>
     private async Task<long> ComesBackWholeAsync(int rotten, List<long> values)
     {
@@ -121,6 +183,17 @@ public sealed partial class RaftNodeTests
         var pattern = new byte[8];
         BinaryPrimitives.WriteInt64LittleEndian(pattern, value);
         return pattern;
+    }
+
+    /// <summary>Flips a bit of a value under the member that has the file open.</summary>
+    private static void FlipInPlace(string directory, string files, long value)
+    {
+        var name = Directory.GetFiles(directory, files).Single(file => Read(file).AsSpan().IndexOf(Pattern(value)) >= 0);
+        using var file = new FileStream(name, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+        file.Position = Read(name).AsSpan().IndexOf(Pattern(value)) + 3;
+        var old = file.ReadByte();
+        file.Position--;
+        file.WriteByte((byte)(old ^ 0x10));
     }
 
     /// <summary>Flips a bit of a value in the one file that holds it.</summary>

@@ -19,6 +19,7 @@ public sealed partial class RaftNodeTests : IAsyncLifetime
     private readonly Dictionary<int, Member> _members = [];
     private Dictionary<MemberId, string> _endpoints = [];
     private long _snapshotEvery = 1_000_000;
+    private long _keepMemory = 16 << 20;
     private SegmentedLogOptions _log = new();
 
     [Theory]
@@ -230,6 +231,7 @@ public sealed partial class RaftNodeTests : IAsyncLifetime
             HostProcess = HostProcess.Current(),
             SnapshotEveryEntries = _snapshotEvery,
             KeepEntries = 10,
+            KeepMemoryBytes = _keepMemory,
             Log = _log,
         };
         var transport = new TcpTransportOptions { Listen = _endpoints[options.Self] };
