@@ -128,6 +128,8 @@ internal sealed class LeaderRole(RaftCore core) : Role(core)
         return _handover.To(to);
     }
 
+    public bool Hears(MemberId member) => _peers.Hears(member);
+
     public bool SendsSnapshots => _peers.SendsSnapshots();
 
     public void SnapshotTaken(SnapshotMark snapshot) => _peers.RestartTransfers(snapshot);

@@ -238,6 +238,9 @@ internal sealed partial class RaftCore
     /// </summary>
     public bool TransferLeadership(MemberId to) => _role is LeaderRole leader && leader.TransferLeadership(to);
 
+    /// <summary>This member leads, and that one has answered within an election timeout.</summary>
+    public bool Hears(MemberId member) => _role is LeaderRole leader && leader.Hears(member);
+
     /// <summary>Somebody who is there is being sent the snapshot of now, or waits for it: a newer one would start that over.</summary>
     public bool SendsSnapshots => Observers.SendsSnapshots || _role is LeaderRole { SendsSnapshots: true };
 
@@ -258,9 +261,12 @@ internal sealed partial class RaftCore
     /// A snapshot of this member's own state is durable: the log before it may go. Keeps <paramref name="keep"/> entries before it for slow
     /// peers.
     /// </summary>
-    public void SnapshotTaken(SnapshotMark snapshot, long keep)
+    /// <param name="snapshot">It.</param>
+    /// <param name="keep">How many entries.</param>
+    /// <param name="replaces">It takes the place of one that rotted, also where that was of the same entry: perhaps of another length.</param>
+    public void SnapshotTaken(SnapshotMark snapshot, long keep, bool replaces = false)
     {
-        if (snapshot.Index <= SnapshotIndex)
+        if (snapshot.Index < SnapshotIndex || (snapshot.Index == SnapshotIndex && !replaces))
             return;
         Invariant.Holds(snapshot.Index <= Applied, $"a snapshot of {snapshot.Index}, but only {Applied} is applied");
         // One that was begun before something behind it rotted (and was given up) is behind the log's start.

@@ -119,6 +119,8 @@ internal sealed class Replicator(RaftCore core)
     /// <summary>Since when a quorum lets nobody else lead; 0 if it never promised.</summary>
     public long QuorumPromised() => Quorum.Reached(core.Membership, new Promises(this, core));
 
+    public bool Hears(MemberId member) => Find(member) is { } peer && IsHeard(peer);
+
     public bool QuorumIsHeard() => Quorum.Reached(core.Membership, new Heard(this, core)) == 1;
 
     /// <summary>The voter that is most caught up among those that were heard; nobody if there is none.</summary>

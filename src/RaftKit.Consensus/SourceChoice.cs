@@ -36,7 +36,7 @@ internal sealed class SourceChoice(RaftCore core)
         else
             _withoutLeader = 0;
         // Longer than a failover takes: the source may be one that was removed, and the others, too (simulator seed 321). All are asked
-        // before the next one feeds.
+        // (the first six or so before the next one feeds).
         if (_withoutLeader >= core.Options.ElectionTicks && _withoutLeader % core.Options.HeartbeatTicks == 0)
             _probeDue = true;
         if (++_sinceProbe >= core.Options.ElectionTicks)
@@ -72,9 +72,10 @@ internal sealed class SourceChoice(RaftCore core)
     /// <summary>A member that does not feed said how far it is.</summary>
     public void Probed(ObserveReply reply)
     {
-        if (reply.Commit > _ahead)
+        // Who knows who leads comes before who has more of what was committed before.
+        if (reply.Commit > _ahead && (_withoutLeader == 0 || !reply.Leader.IsNone))
             (_ahead, _whoIsAhead) = (reply.Commit, reply.From);
-        _relief = reply.Leader == core.Leader && reply.Term == core.Term && reply.From != reply.Leader ? reply.From : MemberId.None;
+        _relief = !reply.Leader.IsNone && reply.Leader == core.Leader && reply.Term == core.Term && reply.From != reply.Leader ? reply.From : MemberId.None;
         if (_withoutLeader > 0 && !reply.Leader.IsNone && reply.Term >= core.Term)
             _whoIsAhead = reply.From;
     }

@@ -206,7 +206,7 @@ internal sealed class SegmentedLog : ILogStore
             // A run of neighbours is read as one: what stands before the rotten entry is whole, and is tried by itself.
             into.RemoveRange(before, into.Count - before);
             if (last > from)
-                return TryRead(from, from, maxBytes, into);
+                return maxBytes > PageFormat.PageSize ? TryRead(from, last, maxBytes / 2, into) : TryRead(from, from, maxBytes, into);
             RotMet?.Invoke(rot.Message);
             return false;
         }

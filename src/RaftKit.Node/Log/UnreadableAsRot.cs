@@ -79,7 +79,12 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
         directory.Rename(from, to);
     }
 
-    public void Delete(string name) => directory.Delete(name);
+    public void Delete(string name)
+    {
+        directory.Delete(name);
+        // What was healed, and went with its file, is no part of a disk that is gone.
+        Forget(name);
+    }
 
     public void Sync() => directory.Sync();
 

@@ -95,11 +95,14 @@ internal sealed partial class NodeLoop
     {
         IsStopped = true;
         var reason = failure is null ? $"Member {Self} stopped." : $"Member {Self} stopped: {failure.Message}";
-        Tell(() => _pending.FailAll(reason));
-        Tell(() => _reads.FailAll(reason));
-        foreach (var propose in _early)
-            Tell(() => propose.Callback?.Failed(ProposalFailure.NotApplied, reason));
+        while (_pending.Count > 0)
+            Tell(() => _pending.FailAll(reason));
+        _reads.FailAll(reason, Tell);
+        // Whoever is told may ask again at once.
+        NodeInput.Propose[] early = [.. _early];
         _early.Clear();
+        foreach (var propose in early)
+            Tell(() => propose.Callback?.Failed(ProposalFailure.NotApplied, reason));
         Status = Status with { Role = NoRole, Leader = MemberId.None, Source = MemberId.None, Ready = false };
         // A start that failed (a directory in use, rot) ends before they began.
         foreach (var participant in _participating ? _participants : [])

@@ -12,7 +12,10 @@ internal sealed partial class NodeLoop
         if (!IsStopped)
             GiveTurn(inputs, ref next, now);
         while (next < inputs.Count)
-            LoopThread.Refuse(inputs[next++]);
+        {
+            var left = inputs[next++];
+            Tell(() => LoopThread.Refuse(left));
+        }
     }
 
     private void GiveTurn(IReadOnlyList<NodeInput> inputs, ref int next, LoopTime now)
@@ -46,7 +49,8 @@ internal sealed partial class NodeLoop
         {
             Fail(failure);
             // Nothing of this member knows it yet: it was to be noted by what failed.
-            running?.Target.Stopped();
+            if (running is not null)
+                Tell(running.Target.Stopped);
         }
         Flush();
     }
@@ -58,9 +62,10 @@ internal sealed partial class NodeLoop
         {
             _ports.Transport.Flush();
         }
-        catch (Exception failure) when (!IsStopped)
+        catch (Exception failure)
         {
-            Fail(failure);
+            if (!IsStopped)
+                Fail(failure);
         }
     }
 }

@@ -139,12 +139,15 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
     private bool IsDue(RaftCore core) =>
         // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
-        core.Durable >= applier.Applied && applier.Applied > core.SnapshotIndex
+        core.Durable >= applier.Applied && (applier.Applied > core.SnapshotIndex || IsRotten(core))
         // A newer one starts all transfers over: if they took longer than a snapshot's interval, none would end under steady writes.
         && (IsMissed(core) || (IsDueAfter(1) && (!core.SendsSnapshots || IsDueAfter(PatienceWithTransfers))));
 
     // What rotted while this member ran can be had from its state alone.
-    private bool IsMissed(RaftCore core) => core.NeedsSnapshot || _rotten == core.SnapshotIndex;
+    private bool IsMissed(RaftCore core) => core.NeedsSnapshot || IsRotten(core);
+
+    // Also where nothing was applied since: who waits for it may be whose vote or acknowledgement the next entry needs.
+    private bool IsRotten(RaftCore core) => _rotten is { } rotten && rotten == core.SnapshotIndex && rotten > LogIndex.Zero;
 
     private bool IsDueAfter(long intervals) => applier.EntriesSinceSnapshot / intervals >= options.SnapshotEveryEntries
         || applier.BytesSinceSnapshot / intervals >= options.SnapshotEveryBytes;
@@ -199,10 +202,13 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         _capture = null;
         counters.SnapshotsTakenCount++;
         var mark = commit.Mark!;
-        if (mark.Index <= core.SnapshotIndex)
+        var replaces = IsRotten(core);
+        if (mark.Index < core.SnapshotIndex || (mark.Index == core.SnapshotIndex && !replaces))
             return;
-        core.SnapshotTaken(mark, options.KeepEntries);
-        loop.CompactLog(mark.Index - options.KeepEntries);
+        _rotten = null;
+        core.SnapshotTaken(mark, options.KeepEntries, replaces);
+        // What was given up as rotten is not read any more, however few entries it is behind the snapshot.
+        loop.CompactLog(LogIndex.Max(mark.Index - options.KeepEntries, LogIndex.Min(core.FirstIndex.Previous, mark.Index)));
     }
 
     private void ChunkWritten(WriteChunkJob written, RaftCore core)

@@ -163,12 +163,14 @@ internal sealed class ReadBarrier(MemberId self, ILeaseClock clock, TimeSpan lea
     /// <summary>
     /// Nobody is answered any more. Whoever is told may ask again at once (a session goes on with its next call), and is told again.
     /// </summary>
-    public void FailAll(string reason)
+    /// <param name="reason">Why.</param>
+    /// <param name="tell">Tells one, and keeps to itself what that throws.</param>
+    public void FailAll(string reason, Action<Action> tell)
     {
         while (TakeAll() is { Count: > 0 } readers)
         {
             foreach (var reader in readers)
-                reader.Callback.Failed(reason);
+                tell(() => reader.Callback.Failed(reason));
         }
     }
 

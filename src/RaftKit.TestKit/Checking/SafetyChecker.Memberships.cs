@@ -20,7 +20,9 @@ internal sealed partial class SafetyChecker
         if (mirror.MembershipIndex == index && mirror.MembershipTerm == term)
             return mirror.Membership;
         var entries = new List<Entry>();
-        core.Log.Read(index, index, 1 << 20, entries);
+        // What rotted on the disk the core knows, too.
+        if (!core.Log.TryRead(index, index, 1 << 20, core.Applied, entries))
+            return core.Membership;
         return entries is [{ Kind: EntryKind.Membership } entry] && MembershipCodec.TryDecode(entry.Payload.Span, out var membership)
             ? membership : core.Membership;
     }

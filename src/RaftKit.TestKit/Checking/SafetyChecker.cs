@@ -255,7 +255,8 @@ internal sealed partial class SafetyChecker
         {
             if (term >= core.Term)
                 break;
-            Require(core.SnapshotIndex >= index || core.Log.TermAt(index) == _committed[index], 6,
+            // What is applied may be given up for a snapshot that is still to come, where it rotted.
+            Require(index < core.FirstIndex || core.Log.TermAt(index) == _committed[index], 6,
                 $"leader {member.Id} of term {core.Term} lacks entry {index} of term {_committed[index]}, committed in term {term}; it has term {core.Log.TermAt(index)} there");
         }
     }

@@ -130,6 +130,45 @@ public sealed class MembershipKeeperTests : IEntryReader
         }
     }
 
+    // Simulator seed 658 of 60 s: the link of a machine that was cut off, and then wiped, was still up.
+    [Fact]
+    public void Nobody_is_removed_while_too_few_of_those_who_stay_are_heard_though_all_are_linked()
+    {
+        var four = new MemberId(4);
+        var known = new Dictionary<MemberId, string> { [One] = "a:1", [Three] = "a:3" };
+        var table = new MemberTable();
+        Assert.Null(table.Apply(new MembershipChange.Add(known, Three, "a:3", IsVoter: true), _core.Membership));
+        Assert.Null(table.Apply(new MembershipChange.Add(known, four, "a:4", IsVoter: true), _core.Membership));
+        for (var i = 0; i < 20; i++)
+        {
+            Acknowledge(_core.LastIndex);
+            _core.Step(new AppendReply { From = four, To = One, Term = _core.Term, Accepted = true, Index = _core.LastIndex });
+            Advance();
+        }
+        Assert.Equal([One, Three, four], _core.Membership.Voters.Select(v => v.Id));
+
+        Assert.Null(table.Apply(new MembershipChange.Remove(known, One), _core.Membership));
+        for (var tick = 0; tick < _core.Options.ElectionTicks; tick++)
+        {
+            _core.Tick();
+            _core.Step(new HeartbeatReply { From = four, To = One, Term = _core.Term, ReadToken = 0 });
+            Settle();
+        }
+        Advance();
+        Assert.Equal([One, Three, four], _core.Membership.Voters.Select(v => v.Id));
+
+        _core.Step(new HeartbeatReply { From = Three, To = One, Term = _core.Term, ReadToken = 0 });
+        Advance();
+        Assert.Equal([Three, four], _core.Membership.Voters.Select(v => v.Id));
+
+        void Advance()
+        {
+            MembershipKeeper.Advance(
+                _core, table, id => new PeerHello(Cluster, id, id == Three ? 2 : 1, 1, "a:1", HostProcess.Unknown), now: 0);
+            Settle();
+        }
+    }
+
     void IEntryReader.Read(LogIndex from, LogIndex last, int maxBytes, List<Entry> into) =>
         Assert.Fail($"The log from {from} to {last} is in memory.");
 

@@ -36,7 +36,7 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         _reads.Tick();
 
         Assert.Equal(1, _reads.Count);
-        _reads.FailAll("The end.");
+        _reads.FailAll("The end.", tell => tell());
         Assert.Equal("The end.", patient.Failure);
         Assert.Equal(0, _reads.Count);
     }
@@ -48,7 +48,7 @@ public sealed class ReadBarrierTests : IEntryReader, ILeaseClock
         _reads.Add(new Reader { Then = () => _reads.Add(next) });
         _reads.Add(new Reader());
 
-        _reads.FailAll("The end.");
+        _reads.FailAll("The end.", tell => tell());
 
         Assert.Equal("The end.", next.Failure);
         Assert.Equal(0, _reads.Count);
