@@ -116,7 +116,8 @@ internal sealed partial class NodeLoop
                         Applier.NodeSection, Applier.MintObserverLife(from), new ObserverLife(this, from, link)));
                 return;
             }
-            if (hello.AsksToBeAdded && loop.Status.Ready && loop.ClusterId != Guid.Empty && AddsIt(core, link, hello, request.Endpoint))
+            // Not an observer: what operators decided for the members is not its to overrule.
+            if (hello.AsksToBeAdded && !loop.Self.IsObserver && loop.Status.Ready && loop.ClusterId != Guid.Empty && AddsIt(core, link, hello, request.Endpoint))
                 return;
             if (MembershipKeeper.Join(
                 core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop._applier.Recovery.LastLifeBefore,
@@ -151,6 +152,11 @@ internal sealed partial class NodeLoop
                 Refuse(member, HelloRules.NobodyByTheirOwnWish(loop.Self, member, endpoint));
             else if (NetworkAddress.WhyNotDialled(endpoint) is { } undialled)
                 Refuse(member, $"Member {member} says that it listens at '{endpoint}', which no member can dial: {undialled}");
+            else if (loop.Endpoints(core).TryGetValue(loop.Self, out var own) && NetworkAddress.IsLoopback(own) != NetworkAddress.IsLoopback(endpoint))
+            {
+                // It would get a vote, and be linked with whoever it dialled alone.
+                Refuse(member, $"Member {member} says that it listens at '{endpoint}', and member {loop.Self} is known at '{own}': one of them can only be dialled from its own machine. Give each an endpoint in Members that all others can dial.");
+            }
             else if (loop._applier.WhyRefused(change) is { } refusal)
                 Refuse(member, refusal);
             else if (change.IsSound && _adding.Add(member))

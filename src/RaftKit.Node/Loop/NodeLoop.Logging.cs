@@ -66,6 +66,12 @@ internal sealed partial class NodeLoop
         + "Give all members the same state machines and builds first.")]
     private static partial void LogUnfit(ILogger logger, int proposer, long sequence, string machine, int member);
 
+    [LoggerMessage(
+        118, LogLevel.Warning,
+        "Member {Member} began its cluster alone, and others have joined it since. If its data directory were lost, its next start with this configuration would begin another cluster beside them: "
+        + "list others in Members as well, and set Join or AutoJoin. Both count only while the directory is empty.")]
+    private static partial void LogFounder(ILogger logger, int member);
+
     /// <summary>Something was whole at the start, cannot be read any more, and is in the state: a snapshot takes its place.</summary>
     internal void RotMet(string rot)
     {

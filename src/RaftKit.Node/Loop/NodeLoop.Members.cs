@@ -34,11 +34,23 @@ internal sealed partial class NodeLoop
         _membershipSeen = core.MembershipIndex;
         _membersSeen = _applier.Members.Version;
         LinkMembers();
+        WarnFounder(core);
         if (!tableChanged)
             return;
         foreach (var participant in _participants)
             participant.MembershipApplied(_applier.Members, _applier.AppliedMembership, Endpoints(core));
     }
+
+    // An empty directory that is configured with nobody else is a founder's (Bootstrap.Decide): nobody is there to tell it otherwise.
+    private void WarnFounder(RaftCore core)
+    {
+        if (_founderWarned || _options.JoinOnly || Self.IsObserver || _options.Members.Count > 1 || core.Membership.All.Count() < 2)
+            return;
+        _founderWarned = true;
+        LogFounder(_ports.Logger, Self.Value);
+    }
+
+    private bool _founderWarned;
 
     /// <summary>
     /// Links with everybody who is a member or is to be one. Until somebody asked for a change, also with whoever is configured; a member

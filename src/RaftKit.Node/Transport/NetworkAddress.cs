@@ -42,6 +42,10 @@ internal readonly record struct NetworkAddress(string Host, int Port)
         return null;
     }
 
+    /// <summary>Only this machine can dial it.</summary>
+    public static bool IsLoopback(string text) => TryParse(text, out var address)
+        && (IPAddress.TryParse(address.Host, out var ip) ? IPAddress.IsLoopback(ip) : address.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase));
+
     /// <summary>What to connect to; names are resolved at each dial, so that a moved host is found.</summary>
     public EndPoint ToEndPoint() => IPAddress.TryParse(Host, out var address) ? new IPEndPoint(address, Port) : new DnsEndPoint(Host, Port);
 

@@ -58,6 +58,7 @@ public sealed class AutoJoinTests
     [InlineData("nowhere", "write host:port")]
     [InlineData("", "write host:port")]
     [InlineData("127.0.0.1:0", "its port is 0")]
+    [InlineData("10.0.0.9:7", "can only be dialled from its own machine")]
     [InlineData("127.0.0.1:2", "Member 2 listens at 127.0.0.1:2 already")]
     public void Who_cannot_be_reached_where_it_says_is_refused_and_nothing_enters_the_log(string endpoint, string why)
     {
