@@ -178,7 +178,9 @@ internal sealed class SimulatedWorld
     {
         FeatureLevelUnsupportedException => MayRefuseLevel(member),
         DirectoryRolledBackException => member.Damage == DiskDamage.OldCopy || member.IsOldCopy,
-        LogCorruptException => member.Damage == DiskDamage.Rot,
+        // Or a read failed, and so did the second try: two plans struck the same page (seed 373 of 60 s).
+        LogCorruptException => member.Damage == DiskDamage.Rot
+            || (member.Injected is not null && failure.Message.Contains("the disk answered", StringComparison.Ordinal)),
         _ => failure is IOException && member.Injected is not null,
     };
 }
