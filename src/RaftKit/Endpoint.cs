@@ -1,5 +1,5 @@
 using System.Globalization;
-using System.Net;
+using RaftKit.Node.Transport;
 
 namespace RaftKit;
 
@@ -9,10 +9,7 @@ internal readonly record struct Endpoint(string Host, int Port)
     /// <summary>Where a quorum of one listens: a free port that nobody needs to know.</summary>
     public const string Loopback = "127.0.0.1:0";
 
-    public bool IsLoopback =>
-        IPAddress.TryParse(Host, out var address)
-            ? IPAddress.IsLoopback(address)
-            : Host.Equals("localhost", StringComparison.OrdinalIgnoreCase);
+    public bool IsLoopback => new NetworkAddress(Host, Port).IsLoopback;
 
     /// <param name="text">What was configured.</param>
     /// <param name="endpoint">What it says.</param>

@@ -5,6 +5,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using RaftKit.Node.Members;
+using RaftKit.Node.Tests.Loop;
 using RaftKit.Znodes;
 using Xunit;
 
@@ -67,7 +68,7 @@ public sealed class MembershipTests : IDisposable
         using var three = Build(3, o => o.AutoJoin = true, 1, 3);
         await Task.WhenAll(two.StartAsync(), three.StartAsync()).WaitAsync(Patience);
         var membership = three.Services.GetRequiredService<IQuorumMembership>();
-        await Until(() => membership.Current is { IsChanging: false } now && Voters(now).SequenceEqual([1, 2, 3]));
+        await Eventually.HoldsAsync(Patience, () => membership.Current is { IsChanging: false } now && Voters(now).SequenceEqual([1, 2, 3]));
         Assert.Equal(_endpoints.Values, membership.Current!.Members.Select(m => m.Endpoint));
 
         await one.StopAsync().WaitAsync(Patience);
@@ -98,19 +99,14 @@ public sealed class MembershipTests : IDisposable
         var heard = new Fakes.RecordingLogger();
         using var two = Build(2, o => o.AutoJoin = true, heard, [1, 2]);
         await two.StartAsync().WaitAsync(Patience);
-        await Until(() => heard.Entries.Any(m => m.Text.Contains("adds nobody by their own wish: AllowAutoJoin is false there", StringComparison.Ordinal)));
+        await Eventually.HoldsAsync(
+            Patience,
+            () => heard.Entries.Any(m => m.Text.Contains("adds nobody by their own wish: AllowAutoJoin is false there", StringComparison.Ordinal)));
 
         var membership = one.Services.GetRequiredService<IQuorumMembership>();
         Assert.Equal([1, 2], Voters(await membership.AddAsync(2, _endpoints[2]).WaitAsync(Patience)));
         await two.StopAsync().WaitAsync(Patience);
         await one.StopAsync().WaitAsync(Patience);
-    }
-
-    private static async Task Until(Func<bool> condition)
-    {
-        using var limit = new CancellationTokenSource(Patience);
-        while (!condition())
-            await Task.Delay(20, limit.Token);
     }
 
     private static IEnumerable<int> Voters(QuorumMembers members) => members.Members.Where(m => m.IsVoter).Select(m => m.Id);

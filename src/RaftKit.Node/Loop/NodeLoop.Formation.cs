@@ -152,7 +152,7 @@ internal sealed partial class NodeLoop
                 Refuse(member, HelloRules.NobodyByTheirOwnWish(loop.Self, member, endpoint));
             else if (NetworkAddress.WhyNotDialled(endpoint) is { } undialled)
                 Refuse(member, $"Member {member} says that it listens at '{endpoint}', which no member can dial: {undialled}");
-            else if (loop.Endpoints(core).TryGetValue(loop.Self, out var own) && NetworkAddress.IsLoopback(own) != NetworkAddress.IsLoopback(endpoint))
+            else if (loop.Endpoints(core).TryGetValue(loop.Self, out var own) && NetworkAddress.IsOnLoopback(own) != NetworkAddress.IsOnLoopback(endpoint))
             {
                 // It would get a vote, and be linked with whoever it dialled alone.
                 Refuse(member, $"Member {member} says that it listens at '{endpoint}', and member {loop.Self} is known at '{own}': one of them can only be dialled from its own machine. Give each an endpoint in Members that all others can dial.");

@@ -147,7 +147,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     private bool IsMissed(RaftCore core) => core.NeedsSnapshot || IsRotten(core);
 
     // Also where nothing was applied since: who waits for it may be whose vote or acknowledgement the next entry needs.
-    private bool IsRotten(RaftCore core) => _rotten is { } rotten && rotten == core.SnapshotIndex && rotten > LogIndex.Zero;
+    private bool IsRotten(RaftCore core) => _rotten == core.SnapshotIndex;
 
     private bool IsDueAfter(long intervals) => applier.EntriesSinceSnapshot / intervals >= options.SnapshotEveryEntries
         || applier.BytesSinceSnapshot / intervals >= options.SnapshotEveryBytes;

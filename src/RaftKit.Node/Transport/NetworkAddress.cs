@@ -43,8 +43,12 @@ internal readonly record struct NetworkAddress(string Host, int Port)
     }
 
     /// <summary>Only this machine can dial it.</summary>
-    public static bool IsLoopback(string text) => TryParse(text, out var address)
-        && (IPAddress.TryParse(address.Host, out var ip) ? IPAddress.IsLoopback(ip) : address.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase));
+    public bool IsLoopback => IPAddress.TryParse(Host, out var ip)
+        ? IPAddress.IsLoopback(ip)
+        : Host.Equals("localhost", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>As <see cref="IsLoopback"/>, of what others say; false for what is no address.</summary>
+    public static bool IsOnLoopback(string text) => TryParse(text, out var address) && address.IsLoopback;
 
     /// <summary>What to connect to; names are resolved at each dial, so that a moved host is found.</summary>
     public EndPoint ToEndPoint() => IPAddress.TryParse(Host, out var address) ? new IPEndPoint(address, Port) : new DnsEndPoint(Host, Port);

@@ -5,9 +5,11 @@ namespace RaftKit.TestKit;
 /// <summary>What was done to disks, and what that means for who may say what from then on.</summary>
 internal sealed partial class SafetyChecker
 {
-    // Of the last quorum that was forced: the last entry that was kept, and the term of the break.
+    // The terms of the breaks, ascending, and what the last forced quorum kept.
+    private readonly List<Term> _forcedTerms = [];
     private LogIndex _kept;
-    private Term _forcedTerm = new(long.MaxValue);
+
+    private Term ForcedTerm => _forcedTerms is [.., var last] ? last : new Term(long.MaxValue);
 
     /// <summary>The member's disk was emptied: its incarnation must never be heard of again if it ever promised anything.</summary>
     public void Wiped(SimulatedMember member)
@@ -38,7 +40,7 @@ internal sealed partial class SafetyChecker
     /// <summary>An operator forced a new quorum: what was committed beyond the survivor's log is given up.</summary>
     public void QuorumForced(LogIndex survivor, Term term)
     {
-        (_kept, _forcedTerm) = (survivor, term);
+        _kept = survivor;
         _forcedTerms.Add(term);
         foreach (var lost in _committed.Keys.Where(index => index > survivor).ToArray())
             _committed.Remove(lost);

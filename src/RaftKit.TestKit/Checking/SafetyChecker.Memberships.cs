@@ -6,8 +6,6 @@ namespace RaftKit.TestKit;
 /// <summary>Which membership may follow which, in every log that is written, and whose word counts under the one that governs.</summary>
 internal sealed partial class SafetyChecker
 {
-    private readonly HashSet<Term> _forcedTerms = [];
-
     /// <summary>
     /// The membership that governs a member: the newest in its log, committed or not (Raft 6), read there. What the core believes to be the
     /// newest is asked only where the log does not hold it any more.

@@ -91,8 +91,8 @@ internal sealed partial class SafetyChecker
         if (member.Id.IsObserver)
             CheckObserver(member, mirror, core, inputs);
         CheckTerm(member, mirror, core);
-        Require(!member.IsLeftBehind || member.Id.IsObserver || core.Term < _forcedTerm, 1,
-            $"member {member.Id}, which a forced quorum left behind, came to term {core.Term}: those from {_forcedTerm} on are that quorum's");
+        Require(!member.IsLeftBehind || member.Id.IsObserver || core.Term < ForcedTerm, 1,
+            $"member {member.Id}, which a forced quorum left behind, came to term {core.Term}: those from {ForcedTerm} on are that quorum's");
         if (core.RottenEnd is null && mirror.Durable.Last >= core.LastIndex)
             _beforeRot.Remove(new MemberIncarnation(member.Id, run.Loop.Incarnation));
         CheckLog(member, mirror, core);
