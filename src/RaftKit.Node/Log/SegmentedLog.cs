@@ -207,13 +207,36 @@ internal sealed class SegmentedLog : ILogStore
             into.RemoveRange(before, into.Count - before);
             if (last > from)
                 return maxBytes > PageFormat.PageSize ? TryRead(from, last, maxBytes / 2, into) : TryRead(from, from, maxBytes, into);
-            RotMet?.Invoke(rot.Message);
+            RotMet?.Invoke(rot.Message, SegmentOf(from));
             return false;
         }
     }
 
-    /// <summary>Hears of entries that were whole when this log was opened and are not any more; on the reading thread.</summary>
-    public Action<string>? RotMet { private get; set; }
+    /// <summary>
+    /// Hears of entries that were whole when this log was opened and are not any more, with the number of their segment; on the reading
+    /// thread.
+    /// </summary>
+    public Action<string, long>? RotMet { private get; set; }
+
+    /// <summary>
+    /// Goes on in a fresh segment if that one is being written. What rots there may take a vote along that nothing later repeats, and so
+    /// the right to vote; the next segment's header repeats it. Durable when this returns. Log lane only.
+    /// </summary>
+    public void RollFrom(long segment)
+    {
+        ThrowIfFailed();
+        if (_active!.Number != segment)
+            return;
+        try
+        {
+            BeginSegment(new LogBatch { Term = _term, Vote = _vote });
+            SyncActive();
+        }
+        catch (Exception failure)
+        {
+            throw Fail(failure);
+        }
+    }
 
     public void Dispose()
     {
@@ -252,10 +275,7 @@ internal sealed class SegmentedLog : ILogStore
         if (_active is null)
         {
             // Nothing to write again: the fresh segment still has to say where the old ones end.
-            Roll(1);
-            Encode(rest);
-            WritePages();
-            Publish(rest);
+            BeginSegment(rest);
         }
         SyncActive();
         _directory.Sync();
@@ -324,6 +344,21 @@ internal sealed class SegmentedLog : ILogStore
         }
         for (var i = 0; i < batch.PeerBoots.Count; i++)
             _records.Boot(batch.PeerBoots[i]);
+    }
+
+    private void BeginSegment(LogBatch batch)
+    {
+        Roll(1);
+        Encode(batch);
+        WritePages();
+        Publish(batch);
+    }
+
+    private long SegmentOf(LogIndex entry)
+    {
+        var places = new List<EntryPlace>();
+        _index.Copy(entry, entry, 0, places);
+        return places[0].Segment.Number;
     }
 
     private void WritePages()

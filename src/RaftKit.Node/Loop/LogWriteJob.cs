@@ -38,3 +38,9 @@ internal sealed class LogCompactJob(ILogStore store, LogIndex upTo) : DiskJob
 {
     protected override void Run() => store.Compact(upTo);
 }
+
+/// <summary>Something rotted in this segment while the member ran: nothing more is written into it.</summary>
+internal sealed class LogRollJob(SegmentedLog log, long segment) : DiskJob
+{
+    protected override void Run() => log.RollFrom(segment);
+}

@@ -79,10 +79,17 @@ internal sealed partial class NodeLoop
         LogRotMet(_ports.Logger, _options.Self.Value, rot);
     }
 
+    private void EntryRotMet(string rot, long segment)
+    {
+        RotMet(rot);
+        // The snapshot cannot take the place of a vote that rots in the newest segment with those entries: the next segment's header does.
+        _ports.LogLane.Submit(new LogRollJob(_storage.Log, segment));
+    }
+
     private void ReadFailed(string error) => LogReadError(_ports.Logger, _options.Self.Value, error);
 
     [LoggerMessage(
-        116, LogLevel.Error,
+        119, LogLevel.Error,
         "Part of what member {Member} stored is not what was written any more. Its state has it: a snapshot of that takes its place. {Rot} Look after the disk.")]
     private static partial void LogRotMet(ILogger logger, int member, string rot);
 

@@ -61,7 +61,7 @@ internal sealed partial class NodeLoop : ILoopServices
         _desk = new AdmissionDesk(_applier.Proposers, WhyUnfit, WithWhatLeaderKnows);
         _reads = new ReadBarrier(options.Self, ports.LeaseClock, 4 * options.TickInterval, options.ClockDrift);
         _stop = new GracefulStop(this);
-        _storage = new NodeStorage(ports.Directory, options, _applier, ReadFailed, RotMet);
+        _storage = new NodeStorage(ports.Directory, options, _applier, ReadFailed, EntryRotMet);
         _snapshots = new SnapshotKeeper(options, ports, _applier, Counters);
         _formation = new Formation(this);
         foreach (var machine in machines)

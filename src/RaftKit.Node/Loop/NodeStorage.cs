@@ -8,9 +8,9 @@ namespace RaftKit.Node.Loop;
 /// <param name="options">Whose it is to be, and how its log is kept.</param>
 /// <param name="applier">Takes the state that it holds.</param>
 /// <param name="readError">Hears of reads that the disk answered with an error.</param>
-/// <param name="rotMet">Hears of entries that cannot be read any more, while the member runs.</param>
+/// <param name="rotMet">Hears of entries that cannot be read any more, while the member runs, and of the segment that they stand in.</param>
 internal sealed class NodeStorage(
-    ILogDirectory directory, NodeLoopOptions options, Applier applier, Action<string> readError, Action<string> rotMet) : IDisposable
+    ILogDirectory directory, NodeLoopOptions options, Applier applier, Action<string> readError, Action<string, long> rotMet) : IDisposable
 {
     private readonly UnreadableAsRot _readable = new(directory, readError);
     private IDisposable? _lock;

@@ -244,7 +244,8 @@ public sealed partial class RaftNodeTests : IAsyncLifetime
     {
         Assert.True(_members.Remove(id, out var member));
         await member.Node.StopAsync().WaitAsync(Patience);
-        Assert.Null(await member.Node.Ended);
+        // One that could not even start never ends.
+        Assert.Null(await member.Node.Ended.WaitAsync(Patience));
     }
 
     private string DirectoryOf(int id) => Path.Combine(_root, $"member-{id}");
