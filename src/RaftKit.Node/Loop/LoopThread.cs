@@ -226,7 +226,17 @@ internal sealed class LoopThread : INodeInbox
             _posted = [];
         }
         foreach (var input in left)
-            Refuse(input);
+        {
+            // Whoever throws keeps nobody else from being told, and must not end the host process on this thread.
+            try
+            {
+                Refuse(input);
+            }
+            catch (Exception failure)
+            {
+                _escaped ??= failure;
+            }
+        }
     }
 
     /// <summary>

@@ -86,9 +86,22 @@ internal sealed partial class NodeLoop
 
     private void Fail(Exception failure)
     {
-        LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
         Failure = failure;
+        NoteFailed(failure);
         Stop(failure);
+    }
+
+    // A logger that throws keeps nobody from being told either; there is nobody left to hear of that.
+    private void NoteFailed(Exception failure)
+    {
+        try
+        {
+            LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
+        }
+        catch (Exception ofLogger)
+        {
+            Failure ??= ofLogger;
+        }
     }
 
     private void Stop(Exception? failure)
@@ -122,8 +135,8 @@ internal sealed partial class NodeLoop
         }
         catch (Exception failure)
         {
-            LogFailed(_ports.Logger, failure, Self.Value, failure.Message);
             Failure ??= failure;
+            NoteFailed(failure);
         }
     }
 }

@@ -355,9 +355,16 @@ internal sealed class LocalSession : IProposalCallback
     /// <summary>Ends it here and now: nobody will tell this process how its calls ended.</summary>
     public void Stop(string because)
     {
-        // Of a client's session this process knows only that it can serve it no more.
-        NodeStops(because);
-        AbandonCalls();
+        try
+        {
+            // Of a client's session this process knows only that it can serve it no more.
+            NodeStops(because);
+        }
+        finally
+        {
+            // Whatever failed while it ended: whoever waits for an answer is told that none will come.
+            AbandonCalls();
+        }
     }
 
     private void AbandonCalls()

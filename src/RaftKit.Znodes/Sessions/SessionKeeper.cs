@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
@@ -135,8 +136,20 @@ internal sealed class SessionKeeper(ZnodeStateMachine machine, ZnodeOptions opti
     public void Stopped(string reason)
     {
         IsStopping = true;
+        ExceptionDispatchInfo? failure = null;
         foreach (var session in _opening.Concat(_pulse.Sessions.Values).ToArray())
-            session.Stop(reason);
+        {
+            try
+            {
+                session.Stop(reason);
+            }
+            catch (Exception thrown)
+            {
+                failure ??= ExceptionDispatchInfo.Capture(thrown);
+            }
+        }
+        // The loop logs it: once all sessions were told.
+        failure?.Throw();
     }
 
     /// <summary>A session of this process begins.</summary>

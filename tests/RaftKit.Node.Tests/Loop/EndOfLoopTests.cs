@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using RaftKit.Consensus;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
@@ -12,12 +13,13 @@ using Xunit;
 namespace RaftKit.Node.Tests.Loop;
 
 /// <summary>Whatever ends a loop, and whatever then fails as well: whoever asked it for something is told.</summary>
-public sealed class EndOfLoopTests : ILeaseClock, ITransport, IDiskLane, INodeInbox, IDisposable
+public sealed class EndOfLoopTests : ILeaseClock, ITransport, IDiskLane, INodeInbox, ILogger, IDisposable
 {
     private readonly List<string> _told = [];
     private readonly Queue<NodeInput> _posted = new();
     private TimeSpan _clock = TimeSpan.FromHours(1);
     private bool _flushFails;
+    private bool _loggerFails;
     private NodeLoop? _loop;
 
     TimeSpan ILeaseClock.Now => _clock;
@@ -63,6 +65,19 @@ public sealed class EndOfLoopTests : ILeaseClock, ITransport, IDiskLane, INodeIn
         Assert.Equal(["failing call", "second", "stop"], _told.Order());
     }
 
+    [Fact]
+    public void A_logger_that_fails_keeps_nobody_from_being_told()
+    {
+        var loop = Started(new Participant(this, "first", fails: true), new Participant(this, "second", fails: false));
+        _loggerFails = true;
+
+        loop.Turn([Failing(), new NodeInput.Call(new Call(() => _told.Add("call ran"), () => _told.Add("call")))], At(2));
+
+        Assert.True(loop.IsStopped);
+        Assert.Equal("on purpose", loop.Failure?.Message);
+        Assert.Equal(["call", "failing call", "second"], _told.Order());
+    }
+
     private NodeLoop Started(params ILoopParticipant[] participants)
     {
         var self = new MemberId(1);
@@ -75,7 +90,7 @@ public sealed class EndOfLoopTests : ILeaseClock, ITransport, IDiskLane, INodeIn
         };
         var loop = _loop = new NodeLoop(
             options,
-            new NodeLoopPorts(new MemoryDirectory(new Random(1)), this, this, this, this, new RecordingLogger()) { LeaseClock = this }, [],
+            new NodeLoopPorts(new MemoryDirectory(new Random(1)), this, this, this, this, this) { LeaseClock = this }, [],
             participants);
         loop.Start(At(1));
         // The other one is as empty: both are founders, so that there is a core to be told the time.
@@ -105,6 +120,17 @@ public sealed class EndOfLoopTests : ILeaseClock, ITransport, IDiskLane, INodeIn
         new(new Call(() => throw new InvalidOperationException("on purpose"), () => _told.Add("failing call")));
 
     private static LoopTime At(int seconds) => new(TimeSpan.FromSeconds(seconds), 0);
+
+    IDisposable? ILogger.BeginScope<TState>(TState state) => null;
+
+    bool ILogger.IsEnabled(LogLevel logLevel) => true;
+
+    void ILogger.Log<TState>(
+        LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        if (_loggerFails)
+            throw new InvalidOperationException("log");
+    }
 
     void ITransport.Flush()
     {

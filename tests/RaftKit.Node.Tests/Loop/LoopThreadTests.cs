@@ -155,6 +155,33 @@ public sealed class LoopThreadTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Who_fails_when_the_closing_thread_tells_it_keeps_nobody_else_from_being_told()
+    {
+        _node.Start();
+        await LeadsAsync();
+        var told = 0;
+        // The turn of the first stops the loop, so that all that is posted meanwhile is left for the thread to refuse.
+        Enter();
+        _node.Inbox.Post(new NodeInput.Call(new Call(() =>
+        {
+            for (var i = 0; i < 3; i++)
+            {
+                _node.Inbox.Post(new NodeInput.Call(new Call(() => Assert.Fail("It ran."), () =>
+                {
+                    Interlocked.Increment(ref told);
+                    throw new InvalidOperationException("told");
+                })));
+            }
+            throw new InvalidOperationException("on purpose");
+        })));
+        _node.Inbox.Leave();
+
+        var failure = await _node.Ended.WaitAsync(Patience);
+        Assert.Equal("on purpose", failure?.Message);
+        Assert.Equal(3, Volatile.Read(ref told));
+    }
+
+    [Fact]
     public async Task Turns_exclude_each_other_and_keep_each_posters_order_and_nothing_is_left()
     {
         _node.Start();

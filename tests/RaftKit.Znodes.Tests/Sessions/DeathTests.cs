@@ -1,6 +1,7 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Transport;
 using RaftKit.Znodes.Sessions;
+using RaftKit.Znodes.Watches;
 using Xunit;
 
 namespace RaftKit.Znodes.Tests.Sessions;
@@ -225,5 +226,40 @@ public sealed class DeathTests
     {
         quorum[1].Propose("znodes", command, null);
         quorum.Run();
+    }
+
+    [Fact]
+    public void A_session_that_fails_when_the_member_stops_keeps_no_other_and_none_of_its_own_calls_from_being_told()
+    {
+        var quorum = new FakeQuorum(3);
+        var keeper = quorum[3].Service.Keeper;
+        var next = quorum.Open(3);
+        quorum.LoseLeader();
+        var failing = new LocalSession(keeper, Timeout, quorum[3]);
+        keeper.Add(failing);
+        failing.Watch(new Failing(failing), "/a", WatchMode.Persistent);
+        var calling = new ZnodeSession(failing).GetAsync("/a");
+        quorum.Run();
+
+        var thrown = Assert.Throws<InvalidOperationException>(quorum[3].Kill);
+
+        Assert.Equal("told", thrown.Message);
+        while (quorum[3].Scheduler.RunOne())
+        {
+        }
+        Assert.True(next.Expired.IsCancellationRequested);
+        Assert.True(failing.IsEnded);
+        Assert.True(calling.IsFaulted, $"The call is {calling.Status}.");
+    }
+
+    private sealed class Failing(LocalSession session) : ISessionWatcher
+    {
+        public object Owner => session;
+
+        public void Notify(in WatchEvent watchEvent)
+        {
+        }
+
+        public void SessionEnded() => throw new InvalidOperationException("told");
     }
 }
