@@ -42,6 +42,9 @@ internal sealed partial class SafetyChecker
     {
         _kept = survivor;
         _forcedTerms.Add(term);
+        // Those of members that are up, the next turn tells.
+        foreach (var mirror in _mirrors.Values)
+            mirror.GiveUpMembershipBehind(survivor);
         foreach (var lost in _committed.Keys.Where(index => index > survivor).ToArray())
             _committed.Remove(lost);
         foreach (var before in _committedIn.Where(c => c.Value > survivor).Select(c => c.Key).ToArray())

@@ -59,8 +59,9 @@ internal sealed partial class SafetyChecker
     /// <summary>Whether a member is in the newest committed membership, or in one that may come after it.</summary>
     public bool MayCount(MemberId member)
     {
-        var committed = _mirrors.Values.Select(m => m.MembershipIndex).Where(i => i <= Committed).DefaultIfEmpty().Max();
-        return _mirrors.Values.Any(m => m.MembershipIndex >= committed && m.Membership.IncarnationOf(member) is not null);
+        var known = _mirrors.Where(m => !_world[m.Key].IsLeftBehind).Select(m => m.Value).ToList();
+        var committed = known.Select(m => m.MembershipIndex).Where(i => i <= Committed).DefaultIfEmpty().Max();
+        return known.Any(m => m.MembershipIndex >= committed && m.Membership.IncarnationOf(member) is not null);
     }
 
     /// <summary>
@@ -70,7 +71,7 @@ internal sealed partial class SafetyChecker
     {
         get
         {
-            var newest = _mirrors.Where(m => !m.Key.IsObserver).MaxBy(m => m.Value.MembershipIndex).Value;
+            var newest = _mirrors.Where(m => !m.Key.IsObserver && !_world[m.Key].IsLeftBehind).MaxBy(m => m.Value.MembershipIndex).Value;
             return newest.MembershipIndex <= Committed && !newest.Membership.IsJoint ? newest.Membership : null;
         }
     }
@@ -509,6 +510,13 @@ internal sealed partial class SafetyChecker
             Process = process;
             HasCore = false;
             (Term, Vote, Role, Last, LastTerm, Commit, CommitTerm) = (default, default, default, default, default, default, null);
+        }
+
+        /// <summary>What is behind this entry is given up, and who holds it is down.</summary>
+        public void GiveUpMembershipBehind(LogIndex kept)
+        {
+            if (MembershipIndex > kept)
+                (MembershipIndex, MembershipTerm, Membership) = (default, null, Membership.Empty);
         }
 
         public void Take(RaftCore core, Membership membership)

@@ -78,6 +78,13 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     public IReadOnlyList<MemberId>? OthersThan(SimulatedMember member) =>
         Newest()?.Members.Select(m => new MemberId(m.Id)).Where(id => id != member.Id).ToList() is { Count: > 0 } others ? others : null;
 
+    /// <summary>A quorum was forced that kept what is up to this entry: whoever was removed behind it may be a member again.</summary>
+    public void QuorumForced(LogIndex kept)
+    {
+        foreach (var id in _dismissed.Where(d => d.Value > kept).Select(d => d.Key).ToArray())
+            _dismissed.Remove(id);
+    }
+
     /// <summary>Hears of a change that came to its end.</summary>
     public Action? Changed { get; set; }
 
@@ -385,7 +392,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     private QuorumMembers? Newest() => NewestMember() is { } newest ? Door(newest).Current : null;
 
-    private SimulatedMember? NewestMember() => world.Members.Where(m => m.Loop?.Core is not null).MaxBy(m => m.Loop!.Core!.Applied);
+    // What a forced quorum left behind names the members of before.
+    private SimulatedMember? NewestMember() => world.Members.Where(m => m is { IsLeftBehind: false, Loop.Core: not null }).MaxBy(m => m.Loop!.Core!.Applied);
 
     private static IQuorumMembership Door(SimulatedMember member) => ((SimulatedZnodes)member.Run!.Application).Membership;
 

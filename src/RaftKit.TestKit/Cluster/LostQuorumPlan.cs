@@ -19,6 +19,7 @@ internal sealed class LostQuorumPlan(
     private readonly SimulatedRandom _random = world.Random.Split("lost quorum");
     private readonly SimulatedRandom _again = world.Random.Split("lost quorum again");
     private readonly SimulatedRandom _beside = world.Random.Split("beside a forced quorum");
+    private readonly SimulatedRandom _amid = world.Random.Split("lost quorum amid churn");
     private readonly HashSet<SimulatedMember> _runOn = [];
     private readonly List<long> _breaks = [];
     private readonly Dictionary<LogIndex, Term> _held = [];
@@ -32,6 +33,97 @@ internal sealed class LostQuorumPlan(
         if (world.Members.Count < 2 || !_random.Chance(0.12))
             return;
         Later(_random.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(7)));
+    }
+
+    /// <summary>
+    /// Where members come and go, the survivor may lead, lag behind, stand amid a change of the members, or name some that are none any
+    /// more: whatever it holds is what the cluster goes on with, and changes are asked for again as soon as somebody is up.
+    /// </summary>
+    public void BeginAmidChurn(ChurnPlan churn)
+    {
+        if (world.Members.Count < 3 || !_amid.Chance(0.2))
+            return;
+        if (_amid.Chance(0.5))
+            world.Scheduler.After(_amid.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(4)), () => AmidJoint(churn));
+        else
+            AmidChurnLater(churn, _amid.Between(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(8)));
+    }
+
+    /// <summary>A survivor in whose log both halves count: the moment is short.</summary>
+    private void AmidJoint(ChurnPlan churn) => world.Scheduler.After(TimeSpan.FromMilliseconds(1), () =>
+    {
+        if (faults.IsHealed)
+            return;
+        if (MayBeForced && world.Members.Where(m => Votes(m) && m.Loop!.Core!.Membership.IsJoint).ToList() is { Count: > 0 } joint)
+            StrikeAmidChurn(churn, _amid.Pick(joint));
+        else
+            AmidJoint(churn);
+    });
+
+    private void AmidChurnLater(ChurnPlan churn, TimeSpan after) => world.Scheduler.After(after, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        var voters = world.Members.Where(Votes).ToList();
+        if (voters.Count == 0 || !MayBeForced)
+        {
+            AmidChurnLater(churn, Poll);
+            return;
+        }
+        var survivor = _amid.Pick(voters);
+        if (_amid.Chance(0.5))
+            CutOff([survivor]);
+        world.Scheduler.After(_amid.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromSeconds(1)), () =>
+        {
+            if (faults.IsHealed)
+                return;
+            if (Votes(survivor) && MayBeForced)
+                StrikeAmidChurn(churn, survivor);
+            else
+                AmidChurnLater(churn, Poll);
+        });
+    });
+
+    // Not beside another damage: the survivor's disk must be one that may be forced.
+    private bool MayBeForced => !faults.IsHeld && checker.Committed > LogIndex.Zero
+        && world.Everybody.All(m => m.Damage == DiskDamage.None && m.Disk.Failing is null);
+
+    private static bool Votes(SimulatedMember member) =>
+        IsWhole(member) && member.Loop!.Core!.Membership is var members && new MemberIncarnation(member.Id, member.Loop.Incarnation) is var self
+        && (members.IsVoter(self) || members.Outgoing.Contains(self));
+
+    private void StrikeAmidChurn(ChurnPlan churn, SimulatedMember survivor)
+    {
+        // One that cannot elect itself, whatever of its log was not on its disk yet.
+        var left = _amid.Chance(0.4)
+            ? world.Members.FirstOrDefault(m => m != survivor && Votes(m) && m.Loop!.Core! is { Membership.Voters.Count: >= 2 } core
+                && core.MembershipIndex <= core.Commit && core.MembershipIndex <= core.Durable)
+            : null;
+        if (survivor.Loop!.Core! is { Membership.IsJoint: true } halves && halves.MembershipIndex <= halves.Durable)
+            world.Faults.Coverage.Struck(MenuItem.QuorumForcedAmidJoint);
+        foreach (var member in world.Everybody.Where(m => m.IsUp))
+            faults.Strike(member, _amid.Chance(0.5), restart: false);
+        world.Network.Block([]);
+        _isBeside = false;
+        foreach (var lost in world.Members.Where(m => m != survivor && m.WasStarted))
+        {
+            if (lost == left)
+            {
+                LeaveBehind(lost, aside: false);
+                continue;
+            }
+            Empty(lost);
+            // Those that it was configured with are gone.
+            lost.Seeds = [survivor.Id];
+        }
+        survivor.Disk.Mend();
+        var common = Force(survivor);
+        churn.QuorumForced(common);
+        world.Faults.Coverage.Struck(MenuItem.QuorumForcedAmidChurn);
+        foreach (var member in world.Everybody.Where(m => m.WasStarted))
+            faults.RestartLater(member);
+        if (_amid.Chance(0.4))
+            AmidChurnLater(churn, _amid.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(5)));
     }
 
     /// <summary>A member refused to go on with what was left behind.</summary>
@@ -87,16 +179,16 @@ internal sealed class LostQuorumPlan(
         if (aside)
             world.Trace.Event(member.Id, "is of those beside the quorum that was forced");
         (member.Damage, member.IsLeftBehind, member.IsAside) = (DiskDamage.OldCopy, true, aside);
+        // Until it is told, it may feed observers what is given up.
+        _isBeside |= !member.Id.IsObserver;
     }
 
     private void Later(TimeSpan after) => world.Scheduler.After(after, () =>
     {
         if (faults.IsHealed)
             return;
-        // Not beside another damage: the survivor's disk must be one that may be forced.
         var whole = world.Members.Where(IsWhole).ToList();
-        if (faults.IsHeld || whole.Count == 0 || checker.Committed == LogIndex.Zero
-            || world.Everybody.Any(m => m.Damage != DiskDamage.None || m.Disk.Failing is not null))
+        if (whole.Count == 0 || !MayBeForced)
         {
             Later(Poll);
             return;
@@ -126,8 +218,7 @@ internal sealed class LostQuorumPlan(
     {
         if (faults.IsHealed)
             return;
-        if (faults.IsHeld || !survivors.All(IsWhole)
-            || world.Everybody.Any(m => m.Damage != DiskDamage.None || m.Disk.Failing is not null))
+        if (!survivors.All(IsWhole) || !MayBeForced)
         {
             Later(Poll);
             return;
@@ -162,12 +253,8 @@ internal sealed class LostQuorumPlan(
             else
                 LeaveBehind(other, beside.Count > 0);
         }
-        foreach (var observer in world.Observers.Where(o => checker.MayHoldBeyond(o.Id, common)))
-            LeaveBehind(observer, aside: false);
         foreach (var member in world.Everybody.Where(m => m.WasStarted && !beside.Contains(m)))
             faults.RestartLater(member);
-        if (world.QuorumsForced > 1)
-            world.Faults.Coverage.Struck(MenuItem.QuorumForcedAgain);
         if (_again.Chance(0.5))
             Later(_again.Between(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(5)));
     }
@@ -225,7 +312,8 @@ internal sealed class LostQuorumPlan(
                 world.Violate($"invariant 24: a quorum was forced at {forced:x}, and {oracle.Zxid:x} was applied before");
         }
         world.Faults.Coverage.Struck(MenuItem.QuorumForced);
-        world.QuorumsForced++;
+        if (++world.QuorumsForced > 1)
+            world.Faults.Coverage.Struck(MenuItem.QuorumForcedAgain);
         workload.CheckHistory();
         using var copy = SegmentedLog.Open(new UnreadableAsRot(survivor.Disk.DurableCopy()), world.Options.Log, out var held);
         var common = checker.QuorumForced(held.Snapshot?.Index ?? LogIndex.Zero, held.Entries);
@@ -239,6 +327,8 @@ internal sealed class LostQuorumPlan(
         var zxid = _breaks.LastOrDefault() - IndexOf(_breaks.LastOrDefault()) + common.Value;
         _breaks.Add(forced);
         oracle.QuorumForced(zxid);
+        foreach (var observer in world.Observers.Where(o => checker.MayHoldBeyond(o.Id, common)))
+            LeaveBehind(observer, aside: false);
         world.Faults.Coverage.Struck(MenuItem.QuorumForcedLosesWrites, workload.QuorumForced(zxid));
         return common;
     }

@@ -181,4 +181,10 @@ internal enum MenuItem
 
     /// <summary>A majority was left behind and ran on: it committed what the quorum that was forced knows nothing of.</summary>
     QuorumForcedBesideAnother,
+
+    /// <summary>Where members come and go.</summary>
+    QuorumForcedAmidChurn,
+
+    /// <summary>The survivor's newest membership was one of two halves.</summary>
+    QuorumForcedAmidJoint,
 }

@@ -189,6 +189,7 @@ internal sealed class SeedRun
             _churn.Begin();
             _churn.Changed = () => _world.Faults.Coverage.Struck(MenuItem.MembersChangedAmidDamage, _damage.IsMending ? 1 : 0);
             _damage.BeginAmidChurn(_churn);
+            _lost.BeginAmidChurn(_churn);
         }
         _damage.BeginObservers();
         _damage.BeginBadSectors(ofMembers: _churn is null);
