@@ -252,6 +252,13 @@ internal abstract record NodeInput
     /// <summary>Probes after a broken link stayed refused, or a newer incarnation or boot shook hands.</summary>
     public sealed record PeerDied(DeathEvidence Evidence) : NodeInput;
 
+    /// <summary>Another process, without data, came under the number of a member that is linked, and was refused.</summary>
+    public sealed record NumberDoubled(MemberId Member, string Reason) : NodeInput
+    {
+        // It comes again for as long as both run.
+        public override InboxShare Share => InboxShare.Bulk;
+    }
+
     /// <summary>A disk job ended.</summary>
     public sealed record DiskDone(Log.DiskJob Job) : NodeInput;
 

@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Members;
 using RaftKit.Node.Transport;
 
@@ -15,6 +16,7 @@ internal sealed partial class NodeLoop
     {
         private const int ProbeEveryTicks = 8;
         private const int JoinEveryTicks = 20;
+        private const int MostReasons = 64;
 
         private readonly Bootstrap _bootstrap = new(
             loop.Self, [.. loop._options.Members.Keys.Order()], loop._options.ForceBootstrap, loop._options.JoinOnly);
@@ -22,9 +24,12 @@ internal sealed partial class NodeLoop
         private MemberId _leaderHint;
         private readonly HashSet<MemberId> _minting = [];
         private readonly HashSet<MemberId> _adding = [];
+
+        /// <summary>Which process was given which life that no disk of it may hold yet.</summary>
+        private readonly Dictionary<MemberId, (int Life, HostProcess Process)> _given = [];
         private bool _redirected;
         private string _refusal = "";
-        private string _refusalLogged = "";
+        private readonly HashSet<string> _reasonsLogged = new(StringComparer.Ordinal);
         private int _ticks;
 
         public string Waiting => _refusal.Length > 0 ? _refusal
@@ -106,7 +111,9 @@ internal sealed partial class NodeLoop
 
         public void AskedToJoin(MemberId from, long link, PeerMessage.JoinRequest request)
         {
-            if (loop.Core is not { } core || request.Member != from || loop._links.Current(from) is not { Incarnation: 0 } hello)
+            // Of a link that was replaced, perhaps by another process under the same number: the answer would go to that one.
+            if (loop.Core is not { } core || request.Member != from || !loop._links.IsHeard(from, link)
+                || loop._links.Current(from) is not { Incarnation: 0 } hello)
                 return;
             if (from.IsObserver)
             {
@@ -120,13 +127,28 @@ internal sealed partial class NodeLoop
             if (hello.AsksToBeAdded && !loop.Self.IsObserver && loop.Status.Ready && loop.ClusterId != Guid.Empty && AddsIt(core, link, hello, request.Endpoint))
                 return;
             if (MembershipKeeper.Join(
-                core, request, loop.ClusterId, loop.Status.Ready, loop._links.Remembers, loop._applier.Recovery.LastLifeBefore,
-                loop.Now.UnixMilliseconds) is { } reply)
+                core, request, loop.ClusterId, loop.Status.Ready, life => loop._links.Remembers(life) || IsOfAnother(life, hello.Process),
+                loop._applier.Recovery.LastLifeBefore, loop.Now.UnixMilliseconds) is { } reply)
             {
+                if (reply.Accepted)
+                    _given[from] = (reply.Incarnation, hello.Process);
                 // The new member may not know of the leader yet: it is told where to find it.
                 var leader = reply.Leader.IsNone ? "" : loop.Endpoints(core).GetValueOrDefault(reply.Leader, "");
                 loop._ports.Transport.Send(from, reply with { LeaderEndpoint = leader });
             }
+        }
+
+        // Two processes under one life would each vote, and acknowledge, by what it has itself.
+        private bool IsOfAnother(MemberIncarnation life, HostProcess process) =>
+            _given.TryGetValue(life.Id, out var given) && given.Life == life.Incarnation && given.Process != process;
+
+        /// <summary>
+        /// Two processes run under one number. The one that came later hears so at its handshake; this tells the one that is linked.
+        /// </summary>
+        public void Doubled(MemberId member, string reason)
+        {
+            if (loop.Core is not null && loop._links.Current(member) is { } hello)
+                loop._ports.Transport.Send(member, new PeerMessage.JoinReply(false, loop.ClusterId, hello.Incarnation, MemberId.None, reason));
         }
 
         /// <summary>
@@ -190,16 +212,18 @@ internal sealed partial class NodeLoop
         public void JoinAnswered(MemberId from, PeerMessage.JoinReply reply)
         {
             if (loop.Core is not null)
+            {
+                // Not an answer: one names no life with a refusal. What this one asked before it was taken in may still be answered.
+                if (!reply.Accepted && reply.Incarnation > 0 && reply.Incarnation == loop.Incarnation && IsNews(reply.Reason))
+                    LogDoubled(loop._ports.Logger, loop.Self.Value, from.Value, reply.Reason);
                 return;
+            }
             _refusal = reply.Reason;
             if (!reply.Accepted)
             {
                 // It goes on asking, for what is in its way may be mended while it runs; that is said once.
-                if (reply.Reason is not ("" or MembershipKeeper.NotLeader) && reply.Reason != _refusalLogged)
-                {
-                    _refusalLogged = reply.Reason;
+                if (reply.Reason is not ("" or MembershipKeeper.NotLeader) && IsNews(reply.Reason))
                     LogNotTakenIn(loop._ports.Logger, loop.Self.Value, from.Value, reply.Reason);
-                }
                 _leaderHint = reply.Leader;
                 if (reply.Leader is { IsNone: false, IsObserver: false } && reply.Leader != loop.Self
                     && NetworkAddress.TryParse(reply.LeaderEndpoint, out _))
@@ -216,6 +240,14 @@ internal sealed partial class NodeLoop
             LogJoining(loop._ports.Logger, loop.Self.Value, reply.ClusterId, reply.Incarnation, from.Value);
             // Without a term it would hear whoever comes first, also a leader that a forced quorum left behind.
             TakeIdentity(() => loop._storage.Join(reply.ClusterId, reply.Incarnation, reply.Term));
+        }
+
+        // Members that are asked in turn may each have a reason of their own.
+        private bool IsNews(string reason)
+        {
+            if (_reasonsLogged.Count >= MostReasons)
+                _reasonsLogged.Clear();
+            return _reasonsLogged.Add(reason);
         }
 
         private void Probe(MemberId member) =>

@@ -30,6 +30,9 @@ internal sealed partial class NodeLoop
     [LoggerMessage(116, LogLevel.Warning, "Member {Member} asked member {Asked} to be taken in, and was refused: {Reason}")]
     private static partial void LogNotTakenIn(ILogger logger, int member, int asked, string reason);
 
+    [LoggerMessage(119, LogLevel.Error, "Member {Member} was told by member {By} that another process uses its number: {Reason}")]
+    private static partial void LogDoubled(ILogger logger, int member, int by, string reason);
+
     [LoggerMessage(117, LogLevel.Information, "Member {Member} proposes to add member {Asking} at {Endpoint}, which asked for it.")]
     private static partial void LogAdding(ILogger logger, int member, int asking, string endpoint);
 

@@ -200,6 +200,9 @@ internal sealed partial class NodeLoop : ILoopServices
             case NodeInput.LinkDown down:
                 LinkDown(down);
                 break;
+            case NodeInput.NumberDoubled doubled:
+                _formation.Doubled(doubled.Member, doubled.Reason);
+                break;
             case NodeInput.PeerDied died:
                 PeerDied(died.Evidence);
                 break;

@@ -28,6 +28,10 @@ internal readonly record struct NetworkAddress(string Host, int Port)
         return true;
     }
 
+    /// <summary>Whether two texts are one address: names of hosts are the same in either case (RFC 4343).</summary>
+    public static bool AreSame(string one, string other) => one == other
+        || (TryParse(one, out var a) && TryParse(other, out var b) && a.Port == b.Port && a.Host.Equals(b.Host, StringComparison.OrdinalIgnoreCase));
+
     /// <summary>Why no other member can dial this: a wildcard and port 0 are to listen on. Null if it can be tried.</summary>
     public static string? WhyNotDialled(string text)
     {

@@ -129,6 +129,16 @@ internal sealed class Peer(MemberId id, TransportContext context)
     {
         if (_link is { } link)
         {
+            // Of two that have no life each would break the other's link for as long as both run, and what one asked for be answered to the
+            // other. So the first stays; it is not asked to prove anything, and its link ends soon after it does.
+            if (said.Incarnation == 0 && IsAnotherProcess(said, link.Hello))
+            {
+                var doubled = $"Member {id} is linked with member {context.Self} as a process that listens at '{link.Hello.Endpoint}' (incarnation {link.Hello.Incarnation}), and another one without data, which "
+                    + $"listens at '{said.Endpoint}', comes under the same number. If both run, give one of them a number (Member) that no member has; if it is one that was started "
+                    + "again, it is linked once the link of before has ended.";
+                context.Inbox.Post(new NodeInput.NumberDoubled(id, doubled));
+                return new(RefusalCode.Superseded, doubled);
+            }
             if (IsOlder(said, link.Hello))
             {
                 return new(
@@ -148,6 +158,11 @@ internal sealed class Peer(MemberId id, TransportContext context)
         }
         return null;
     }
+
+    // Where a process cannot be told from others (HostProcess.Unknown), by its endpoint alone.
+    private static bool IsAnotherProcess(PeerHello one, PeerHello other) =>
+        (one.Process != other.Process && one.Process != HostProcess.Unknown && other.Process != HostProcess.Unknown)
+        || (one.Endpoint.Length > 0 && other.Endpoint.Length > 0 && !NetworkAddress.AreSame(one.Endpoint, other.Endpoint));
 
     private static LinkFrame.Refusal Crossed() => new(RefusalCode.Crossed, "Both sides dialled at once; the other connection goes on.");
 

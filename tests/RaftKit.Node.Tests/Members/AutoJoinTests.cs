@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Levels;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Members;
 using RaftKit.Node.Proposals;
@@ -43,6 +44,72 @@ public sealed class AutoJoinTests
         Assert.StartsWith("Member 2 is at 127.0.0.1:2 already, and this process is at 127.0.0.1:9.", Refused(harness, LoopHarness.Other), StringComparison.Ordinal);
         Assert.Equal(last, harness.Core.LastIndex);
         Assert.Equal(before, harness.Core.Membership);
+    }
+
+    // An operator copied a configuration: two processes without data, one number.
+    [Fact]
+    public void What_was_asked_over_a_link_that_another_process_has_replaced_since_is_not_answered_to_that_one()
+    {
+        using var harness = new LoopHarness().Lead();
+        var asks = LoopHarness.Said(Nine, incarnation: 0, boot: 0) with { AsksToBeAdded = true };
+        var first = harness.Link(asks with { Process = Process(1) });
+        var second = harness.Link(asks with { Process = Process(2), Endpoint = "127.0.0.1:19" });
+        var last = harness.Core.LastIndex;
+        harness.Sent.Clear();
+        harness.Hear(first, Nine, new PeerMessage.JoinRequest(Nine, At));
+        Assert.Equal(last, harness.Core.LastIndex);
+        Assert.DoesNotContain(harness.Sent, s => s.Message is PeerMessage.JoinReply);
+
+        harness.Hear(second, Nine, new PeerMessage.JoinRequest(Nine, "127.0.0.1:19"));
+        Settle(harness);
+        Assert.Equal("127.0.0.1:19", harness.Peers[Nine]);
+    }
+
+    [Fact]
+    public void A_life_that_one_process_was_given_is_given_again_to_that_one_and_to_no_other()
+    {
+        using var harness = new LoopHarness().Lead();
+        Ask(1);
+        Settle(harness);
+        Assert.Equal(1, Ask(1));
+        Assert.Equal(1, Ask(1));
+        // It has not linked under that life yet, and another one comes, at the same endpoint.
+        Assert.Null(Ask(2));
+        Settle(harness);
+        Assert.Equal(2, Ask(2));
+
+        int? Ask(int process)
+        {
+            var link = harness.Link(LoopHarness.Said(Nine, incarnation: 0, boot: 0) with { AsksToBeAdded = true, Process = Process(process) });
+            harness.Sent.Clear();
+            harness.Hear(link, Nine, new PeerMessage.JoinRequest(Nine, At));
+            return harness.Sent.Select(s => s.Message).OfType<PeerMessage.JoinReply>().SingleOrDefault()?.Incarnation;
+        }
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void Whose_number_another_process_uses_as_well_hears_so_whether_it_has_a_life_or_not(int incarnation)
+    {
+        using var harness = new LoopHarness().Lead();
+        harness.Link(LoopHarness.Said(Nine, incarnation: incarnation));
+        harness.Turn(new NodeInput.NumberDoubled(Nine, "Two of them."));
+        Assert.Contains(
+            harness.Sent, s => s is { To.Value: 9, Message: PeerMessage.JoinReply { Accepted: false, Reason: "Two of them." } told } && told.Incarnation == incarnation);
+    }
+
+    [Fact]
+    public void One_that_is_told_that_another_process_uses_its_number_says_so_once_and_goes_on()
+    {
+        using var harness = new LoopHarness().Lead();
+        for (var i = 0; i < 3; i++)
+            harness.Hear(new PeerMessage.JoinReply(false, harness.Loop.ClusterId, 1, MemberId.None, "Two of them."));
+        // What it asked before it had this life.
+        harness.Hear(new PeerMessage.JoinReply(false, harness.Loop.ClusterId, 0, MemberId.None, "Not now."));
+        Assert.Single(harness.Logger.Lines, l => l.Contains("Member 1 was told by member 2 that another process uses its number: Two of them.", StringComparison.Ordinal));
+        Assert.DoesNotContain(harness.Logger.Lines, l => l.Contains("Not now.", StringComparison.Ordinal));
+        Assert.Equal(RaftRole.Leader, harness.Core.Role);
     }
 
     [Fact]
@@ -129,6 +196,8 @@ public sealed class AutoJoinTests
         Assert.Equal(3, harness.Loop.Incarnation);
         Assert.False(harness.Hello.AsksToBeAdded);
     }
+
+    private static HostProcess Process(int pid) => new("a machine", 1, pid, pid);
 
     private static void Asks(LoopHarness harness, MemberId member, string endpoint = At)
     {

@@ -1,4 +1,5 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Liveness;
 using RaftKit.Node.Loop;
 using RaftKit.Node.Transport;
 using Xunit;
@@ -143,6 +144,39 @@ public sealed class LinkTests
         await Logged(old, "refused the link (Superseded)");
         Assert.Equal(up, Assert.Single(one.Inbox.All.OfType<NodeInput.LinkUp>()));
         await Exchange(one, current);
+    }
+
+    // Each broke the other's link for as long as both ran, and each dialled again at once.
+    [Theory]
+    [InlineData(0, "127.0.0.1:9", 2)]
+    [InlineData(0, "127.0.0.1:8", 1)]
+    [InlineData(1, "127.0.0.1:9", 2)]
+    public async Task A_second_process_without_data_under_one_number_does_not_disturb_the_first_and_both_can_be_told(
+        int incarnation, string secondAt, int secondPid)
+    {
+        await using var one = new TestMember(1);
+        var hello = RawPeer.HelloOf(2) with { Incarnation = 0, Boot = 0, Endpoint = "127.0.0.1:9", Process = new HostProcess("a", 1, 1, 1) };
+        one.Join((new MemberId(2), ""));
+        using var first = await RawPeer.Link(one, hello with { Incarnation = incarnation });
+        await one.LinkUp();
+
+        using (var second = await RawPeer.Dial(one))
+        {
+            second.Write(new LinkFrame.Hello(ProtocolRange.Spoken, 2, hello with { Endpoint = secondAt, Process = new HostProcess("a", 1, secondPid, 1) }));
+            var refusal = Assert.IsType<LinkFrame.Refusal>(second.ReadLinkFrame());
+            Assert.Contains(
+                $"'127.0.0.1:9' (incarnation {incarnation}), and another one without data, which listens at '{secondAt}', comes under the same number", refusal.Reason, StringComparison.Ordinal);
+            Assert.Equal(new NodeInput.NumberDoubled(new MemberId(2), refusal.Reason), await one.Inbox.Expect<NodeInput.NumberDoubled>());
+        }
+        Assert.DoesNotContain(one.Inbox.All, i => i is NodeInput.LinkDown);
+        one.Send(new MemberId(2), new PeerMessage.Channel(1, Samples.Bytes(3)));
+        Assert.IsType<PeerMessage.Channel>(MessageCodec.Decode(first.ReadBody()));
+
+        // The first has ended: it is the other one's turn.
+        first.Dispose();
+        await one.Inbox.Expect<NodeInput.LinkDown>();
+        using var next = await RawPeer.Link(one, hello with { Endpoint = secondAt, Process = new HostProcess("a", 1, secondPid, 1) });
+        await one.Inbox.Expect<NodeInput.LinkUp>(up => up.Hello.Endpoint == secondAt && up.Hello.Incarnation == 0 && up.Link != 1);
     }
 
     [Fact]
