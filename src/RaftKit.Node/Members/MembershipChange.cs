@@ -155,6 +155,14 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
     public sealed record AddItself(
         IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint, FeatureRanges Features) : MembershipChange(Known)
     {
+        /// <summary>
+        /// The most voters to which processes add themselves: beyond it each one makes commits slower, and two more losses that are tolerated are
+        /// of no use to most. Operators may go on.
+        /// </summary>
+        public const int MostVoters = 7;
+
+        // Of level 1 of the library's feature, as all kinds here: no version was released without it. One that is added after a release is
+        // written only from a later level on (FeatureRanges.Library).
         protected override int Code => 6;
 
         public override bool IsSound => base.IsSound && IsMember(Id) && IsEndpoint(Endpoint);
@@ -164,7 +172,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             + "or give this process a number that no member ever had.";
 
         /// <summary>Why it is not the member that is known to be at this endpoint; null if it may be.</summary>
-        public string? WhyAnother(string known) => known.Length == 0 || known == Endpoint ? null
+        public string? WhyAnother(string known) => known.Length == 0 || NetworkAddress.AreSame(known, Endpoint) ? null
             : $"Member {Id} is at {known} already, and this process is at {Endpoint}. If it is another one, give it a number that no member has; "
                 + $"if it is member {Id} at a new address, have an operator remove that and add it anew.";
 
@@ -172,8 +180,14 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         {
             if (wanted.TryGetValue(Id, out var known))
                 return WhyAnother(known.Endpoint);
-            if (wanted.FirstOrDefault(w => w.Value.Endpoint == Endpoint) is { Value: not null } taken)
+            if (wanted.FirstOrDefault(w => NetworkAddress.AreSame(w.Value.Endpoint, Endpoint)) is { Value: not null } taken)
                 return $"Member {taken.Key} listens at {Endpoint} already. Give this process an endpoint of its own.";
+            // Who is to go once another votes in its place is counted as that one.
+            if (wanted.Values.Count(w => w is { IsVoter: true, Until: null }) is var voters and >= MostVoters)
+            {
+                return $"There are {voters} members that vote or are to, and no process adds itself beyond {MostVoters}. Configure this one as an observer (Role, and a Member from {MemberId.GreatestMember + 1}), "
+                    + $"remove a member that is gone, or call IQuorumMembership.AddAsync({Id}, \"{Endpoint}\") on a member.";
+            }
             wanted[Id] = new WantedMember(Endpoint, IsVoter: true);
             return null;
         }

@@ -125,6 +125,59 @@ public sealed class MemberTableTests
     }
 
     [Fact]
+    public void An_endpoint_is_the_same_in_whatever_case_its_host_is_written()
+    {
+        Assert.Null(_table.WhyRefused(AddItself(2) with { Endpoint = "MEMBER-2:1" }, Voters(1, 2, 3)));
+        Assert.StartsWith("Member 2 listens at Member-2:1 already.", Refused(AddItself(4) with { Endpoint = "Member-2:1" }), StringComparison.Ordinal);
+        Assert.StartsWith("Member 2 is at member-2:1 already", Refused(AddItself(2) with { Endpoint = "MEMBER-2:2" }), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Nobody_becomes_an_eighth_voter_by_its_own_wish_and_operators_may_go_on()
+    {
+        for (var member = 4; member <= 7; member++)
+            Apply(AddItself(member));
+        Assert.Equal(
+            "There are 7 members that vote or are to, and no process adds itself beyond 7. Configure this one as an observer (Role, and a Member from 256), "
+            + "remove a member that is gone, or call IQuorumMembership.AddAsync(8, \"member-8:1\") on a member.", Refused(AddItself(8)));
+        // It is one of them already.
+        Apply(AddItself(7));
+        // Learners do not count, nor does one that goes when another votes.
+        Apply(new MembershipChange.Add(Known, new MemberId(7), Endpoint(7), IsVoter: false));
+        Apply(AddItself(8));
+        Replace(2, 9);
+        Assert.StartsWith("There are 7 members", Refused(AddItself(10)), StringComparison.Ordinal);
+        Apply(new MembershipChange.Add(Known, new MemberId(10), Endpoint(10), IsVoter: true));
+        Assert.Equal(8, _table.Wanted.Values.Count(w => w is { IsVoter: true, Until: null }));
+    }
+
+    /// <summary>What is in logs: a kind's bytes never change, and none takes another's number.</summary>
+    [Theory]
+    [InlineData("9301939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40D04AA6D656D6265722D343A31C3")]
+    [InlineData("9302939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40102")]
+    [InlineData("9303939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C41B929201AA6D656D6265722D313A319204AA6D656D6265722D343A31")]
+    [InlineData("9304939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40D0204AA6D656D6265722D343A31")]
+    [InlineData("9305939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40104")]
+    [InlineData("9306939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C42204AA6D656D6265722D343A319293A66F7264657273010393A7726166746B69740101")]
+    public void Each_kind_of_change_is_the_bytes_that_it_was(string kept)
+    {
+        var four = new MemberId(4);
+        MembershipChange[] all =
+        [
+            new MembershipChange.Add(Known, four, Endpoint(4), IsVoter: true), new MembershipChange.Remove(Known, new MemberId(2)),
+            new MembershipChange.Set(Known, new Dictionary<MemberId, string> { [new(1)] = Endpoint(1), [four] = Endpoint(4) }),
+            new MembershipChange.Replace(Known, new MemberId(2), four, Endpoint(4)), new MembershipChange.Promote(Known, four), AddItself(4),
+        ];
+        var bytes = Convert.FromHexString(kept);
+        var change = all[bytes[1] - 1];
+        Assert.Equal(kept, Convert.ToHexString(change.Encode().Span));
+        var reader = new MessagePackReader(bytes);
+        var read = MembershipChange.Decode(ref reader);
+        Assert.Equal(change.GetType(), read.GetType());
+        Assert.Equal(kept, Convert.ToHexString(read.Encode().Span));
+    }
+
+    [Fact]
     public void Who_was_removed_is_added_by_operators_alone_also_if_no_membership_ever_named_it()
     {
         Apply(AddItself(4));
