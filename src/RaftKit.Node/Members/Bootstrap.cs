@@ -84,6 +84,8 @@ internal sealed class Bootstrap(MemberId self, IReadOnlyList<MemberId> configure
         if (join)
         {
             Waiting = $"Waiting for a member of the cluster that this one is to join: it is told of {Names(configured.Where(m => m != self))}.";
+            if (_answers.Count > 0)
+                Waiting += $" Reached so far: {Names(_answers.Keys.Order())}, without a cluster as well. If there is none yet, start one of them without Join and AutoJoin: it founds it.";
             return BootstrapStep.Wait;
         }
         var others = configured.Where(m => m != self).ToList();

@@ -45,6 +45,18 @@ public sealed class BootstrapTests
     }
 
     [Fact]
+    public void Where_all_are_to_join_the_wait_says_that_nobody_founded()
+    {
+        var joins = new Bootstrap(new MemberId(1), Three, force: false, join: true);
+        Assert.Equal(BootstrapStep.Wait, joins.Decide());
+        Assert.DoesNotContain("without Join and AutoJoin", joins.Waiting, StringComparison.Ordinal);
+        joins.Answered(new MemberId(2), new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, []));
+        Assert.Equal(BootstrapStep.Wait, joins.Decide());
+        Assert.EndsWith(
+            "Reached so far: members 2, without a cluster as well. If there is none yet, start one of them without Join and AutoJoin: it founds it.", joins.Waiting, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Different_lists_form_nothing_and_are_named()
     {
         _bootstrap.Answered(new MemberId(2), new PeerMessage.BootstrapAnswer(BootstrapState.Empty, Guid.Empty, [new(1), new(2)]));
