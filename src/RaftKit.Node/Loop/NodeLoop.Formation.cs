@@ -128,7 +128,7 @@ internal sealed partial class NodeLoop
                 return;
             if (MembershipKeeper.Join(
                 core, request, loop.ClusterId, loop.Status.Ready, life => loop._links.Remembers(life) || IsOfAnother(life, hello.Process),
-                loop._applier.Recovery.LastLifeBefore, loop.Now.UnixMilliseconds) is { } reply)
+                loop._applier.Recovery.LastLifeBefore, loop.Now.UnixMilliseconds, loop._applier.Members.Wanted.ContainsKey(from)) is { } reply)
             {
                 if (reply.Accepted)
                     _given[from] = (reply.Incarnation, hello.Process);
@@ -153,8 +153,8 @@ internal sealed partial class NodeLoop
 
         /// <summary>
         /// A process that no operator named asks to be a member: any member proposes that, and the log decides (KIP-853's auto join). Once
-        /// it is one, it is taken in like any other. What would be refused as of now does not reach the log: it comes again ten times a
-        /// second.
+        /// it is one, it is taken in like any other. What would be refused as of now does not reach the log: it comes again, every <see
+        /// cref="JoinEveryTicks"/> ticks.
         /// </summary>
         /// <returns>Whether that is all for now; else it is a member already, or is to be one.</returns>
         private bool AddsIt(RaftCore core, long link, PeerHello hello, string endpoint)
@@ -195,6 +195,16 @@ internal sealed partial class NodeLoop
             _adding.Remove(asked);
             if (refusal.Length > 0 && loop._links.IsHeard(asked, link) && loop._links.Current(asked) is { Incarnation: 0 })
                 Refuse(asked, refusal);
+        }
+
+        /// <summary>It is not known here whether it was added; it asks again, and is a member by then if it was.</summary>
+        public void Undecided(MemberId asked, long link, string reason)
+        {
+            LogUndecided(loop._ports.Logger, loop.Self.Value, asked.Value, reason);
+            if (loop.IsStopped)
+                _adding.Remove(asked);
+            else
+                Decided(asked, link, $"Member {loop.Self} proposed to add it, and has no result of that: {reason}");
         }
 
         private void Refuse(MemberId asked, string reason) =>
@@ -298,7 +308,7 @@ internal sealed partial class NodeLoop
         public void Applied(in CommandContext context, ReadOnlyMemory<byte> result) =>
             formation.Decided(member, link, new MessagePackReader(result).ReadString() ?? "");
 
-        public void Failed(ProposalFailure failure, string reason) => formation.Decided(member, link, "");
+        public void Failed(ProposalFailure failure, string reason) => formation.Undecided(member, link, reason);
     }
 
     /// <summary>Ids that follow from the seed, so that a simulation mints the same ones each time.</summary>

@@ -81,6 +81,7 @@ internal sealed partial class NodeLoop
         {
             RunEnds = _storage.Identity?.RunEnds ?? RunEnds.None,
             Features = _options.Features,
-            AsksToBeAdded = _options.AutoJoin && Core is null && !Self.IsObserver,
+            // Not one whose directory cannot be read with this build: it has a life.
+            AsksToBeAdded = _options.AutoJoin && Core is null && Incarnation == 0 && !Self.IsObserver,
         });
 }

@@ -33,6 +33,9 @@ internal sealed partial class NodeLoop
     [LoggerMessage(119, LogLevel.Error, "Member {Member} was told by member {By} that another process uses its number: {Reason}")]
     private static partial void LogDoubled(ILogger logger, int member, int by, string reason);
 
+    [LoggerMessage(120, LogLevel.Warning, "Member {Member} proposed to add member {Asking}, which asked for it, and has no result of that: {Reason}")]
+    private static partial void LogUndecided(ILogger logger, int member, int asking, string reason);
+
     [LoggerMessage(117, LogLevel.Information, "Member {Member} proposes to add member {Asking} at {Endpoint}, which asked for it.")]
     private static partial void LogAdding(ILogger logger, int member, int asking, string endpoint);
 

@@ -27,10 +27,11 @@ internal static class MembershipKeeper
     /// <param name="wasSeen">Whether a life of a member was ever seen to take part.</param>
     /// <param name="lastLifeBefore">The last life that an earlier recovery epoch can have given.</param>
     /// <param name="now">Unix milliseconds.</param>
+    /// <param name="isWanted">Whether it is to be a member: then the membership will name it soon.</param>
     /// <returns>The answer; null while the change is not committed: the member asks again.</returns>
     public static PeerMessage.JoinReply? Join(
         RaftCore core, PeerMessage.JoinRequest request, Guid clusterId, bool ready, Func<MemberIncarnation, bool> wasSeen, int lastLifeBefore,
-        long now)
+        long now, bool isWanted = false)
     {
         if (core.Role != RaftRole.Leader || !ready || clusterId == Guid.Empty)
             return new PeerMessage.JoinReply(false, clusterId, 0, core.Leader, NotLeader);
@@ -38,7 +39,7 @@ internal static class MembershipKeeper
         if (membership.IncarnationOf(request.Member) is not { } current)
         {
             return new PeerMessage.JoinReply(
-                false, clusterId, 0, core.Leader, $"Member {request.Member} is not one of {string.Join(", ", membership.All)}.");
+                false, clusterId, 0, core.Leader, isWanted ? NotLeader : $"Member {request.Member} is not one of {string.Join(", ", membership.All)}.");
         }
         if (membership.IsVoter(request.Member))
         {

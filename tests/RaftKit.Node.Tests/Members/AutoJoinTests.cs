@@ -166,6 +166,39 @@ public sealed class AutoJoinTests
             new(new Dictionary<MemberId, string> { [new(1)] = "127.0.0.1:1", [new(2)] = "127.0.0.1:2" }, Nine, At, features);
     }
 
+    // It read "Member 9 is not one of 1, 2." in its log, and was taken in a moment later.
+    [Fact]
+    public void Who_is_to_be_a_member_and_is_not_named_yet_is_told_to_ask_again()
+    {
+        using var harness = new LoopHarness().Lead();
+        Asks(harness, Nine);
+        Acknowledged(harness);
+        Assert.Contains(Nine, harness.Loop.Applier.Members.Wanted.Keys);
+        Assert.Null(harness.Core.Membership.IncarnationOf(Nine));
+        Assert.Equal(MembershipKeeper.NotLeader, Refused(harness, Nine));
+    }
+
+    // Nobody but it knows that the proposal came to nothing: it read of no reason anywhere.
+    [Fact]
+    public void Who_asks_hears_why_the_proposal_to_add_it_ended_without_a_result()
+    {
+        using var harness = new LoopHarness(configure: o => o with { MaxPendingProposals = 0 }).Lead();
+        Assert.StartsWith("Member 1 proposed to add it, and has no result of that: ", Refused(harness, Nine), StringComparison.Ordinal);
+        Assert.Contains(harness.Logger.Lines, l => l.Contains("Member 1 proposed to add member 9, which asked for it, and has no result of that: ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Members_that_refuse_for_different_reasons_are_each_logged_once()
+    {
+        using var harness = new LoopHarness(configure: o => o with { JoinOnly = true, AutoJoin = true });
+        for (var i = 0; i < 20; i++)
+        {
+            foreach (var reason in new[] { "AllowAutoJoin is false.", "There are 7." })
+                harness.Hear(new PeerMessage.JoinReply(false, Guid.NewGuid(), 0, MemberId.None, reason));
+        }
+        Assert.Equal(2, harness.Logger.Lines.Count(l => l.Contains("asked member 2 to be taken in, and was refused", StringComparison.Ordinal)));
+    }
+
     [Fact]
     public void Who_only_waits_for_an_operator_is_not_added()
     {
@@ -213,6 +246,17 @@ public sealed class AutoJoinTests
             Assert.Single(harness.Sent, s => s.To == member && s.Message is PeerMessage.JoinReply).Message);
         Assert.False(reply.Accepted);
         return reply.Reason;
+    }
+
+    private static void Acknowledged(LoopHarness harness)
+    {
+        var link = harness.Link(LoopHarness.Said(LoopHarness.Other, cluster: harness.Loop.ClusterId));
+        harness.Hear(
+            link, LoopHarness.Other, new PeerMessage.Raft(
+                new AppendReply
+                {
+                    From = LoopHarness.Other, To = LoopHarness.Self, Term = harness.Core.Term, Accepted = true, Index = harness.Core.LastIndex,
+                }));
     }
 
     /// <summary>The other member acknowledges all, over a link of its own, until nothing changes any more.</summary>
