@@ -17,6 +17,7 @@ public sealed class NodeCounters
     internal long ProposalsCount;
     internal long RepairsCount;
     internal long RotMetCount;
+    internal long HealingSnapshotsCount;
     internal long StallsCount;
     internal long LongestSnapshotTurnTicks;
     internal long LongestSnapshotTurnWorkTicks;
@@ -55,6 +56,12 @@ public sealed class NodeCounters
     /// of its state, which takes the place of that.
     /// </summary>
     public long RotMet => Volatile.Read(ref RotMetCount);
+
+    /// <summary>
+    /// Snapshots that were begun to take the place of something that rotted while this member ran. Where it goes on growing, the disk rots
+    /// what is written: replace it. They begin at least 1 s apart, and up to 64 s where they follow one another.
+    /// </summary>
+    public long HealingSnapshots => Volatile.Read(ref HealingSnapshotsCount);
 
     /// <summary>Times that this member led, its disk stood still while a quorum's did not, and it began to hand leadership over.</summary>
     public long Stalls => Volatile.Read(ref StallsCount);

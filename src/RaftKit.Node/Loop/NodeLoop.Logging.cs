@@ -85,6 +85,10 @@ internal sealed partial class NodeLoop
         LogRotMet(_ports.Logger, _options.Self.Value, rot);
     }
 
+    /// <summary>A disk does that which does not keep what is written.</summary>
+    internal void RotMetAgain(HealingPace pace) =>
+        LogRotAgain(_ports.Logger, Self.Value, pace.InARow, pace.Pause.TotalSeconds);
+
     private void EntryRotMet(string rot, long segment)
     {
         RotMet(rot);
@@ -98,6 +102,12 @@ internal sealed partial class NodeLoop
         119, LogLevel.Error,
         "Part of what member {Member} stored is not what was written any more. Its state has it: a snapshot of that takes its place. {Rot} Look after the disk.")]
     private static partial void LogRotMet(ILogger logger, int member, string rot);
+
+    [LoggerMessage(
+        120, LogLevel.Error,
+        "Member {Member} writes snapshot {InARow} in a row in the place of something that rotted on its disk; another one is not begun for {Seconds} s, and who needs it waits so long. "
+        + "Replace the disk: stop this member, give it an empty directory on another disk, and let it join anew.")]
+    private static partial void LogRotAgain(ILogger logger, int member, int inARow, double seconds);
 
     [LoggerMessage(115, LogLevel.Error, "The disk of member {Member} answered a read with an error. {Error} Look after the disk.")]
     private static partial void LogReadError(ILogger logger, int member, string error);

@@ -373,7 +373,7 @@ internal sealed partial class NodeLoop : ILoopServices
         if (Core is not { } running || IsStopped)
             return;
         FollowRecovery(running);
-        NeedsTurn |= _snapshots.Step(running);
+        NeedsTurn |= _snapshots.Step(running, this);
     }
 
     /// <returns>Whether there was anything that may lead to more in the same turn.</returns>

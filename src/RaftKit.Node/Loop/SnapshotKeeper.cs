@@ -26,6 +26,7 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
     private Capture? _capture;
     private Receiving? _receiving;
     private Restoring? _restoring;
+    private readonly HealingPace _pace = new();
     private TurnTime _turn;
     private LogIndex? _rotten;
 
@@ -36,10 +37,14 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
 
     /// <summary>Begins a snapshot when one is due, and takes the next slice of one under way.</summary>
     /// <returns>Whether to turn again at once.</returns>
-    public bool Step(RaftCore core)
+    public bool Step(RaftCore core, NodeLoop loop)
     {
-        if (_capture is null && !IsRestoring && IsDue(core))
+        if (_capture is null && !IsRestoring && IsDue(core, loop.Now.Monotonic))
+        {
+            if (IsMissed(core))
+                BeginHealing(loop);
             _capture = Begin();
+        }
         if (_capture is not { } capture || capture.FramesInFlight >= MaxFramesInFlight || capture.IsSliced
             || capture.SlicedIn == counters.TurnsCount)
             return false;
@@ -137,11 +142,20 @@ internal sealed class SnapshotKeeper(NodeLoopOptions options, NodeLoopPorts port
         _restoring?.Frames.Dispose();
     }
 
-    private bool IsDue(RaftCore core) =>
-        // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins.
+    private void BeginHealing(NodeLoop loop)
+    {
+        counters.HealingSnapshotsCount++;
+        _pace.Begin(loop.Now.Monotonic);
+        if (_pace.InARow > 1)
+            loop.RotMetAgain(_pace);
+    }
+
+    private bool IsDue(RaftCore core, TimeSpan now) =>
+        // What it covers must be durable here too, or a crash would leave a log that ends before the snapshot begins. Rot holds that back
+        // for no longer than the disk does: it is met by reads alone, and writes go on.
         core.Durable >= applier.Applied && (applier.Applied > core.SnapshotIndex || IsRotten(core))
         // A newer one starts all transfers over: if they took longer than a snapshot's interval, none would end under steady writes.
-        && (IsMissed(core) || (IsDueAfter(1) && (!core.SendsSnapshots || IsDueAfter(PatienceWithTransfers))));
+        && ((IsMissed(core) && _pace.Allows(now)) || (IsDueAfter(1) && (!core.SendsSnapshots || IsDueAfter(PatienceWithTransfers))));
 
     // What rotted while this member ran can be had from its state alone.
     private bool IsMissed(RaftCore core) => core.NeedsSnapshot || IsRotten(core);
