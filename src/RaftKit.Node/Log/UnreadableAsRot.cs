@@ -2,8 +2,8 @@ namespace RaftKit.Node.Log;
 
 /// <summary>
 /// A directory whose disk answers some reads with an error. A bad sector is rot like any other (Alagappan et al., FAST'18, count both as
-/// one fault): what stands there is lost, and that it stood there is not. So such a page is read again by itself, since the error may have
-/// passed; then it reads as bytes that no writer ever leaves, and recovery does with it what it does with rot: entries are fetched from the
+/// one fault): what stands there is lost, and that it stood there is not. So each such page is read twice, since the error may have
+/// passed, whatever is wrong with the pages beside it; then it reads as bytes that no writer ever leaves, and recovery does with it what it does with rot: entries are fetched from the
 /// leader, a lost vote makes this a wiped member. Snapshots have checksums that no such bytes pass.
 /// </summary>
 /// <param name="directory">What is read.</param>
@@ -160,7 +160,8 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
             {
                 var page = (offset + at) / PageFormat.PageSize;
                 var count = (int)Math.Min(length - at, ((page + 1) * PageFormat.PageSize) - offset - at);
-                if (!TryRead(page, offset + at, into.Slice(at, count)))
+                // A read of several pages that failed says nothing of any one of them.
+                if (!TryRead(page, offset + at, into.Slice(at, count), tries: error is not null && count == length ? 1 : 2))
                 {
                     into.Slice(at, count).Fill(Fill);
                     hasPassed = false;
@@ -172,21 +173,32 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
             return length;
         }
 
-        private bool TryRead(long page, long offset, Span<byte> into)
+        private bool TryRead(long page, long offset, Span<byte> into, int tries)
         {
             lock (owner._gate)
             {
                 if (owner._lost.Contains((file.Name, page)))
                     return false;
             }
-            try
+            IOException? passed = null;
+            while (true)
             {
-                return file.Read(offset, into) == into.Length;
-            }
-            catch (IOException error)
-            {
-                owner.Note(file.Name, page, error, isLost: true);
-                return false;
+                try
+                {
+                    var isWhole = file.Read(offset, into) == into.Length;
+                    if (passed is not null)
+                        owner.Note(file.Name, page, passed, isLost: false);
+                    return isWhole;
+                }
+                catch (IOException error) when (--tries > 0)
+                {
+                    passed = error;
+                }
+                catch (IOException error)
+                {
+                    owner.Note(file.Name, page, error, isLost: true);
+                    return false;
+                }
             }
         }
     }

@@ -53,6 +53,31 @@ public sealed class UnreadableAsRotTests
         Assert.Contains("and read it the second time", readable.Errors, StringComparison.Ordinal);
     }
 
+    // Simulator seed 219 of 60 s.
+    [Fact]
+    public void An_error_that_passes_costs_nothing_beside_a_page_that_stays_bad()
+    {
+        Fill(entries: 12);
+        var name = Segments()[1];
+        _disk.Spoil(name, 1);
+        // The read of both pages, and then that of the first one alone.
+        _disk.Spoil(name, 0, times: 2);
+        var readable = new UnreadableAsRot(_disk);
+        using var file = readable.Open(name);
+        var pages = new byte[2 * 4096];
+
+        file.Read(0, pages);
+        Assert.Equal((name, 4096L), Assert.Single(readable.Lost));
+        var whole = new byte[4096];
+        using (var direct = _memory.Open(name))
+            direct.Read(0, whole);
+        Assert.Equal(whole, pages[..4096]);
+
+        _disk.Spoil(name, 0, times: 1);
+        file.Read(0, pages.AsSpan(0, 4096));
+        Assert.Single(readable.Lost);
+    }
+
     [Fact]
     public void A_page_that_goes_bad_between_two_reads_is_rot_as_one_that_always_was()
     {
