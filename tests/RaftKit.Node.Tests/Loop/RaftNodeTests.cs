@@ -20,6 +20,7 @@ public sealed partial class RaftNodeTests : IAsyncLifetime
     private Dictionary<MemberId, string> _endpoints = [];
     private long _snapshotEvery = 1_000_000;
     private long _keepMemory = 16 << 20;
+    private int _electionTicks = 40;
     private int _chunk = 1 << 20;
     private SegmentedLogOptions _log = new();
 
@@ -233,6 +234,7 @@ public sealed partial class RaftNodeTests : IAsyncLifetime
             SnapshotEveryEntries = _snapshotEvery,
             KeepEntries = 10,
             KeepMemoryBytes = _keepMemory,
+            ElectionTicks = _electionTicks,
             SnapshotChunkBytes = _chunk,
             Log = _log,
         };

@@ -36,8 +36,10 @@ internal sealed class TestMember : IAsyncDisposable
 
     public static async Task<(TestMember One, TestMember Two)> LinkedPair(TcpTransportOptions? options = null)
     {
-        var one = new TestMember(1, options);
-        var two = new TestMember(2, options);
+        // A dial that is given up after its other side took it is a link that goes, and another one comes: not here, however busy the machine.
+        var patient = (options ?? Options()) with { HandshakeTimeout = TimeSpan.FromHours(10), CrossedFor = TimeSpan.FromHours(1) };
+        var one = new TestMember(1, patient);
+        var two = new TestMember(2, patient);
         one.Join(two);
         two.Join(one);
         await one.LinkUp();
