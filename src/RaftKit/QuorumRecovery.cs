@@ -21,7 +21,7 @@ public static class QuorumRecovery
     /// <exception cref="DirectoryRolledBackException">
     /// It is an old copy, as others have found: it may have forgotten votes and entries, and must not be chosen.
     /// </exception>
-    /// <exception cref="LogCorruptException">It does not read back, or rot hides entries at its end.</exception>
+    /// <exception cref="LogCorruptException">It does not read back.</exception>
     public static SurvivorReport Inspect(string dataDirectory)
     {
         using var directory = LostQuorum.Open(Existing(dataDirectory));
@@ -42,17 +42,9 @@ public static class QuorumRecovery
     /// <returns>What the directory holds now.</returns>
     /// <exception cref="ArgumentException">The cluster or its members are others. Nothing was changed.</exception>
     /// <exception cref="DirectoryInUseException">The member runs. Stop it first.</exception>
-    /// <exception cref="DirectoryMismatchException">
-    /// There is no member's data; or an observer's, which makes no quorum; or that of a member that joined and had heard nothing of its
-    /// cluster yet: there is nothing to go on with.
-    /// </exception>
+    /// <exception cref="DirectoryMismatchException">There is no member's data, or an observer's, which makes no quorum.</exception>
     /// <exception cref="DirectoryRolledBackException">It is an old copy, as others have found.</exception>
-    /// <exception cref="LogCorruptException">
-    /// It does not read back; or rot hides entries at its end that may have been acknowledged: force another survivor.
-    /// </exception>
-    /// <exception cref="InvalidOperationException">
-    /// The cluster was forced 32,767 times: no zxid is left for another recovery epoch.
-    /// </exception>
+    /// <exception cref="LogCorruptException">It does not read back.</exception>
     /// <exception cref="LogFailedException">The disk refused. Whether it was forced, <see cref="Inspect"/> tells.</exception>
     public static SurvivorReport ForceNewQuorum(string dataDirectory, Guid clusterId, IReadOnlyCollection<int> members)
     {

@@ -91,6 +91,52 @@ public sealed class MembershipTests : IDisposable
     }
 
     [Fact]
+    public async Task A_member_that_nobody_could_dial_is_told_to_get_an_endpoint_before_it_grows_and_keeps_its_data()
+    {
+        using (var alone = Build(1))
+        {
+            await alone.StartAsync().WaitAsync(Patience);
+            await alone.Services.GetRequiredService<IZnodeSession>().CreateAsync("/kept", "here"u8.ToArray()).WaitAsync(Patience);
+            var refused = await Assert.ThrowsAsync<MembershipChangeRefusedException>(
+                () => alone.Services.GetRequiredService<IQuorumMembership>().AddAsync(2, _endpoints[2]).WaitAsync(Patience));
+            Assert.Contains("its port is 0", refused.Message, StringComparison.Ordinal);
+            Assert.Contains("restart", refused.Message, StringComparison.Ordinal);
+            await alone.StopAsync().WaitAsync(Patience);
+        }
+        using var one = Build(1, 1);
+        await one.StartAsync().WaitAsync(Patience);
+        using var two = Build(2, o => o.AutoJoin = true, 1, 2);
+        await two.StartAsync().WaitAsync(Patience);
+        var session = two.Services.GetRequiredService<IZnodeSession>();
+        await session.SyncAsync().WaitAsync(Patience);
+        Assert.Equal("here", Encoding.UTF8.GetString((await session.GetAsync("/kept").WaitAsync(Patience))!.Data.Span));
+        await two.StopAsync().WaitAsync(Patience);
+        await one.StopAsync().WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task After_all_were_stopped_two_that_are_configured_with_the_first_alone_find_each_other_without_it()
+    {
+        using (var one = Build(1, 1))
+        {
+            await one.StartAsync().WaitAsync(Patience);
+            using var two = Build(2, o => o.AutoJoin = true, 1, 2);
+            using var three = Build(3, o => o.AutoJoin = true, 1, 3);
+            await Task.WhenAll(two.StartAsync(), three.StartAsync()).WaitAsync(Patience);
+            var membership = one.Services.GetRequiredService<IQuorumMembership>();
+            await Eventually.HoldsAsync(Patience, () => membership.Current is { IsChanging: false } now && Voters(now).SequenceEqual([1, 2, 3]));
+            await one.Services.GetRequiredService<IZnodeSession>().CreateAsync("/kept").WaitAsync(Patience);
+            await Task.WhenAll(one.StopAsync(), two.StopAsync(), three.StopAsync()).WaitAsync(Patience);
+        }
+        // No snapshot holds who listens where, and nothing of the log is known to be committed before there is a leader.
+        using var second = Build(2, o => o.AutoJoin = true, 1, 2);
+        using var third = Build(3, o => o.AutoJoin = true, 1, 3);
+        await Task.WhenAll(second.StartAsync(), third.StartAsync()).WaitAsync(Patience);
+        await third.Services.GetRequiredService<IZnodeSession>().CreateAsync("/after").WaitAsync(Patience);
+        await Task.WhenAll(second.StopAsync(), third.StopAsync()).WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task A_member_that_leaves_adding_to_operators_refuses_whoever_asks_until_one_adds_it()
     {
         using var one = Build(1, o => o.AllowAutoJoin = false, 1);

@@ -41,17 +41,12 @@ public interface IFeatureLevels
     /// <exception cref="OutcomeUnknownException">
     /// This node ended before it could tell. Ask again, or look at <see cref="Finalized"/>.
     /// </exception>
-    /// <exception cref="OperationCanceledException">
-    /// The token was cancelled. If it was before the call, nothing was asked for; else the proposal goes on.
-    /// </exception>
     Task FinalizeAsync(string feature, int level, CancellationToken cancellationToken = default);
 
     /// <summary>Completes when at least this level is finalised, as applied on this member; at once if it is.</summary>
     /// <param name="feature">Its name.</param>
     /// <param name="level">The level.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <exception cref="ArgumentException">There can be no such feature or level.</exception>
     /// <exception cref="NotAppliedException">This node has stopped: nothing more is applied here.</exception>
-    /// <exception cref="OperationCanceledException">The token was cancelled first.</exception>
     Task WhenFinalizedAsync(string feature, int level, CancellationToken cancellationToken = default);
 }

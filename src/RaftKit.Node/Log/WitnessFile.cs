@@ -19,7 +19,7 @@ internal sealed record Witnessed(MemberId Member, int Incarnation, long Boot, lo
 /// Keeps what this member was told by others, so that an old copy of one of their directories is noticed though everybody was restarted
 /// since (DESIGN, promise 4). Two slots, written in turn over zeros that are on the disk already: one of them is always whole, and no write
 /// changes a name or a length. Nothing depends on the newest being there: it is written a little after what it tells of, and a slot that is
-/// damaged is passed over.
+/// damaged is passed over, and so is one of a format that this version does not know: what is lost with it is told anew.
 /// </summary>
 internal sealed class WitnessFile(ILogDirectory directory) : IDisposable
 {

@@ -178,11 +178,14 @@ internal sealed partial class NodeLoop
         LinkMembers();
     }
 
-    /// <summary>Everybody who is a member or is to be one, and where: by the table, then by this member's configuration.</summary>
+    /// <summary>
+    /// Everybody who is a member or is to be one, and where: by the table, then by this member's configuration, then by what the log asks
+    /// for and may not be committed.
+    /// </summary>
     private Dictionary<MemberId, string> Endpoints(RaftCore core) =>
         core.Membership.All.Concat(_applier.AppliedMembership.All).Concat(_applier.Members.Wanted.Keys).Distinct().ToDictionary(
             id => id,
             id => _applier.Members.Wanted.TryGetValue(id, out var wanted) && wanted.Endpoint.Length > 0
                 ? wanted.Endpoint
-                : _options.Members.GetValueOrDefault(id, ""));
+                : _options.Members.GetValueOrDefault(id) ?? _storage.EndpointsInLog.GetValueOrDefault(id, ""));
 }

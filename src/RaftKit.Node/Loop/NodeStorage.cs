@@ -1,5 +1,6 @@
 using RaftKit.Consensus;
 using RaftKit.Node.Log;
+using RaftKit.Node.Members;
 
 namespace RaftKit.Node.Loop;
 
@@ -27,6 +28,14 @@ internal sealed class NodeStorage(
     public WitnessFile Witness => field ??= new WitnessFile(_readable);
 
     public IReadOnlyList<PeerBoot> RememberedBoots { get; private set; } = [];
+
+    /// <summary>
+    /// Where members are to listen if all that the log held at the start is committed, also such as left again: until that is known, it
+    /// serves to find the others, whose votes it takes to know.
+    /// </summary>
+    public IReadOnlyDictionary<MemberId, string> EndpointsInLog => _endpoints;
+
+    private readonly Dictionary<MemberId, string> _endpoints = [];
 
     /// <summary>What of log and snapshots was not as it was written; empty if nothing that was read.</summary>
     public string Rot { get; private set; } = "";
@@ -73,13 +82,32 @@ internal sealed class NodeStorage(
             Restore(mark);
             (membership, at) = (mark.Membership, mark.Index);
         }
+        var table = applier.Members.Copy();
+        NoteEndpoints(table);
         foreach (var entry in recovered.Entries)
         {
             if (entry.Kind == EntryKind.Membership)
+            {
                 (membership, at) = (MembershipCodec.Decode(entry.Payload.Span), entry.Index);
+                table.Note(membership);
+            }
+            else if (MembershipChange.In(entry) is { } change)
+            {
+                table.Apply(change, membership);
+                NoteEndpoints(table);
+            }
         }
         return new RestoredState(
             recovered.Term, recovered.Vote, membership, at, recovered.Snapshot, recovered.Entries) { RottenEnd = recovered.RottenEnd };
+    }
+
+    private void NoteEndpoints(MemberTable table)
+    {
+        foreach (var (id, wanted) in table.Wanted)
+        {
+            if (wanted.Endpoint.Length > 0)
+                _endpoints[id] = wanted.Endpoint;
+        }
     }
 
     private RecoveredLog OpenLog(Action<long>? beforeChanges)

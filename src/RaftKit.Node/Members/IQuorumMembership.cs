@@ -29,9 +29,6 @@ public interface IQuorumMembership
     /// </exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell. Look at <see cref="Current"/>.</exception>
-    /// <exception cref="OperationCanceledException">
-    /// The token was cancelled. If it was before the call, nothing was asked for; else the change may go on: look at <see cref="Current"/>.
-    /// </exception>
     Task<QuorumMembers> AddAsync(int member, string endpoint, bool voter = true, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -46,9 +43,6 @@ public interface IQuorumMembership
     /// </exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell. Look at <see cref="Current"/>.</exception>
-    /// <exception cref="OperationCanceledException">
-    /// The token was cancelled. If it was before the call, nothing was asked for; else the change may go on: look at <see cref="Current"/>.
-    /// </exception>
     Task<QuorumMembers> PromoteAsync(int member, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -57,13 +51,9 @@ public interface IQuorumMembership
     /// </summary>
     /// <param name="member">Its number.</param>
     /// <param name="cancellationToken">Ends the wait, not the change.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The number is none: members have 1 to 255.</exception>
     /// <exception cref="MembershipChangeRefusedException">There is no such member, or nobody would vote any more.</exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell.</exception>
-    /// <exception cref="OperationCanceledException">
-    /// The token was cancelled. If it was before the call, nothing was asked for; else the change may go on: look at <see cref="Current"/>.
-    /// </exception>
     Task<QuorumMembers> RemoveAsync(int member, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -81,9 +71,6 @@ public interface IQuorumMembership
     /// </exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell.</exception>
-    /// <exception cref="OperationCanceledException">
-    /// The token was cancelled. If it was before the call, nothing was asked for; else the change may go on: look at <see cref="Current"/>.
-    /// </exception>
     Task<QuorumMembers> ReplaceAsync(int old, int @new, string endpoint, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -92,15 +79,11 @@ public interface IQuorumMembership
     /// </summary>
     /// <param name="voters">Their numbers and endpoints.</param>
     /// <param name="cancellationToken">Ends the wait, not the change.</param>
-    /// <exception cref="ArgumentException">A number is none (1 to 255), or an endpoint is none that can be dialled.</exception>
     /// <exception cref="MembershipChangeRefusedException">
     /// It contradicts the endpoints there are, or a later change took it back.
     /// </exception>
     /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
     /// <exception cref="OutcomeUnknownException">This node ended before it could tell.</exception>
-    /// <exception cref="OperationCanceledException">
-    /// The token was cancelled. If it was before the call, nothing was asked for; else the change may go on: look at <see cref="Current"/>.
-    /// </exception>
     Task<QuorumMembers> SetAsync(IReadOnlyDictionary<int, string> voters, CancellationToken cancellationToken = default);
 }
 

@@ -1,6 +1,7 @@
 using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
+using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Members;
 
@@ -81,9 +82,27 @@ internal sealed class MemberTable
         // asked two members would else come back by the later entry, under another life.
         if (change is MembershipChange.AddItself asked && !wanted.ContainsKey(asked.Id) && LastLife(asked.Id) > 0)
             return asked.WasRemoved;
+        var members = wanted.Where(w => w.Value.Endpoint.Length > 0).ToDictionary(w => w.Key, w => w.Value.Endpoint);
+        var count = wanted.Count;
         if (change.ApplyTo(wanted, applied) is { } refusal)
             return refusal;
+        // Whoever comes finds it while that process runs, and neither finds the other after a restart of both.
+        if (wanted.Count > count && WhyHidden(members) is { } hidden)
+            return hidden;
         return wanted.Values.Any(w => w is { IsVoter: true, Until: null }) ? null : "Nobody would vote any more.";
+    }
+
+    private static string? WhyHidden(IReadOnlyDictionary<MemberId, string> members)
+    {
+        foreach (var (id, endpoint) in members)
+        {
+            if (NetworkAddress.WhyNotDialled(endpoint) is { } why)
+            {
+                return $"Member {id} is known at '{endpoint}', where nobody who is added could dial it: {why} "
+                    + $"Give member {id} its endpoint in its own Members, restart it (its data stays), and ask again.";
+            }
+        }
+        return null;
     }
 
     // Also one that no membership ever named: it had no life, and counts as one that had.
@@ -133,6 +152,16 @@ internal sealed class MemberTable
             writer.Write(life);
         }
         writer.Flush();
+    }
+
+    /// <summary>One that changes apart from this one.</summary>
+    public MemberTable Copy()
+    {
+        var bytes = new ArrayBufferWriter<byte>();
+        WriteTo(bytes);
+        var copy = new MemberTable { LastLifeBefore = LastLifeBefore };
+        copy.ReadFrom(bytes.WrittenMemory);
+        return copy;
     }
 
     /// <summary>Takes a snapshot's table over; bytes of before there was one are empty.</summary>

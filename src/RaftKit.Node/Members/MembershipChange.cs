@@ -2,6 +2,8 @@ using System.Buffers;
 using RaftKit.Consensus;
 using RaftKit.Node.Encoding;
 using RaftKit.Node.Levels;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Proposals;
 using RaftKit.Node.Transport;
 
 namespace RaftKit.Node.Members;
@@ -229,6 +231,25 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         writer.Write(fields.WrittenSpan);
         writer.Flush();
         return output.WrittenMemory;
+    }
+
+    /// <summary>The change that an entry asks for; null if it is anything else, or of a kind that this version does not know.</summary>
+    public static MembershipChange? In(in Entry entry)
+    {
+        if (entry.Kind != EntryKind.Command)
+            return null;
+        var envelope = Envelope.Decode(entry);
+        if (!envelope.Machine.Span.SequenceEqual(Applier.NodeName))
+            return null;
+        try
+        {
+            var reader = new MessagePackReader(envelope.Command);
+            return reader.NextMessagePackType == MessagePackType.Array ? Decode(ref reader) : null;
+        }
+        catch (MessagePackSerializationException)
+        {
+            return null;
+        }
     }
 
     /// <exception cref="MessagePackSerializationException">The bytes are no change that this version knows.</exception>

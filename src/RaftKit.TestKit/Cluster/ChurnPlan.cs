@@ -22,6 +22,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     private readonly SimulatedRandom _cycles = world.Random.Split("from one to seven and back");
     private readonly SimulatedRandom _joints = world.Random.Split("crashes amid joint memberships");
     private readonly SimulatedRandom _wishes = world.Random.Split("who asks to be added");
+    private readonly SimulatedRandom _outdated = world.Random.Split("configurations that are out of date");
 
     /// <summary>Who asked to be added, and was named by no operator since.</summary>
     private readonly HashSet<int> _alone = [];
@@ -45,6 +46,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             Resize(1, 0);
         else
             Next();
+        if (_outdated.Chance(0.25))
+            OutdateLater(_outdated.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(9)));
     }
 
     /// <summary>
@@ -81,12 +84,48 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     /// <summary>A quorum was forced that kept what is up to this entry: whoever was removed behind it may be a member again.</summary>
     public void QuorumForced(LogIndex kept)
     {
+        if (_changed > kept)
+            _changed = new LogIndex(long.MaxValue);
         foreach (var id in _dismissed.Where(d => d.Value > kept).Select(d => d.Key).ToArray())
             _dismissed.Remove(id);
     }
 
     /// <summary>Hears of a change that came to its end.</summary>
     public Action? Changed { get; set; }
+
+    /// <summary>
+    /// All members end at once, and whom each was configured with is gone by then: they find each other by what their logs hold. Only once
+    /// somebody asked for a change, of whom they all know: until then, who listens where stands in no log.
+    /// </summary>
+    private void OutdateLater(TimeSpan after) => world.Scheduler.After(after, () =>
+    {
+        if (faults.IsHealed)
+            return;
+        var members = Idle?.Voters.Select(v => world[v.Id]).ToList() ?? [];
+        if (members.Count < 2 || IsHeld || !members.All(
+            m => m is { Damage: DiskDamage.None, Disk.Failing: null, Run.HasStarted: true, Loop.Core: not null } && m.Loop!.Core!.Durable >= _changed
+                && Door(m).Current?.Members.All(known => known.Endpoint.Length > 0) == true))
+        {
+            OutdateLater(TimeSpan.FromMilliseconds(20));
+            return;
+        }
+        world.Faults.Coverage.Struck(MenuItem.MembersFoundByTheirLogs);
+        foreach (var member in members)
+        {
+            faults.Strike(member, _outdated.Chance(0.5));
+            member.Seeds = [];
+        }
+    });
+
+    /// <summary>
+    /// Whom one is configured with that comes empty to a cluster: any one member, once the log says where each listens. Before the first
+    /// change that stands in the founders' configurations alone.
+    /// </summary>
+    public IReadOnlyList<MemberId> ToldOf(SimulatedMember member, MemberId one) => _changed.Value < long.MaxValue ? [one]
+        : [.. world.Ids.Where(id => id != member.Id && (id == one || id.Value <= world.Options.Founders))];
+
+    // Behind the first change.
+    private LogIndex _changed = new(long.MaxValue);
 
     /// <summary>Nothing new is asked for; what was, comes to its end.</summary>
     public void Settle() => world.Scheduler.After(TimeSpan.FromMilliseconds(100), () =>
@@ -121,8 +160,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             // Told of any member, perhaps of one whose disk is new as well and who is told of this one: they join, and must not begin a
             // cluster of their own.
             if (member != newest && member.Loop is { Incarnation: > 0 and var incarnation } && incarnation < known.Incarnation)
-                SetUp(member, [_seeds.Pick(Door(newest).Current!.Members.Select(m => new MemberId(m.Id)).Where(
-                    id => id != member.Id).Append(newest.Id).ToList())]);
+                SetUp(member, ToldOf(member, _seeds.Pick(Door(newest).Current!.Members.Select(m => new MemberId(m.Id)).Where(
+                    id => id != member.Id).Append(newest.Id).ToList())));
         }
     }
 
@@ -347,6 +386,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             try
             {
                 await asked;
+                if (_changed.Value == long.MaxValue && asker.Loop?.Core is { } told)
+                    _changed = told.Applied;
                 world.Faults.Changed(kind);
                 Changed?.Invoke();
                 Close();

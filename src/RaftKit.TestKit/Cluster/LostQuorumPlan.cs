@@ -113,12 +113,12 @@ internal sealed class LostQuorumPlan(
                 continue;
             }
             Empty(lost);
-            // Those that it was configured with are gone.
-            lost.Seeds = [survivor.Id];
         }
         survivor.Disk.Mend();
-        var common = Force(survivor);
-        churn.QuorumForced(common);
+        churn.QuorumForced(Force(survivor));
+        // Those that they were configured with may be gone.
+        foreach (var lost in world.Members.Where(m => m != survivor && m != left && m.WasStarted))
+            lost.Seeds = churn.ToldOf(lost, survivor.Id);
         world.Faults.Coverage.Struck(MenuItem.QuorumForcedAmidChurn);
         foreach (var member in world.Everybody.Where(m => m.WasStarted))
             faults.RestartLater(member);

@@ -160,6 +160,9 @@ internal enum MenuItem
     /// <summary>A change came to its end while somebody's disk was damaged, or empty.</summary>
     MembersChangedAmidDamage,
 
+    /// <summary>All ended at once, and none was configured with anybody any more.</summary>
+    MembersFoundByTheirLogs,
+
     // Builds
     /// <summary>An observer of a newer build asked for what the leader does not know, and was refused in the log.</summary>
     CommandUnknown,

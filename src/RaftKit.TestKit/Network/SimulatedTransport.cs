@@ -24,7 +24,7 @@ internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProc
 
     public PeerHello? Hello { get; private set; }
 
-    public bool Knows(MemberId peer) => _peers.ContainsKey(peer);
+    public bool Knows(MemberId peer) => _peers.TryGetValue(peer, out var endpoint) && endpoint.Length > 0;
 
     public PeerHello? HelloOf(MemberId peer) => _seen.GetValueOrDefault(peer);
 
