@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace HouseTests;
@@ -46,6 +47,19 @@ public sealed class MutantTests
     {
         var catching = Table.Select(line => line.Invariant).Distinct().ToHashSet();
         Assert.All(Enumerable.Range(1, Invariants), number => Assert.Contains(number.ToString(CultureInfo.InvariantCulture), catching));
+    }
+
+    // What a mutant falls to may be the first of several checks; none that its head does not name.
+    [Fact]
+    public void Every_mutant_falls_to_a_check_that_its_head_expects()
+    {
+        foreach (var line in Table)
+        {
+            var expected = File.ReadLines(Path.Combine(Project, "Mutants", line.Mutant + ".patch")).First(
+                text => text.StartsWith("Expected: ", StringComparison.Ordinal));
+            Assert.True(
+                Regex.IsMatch(expected, $@"\b{line.Invariant}\b"), $"{line.Mutant} falls to {line.Invariant}, and its head says \"{expected}\"");
+        }
     }
 
     [Fact]
