@@ -42,7 +42,7 @@ internal sealed class GoldenMember : IAsyncDisposable
         var options = new NodeLoopOptions
         {
             Self = Self,
-            Members = new Dictionary<MemberId, string> { [Self] = "127.0.0.1:0" },
+            Members = new Dictionary<MemberId, string> { [Self] = "127.0.0.1:7421" },
             Seed = 10,
             HostProcess = HostProcess.Current(),
             Features = features,
