@@ -27,7 +27,9 @@ public sealed class RaftKitOptions
     /// <summary>
     /// Every member of the quorum and where it listens, this one included: <c>"1" -> "10.0.0.1:7420"</c>. The same on all members. Empty by
     /// default: this process alone. An odd number survives the loss of the smaller half: three of one, five of two. For an observer: the
-    /// members that it asks to be fed, without itself; one that can be reached is enough, and it learns of the others.
+    /// members that it asks to be fed, without itself; one that can be reached is enough, and it learns of the others. Once the members were
+    /// changed (<see cref="RaftKit.Node.Members.IQuorumMembership"/>), the log says who is one and where each listens; a member's own entry
+    /// here still says where it listens itself.
     /// </summary>
     public IDictionary<string, string> Members { get; } = new Dictionary<string, string>(StringComparer.Ordinal);
 

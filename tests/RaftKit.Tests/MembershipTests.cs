@@ -137,6 +137,106 @@ public sealed class MembershipTests : IDisposable
     }
 
     [Fact]
+    public async Task All_members_move_one_after_another_and_find_each_other_though_each_was_told_of_its_own_move_alone()
+    {
+        // What each is configured with of the others is where they began, and stays that.
+        var began = new Dictionary<int, string>(_endpoints);
+        var hosts = new Dictionary<int, IHost>();
+        try
+        {
+            await Task.WhenAll(began.Keys.Select(member => StartAsync(member, began)));
+            await Session(1).CreateAsync("/kept", "here"u8.ToArray()).WaitAsync(Patience);
+            await StartAsync(256, began);
+            await MoveAsync(1);
+            // It holds where the first went, and where the others were.
+            await Session(256).CreateAsync("/seen").WaitAsync(Patience);
+            await StopAsync(256);
+            foreach (var member in new[] { 2, 3, 1 })
+                await MoveAsync(member);
+            await Task.WhenAll(began.Keys.Select(StopAsync));
+
+            // All at once, and nobody knows what is committed.
+            await Task.WhenAll(began.Keys.Select(member => StartAsync(member, began)));
+            await Session(2).SyncAsync().WaitAsync(Patience);
+            Assert.Equal("here", Encoding.UTF8.GetString((await Session(2).GetAsync("/kept").WaitAsync(Patience))!.Data.Span));
+            Assert.Equal([1, 1, 1], Membership(2).Current!.Members.Select(m => m.Incarnation));
+            // Its operator knows better than what it holds.
+            await StartAsync(256, _endpoints);
+            await Session(256).CreateAsync("/found").WaitAsync(Patience);
+            await Task.WhenAll(hosts.Keys.Select(StopAsync));
+        }
+        finally
+        {
+            foreach (var host in hosts.Values)
+                host.Dispose();
+        }
+
+        IZnodeSession Session(int id) => hosts[id].Services.GetRequiredService<IZnodeSession>();
+
+        IQuorumMembership Membership(int id) => hosts[id].Services.GetRequiredService<IQuorumMembership>();
+
+        Task StartAsync(int id, IReadOnlyDictionary<int, string> known)
+        {
+            hosts[id] = Build(id, o =>
+            {
+                o.Role = id == 256 ? QuorumRole.Observer : QuorumRole.Member;
+                foreach (var (other, endpoint) in known)
+                    o.Members[other.ToString(CultureInfo.InvariantCulture)] = other == id ? _endpoints[id] : endpoint;
+            });
+            return hosts[id].StartAsync().WaitAsync(Patience);
+        }
+
+        async Task StopAsync(int id)
+        {
+            await hosts[id].StopAsync().WaitAsync(Patience);
+            hosts[id].Dispose();
+        }
+
+        async Task MoveAsync(int id)
+        {
+            _endpoints[id] = $"127.0.0.1:{Loopback.FreePort()}";
+            var now = await Membership((id % 3) + 1).MoveAsync(id, _endpoints[id]).WaitAsync(Patience);
+            Assert.Equal(_endpoints.Values, now.Members.Select(m => m.Endpoint));
+            await StopAsync(id);
+            await StartAsync(id, began);
+            // It is there, with its life and its data, before the next one goes.
+            await Session(id).SyncAsync().WaitAsync(Patience);
+        }
+    }
+
+    [Fact]
+    public async Task A_member_that_listens_elsewhere_without_having_said_so_is_linked_and_warned_with_what_to_call()
+    {
+        using var one = Build(1, 1);
+        await one.StartAsync().WaitAsync(Patience);
+        var membership = one.Services.GetRequiredService<IQuorumMembership>();
+        using (var two = Build(2, o => o.AutoJoin = true, 1, 2))
+        {
+            await two.StartAsync().WaitAsync(Patience);
+            await Eventually.HoldsAsync(Patience, () => membership.Current is { IsChanging: false } now && Voters(now).SequenceEqual([1, 2]));
+            await two.StopAsync().WaitAsync(Patience);
+        }
+        var before = _endpoints[2];
+        _endpoints[2] = $"127.0.0.1:{Loopback.FreePort()}";
+        var heard = new Fakes.RecordingLogger();
+        using var elsewhere = Build(2, static _ => { }, heard, [1, 2]);
+        await elsewhere.StartAsync().WaitAsync(Patience);
+        await elsewhere.Services.GetRequiredService<IZnodeSession>().CreateAsync("/linked").WaitAsync(Patience);
+        await Eventually.HoldsAsync(Patience, () => heard.Entries.Any(m => m.Text.Contains(
+            $"configured at {_endpoints[2]}, and the others dial it at {before}", StringComparison.Ordinal)
+            && m.Text.Contains($"MoveAsync(2, \"{_endpoints[2]}\")", StringComparison.Ordinal)));
+
+        var now = await membership.MoveAsync(2, _endpoints[2]).WaitAsync(Patience);
+        Assert.Equal(_endpoints[2], now.Members.Single(m => m.Id == 2).Endpoint);
+        var taken = await Assert.ThrowsAsync<MembershipChangeRefusedException>(() => membership.MoveAsync(2, _endpoints[1]).WaitAsync(Patience));
+        Assert.Equal($"Member 1 listens at {_endpoints[1]} already.", taken.Message);
+        await Assert.ThrowsAsync<ArgumentException>(() => membership.MoveAsync(2, "127.0.0.1:0"));
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => membership.MoveAsync(256, _endpoints[2]));
+        await elsewhere.StopAsync().WaitAsync(Patience);
+        await one.StopAsync().WaitAsync(Patience);
+    }
+
+    [Fact]
     public async Task A_member_that_leaves_adding_to_operators_refuses_whoever_asks_until_one_adds_it()
     {
         using var one = Build(1, o => o.AllowAutoJoin = false, 1);

@@ -78,6 +78,12 @@ internal sealed partial class NodeLoop
         + "list others in Members as well, and set Join or AutoJoin. Both count only while the directory is empty.")]
     private static partial void LogFounder(ILogger logger, int member);
 
+    [LoggerMessage(
+        121, LogLevel.Warning,
+        "Member {Member} is configured at {Configured}, and the others dial it at {Known}, as the log says. It dials them, so it is linked as long as they stay where they are. "
+        + "If it moved, call IQuorumMembership.MoveAsync({Member}, \"{Configured}\") on any member; if not, give it {Known} in its own Members.")]
+    private static partial void LogMoved(ILogger logger, int member, string configured, string known);
+
     /// <summary>Something was whole at the start, cannot be read any more, and is in the state: a snapshot takes its place.</summary>
     internal void RotMet(string rot)
     {

@@ -35,6 +35,7 @@ internal sealed partial class NodeLoop
         _membersSeen = _applier.Members.Version;
         LinkMembers();
         WarnFounder(core);
+        WarnMoved();
         if (!tableChanged)
             return;
         foreach (var participant in _participants)
@@ -52,17 +53,53 @@ internal sealed partial class NodeLoop
 
     private bool _founderWarned;
 
+    // It dials the others, and is linked; where two moved that way, neither finds the other.
+    private void WarnMoved()
+    {
+        if (_options.Members.GetValueOrDefault(Self) is not { } configured || NetworkAddress.WhyNotDialled(configured) is not null
+            || _applier.Members.Wanted.GetValueOrDefault(Self) is not { Endpoint: { Length: > 0 } known } || known == _movedFrom)
+            return;
+        _movedFrom = known;
+        if (!NetworkAddress.AreSame(known, configured))
+            LogMoved(_ports.Logger, Self.Value, configured, known);
+    }
+
+    private string _movedFrom = "";
+
+    /// <summary>
+    /// A member that hears no leader may have missed that others moved, or know it better than its operator, who gave it other endpoints:
+    /// it goes by the one and by the other in turn.
+    /// </summary>
+    private void SeekMembers()
+    {
+        if (Core is null || (!Status.Leader.IsNone && !_seeksByConfiguration))
+            _ticksWithoutLeader = 0;
+        else if (!Status.Leader.IsNone || ++_ticksWithoutLeader % SeekTicks == 0)
+        {
+            _seeksByConfiguration = Status.Leader.IsNone && !_seeksByConfiguration;
+            if (_options.Members.Any(m => _applier.Members.Wanted.GetValueOrDefault(m.Key) is { Endpoint.Length: > 0 } known && known.Endpoint != m.Value))
+                LinkMembers();
+        }
+    }
+
+    private const int SeekTicks = 400;
+    private int _ticksWithoutLeader;
+    private bool _seeksByConfiguration;
+
     /// <summary>
     /// Links with everybody who is a member or is to be one. Until somebody asked for a change, also with whoever is configured; a member
     /// of which it is not known where it listens (this one joined, and has not applied that yet) is waited for.
     /// </summary>
     private void LinkMembers()
     {
-        var endpoints = Core is { } core ? Endpoints(core) : [];
+        var endpoints = Core is { } core ? Endpoints(core, toDial: true) : [];
         if (_applier.Members.IsEmpty)
         {
             foreach (var (id, endpoint) in _options.Members.Concat(_learned))
-                endpoints[id] = endpoint;
+            {
+                if (!IsLogAhead || _seeksByConfiguration || !_storage.EndpointsInLog.ContainsKey(id))
+                    endpoints[id] = endpoint;
+            }
         }
         else if (Self.IsObserver)
         {
@@ -180,12 +217,28 @@ internal sealed partial class NodeLoop
 
     /// <summary>
     /// Everybody who is a member or is to be one, and where: by the table, then by this member's configuration, then by what the log asks
-    /// for and may not be committed.
+    /// for and may not be committed. To dial them, what the log says beyond what is applied comes first: whoever moved by it is there.
     /// </summary>
-    private Dictionary<MemberId, string> Endpoints(RaftCore core) =>
-        core.Membership.All.Concat(_applier.AppliedMembership.All).Concat(_applier.Members.Wanted.Keys).Distinct().ToDictionary(
-            id => id,
-            id => _applier.Members.Wanted.TryGetValue(id, out var wanted) && wanted.Endpoint.Length > 0
-                ? wanted.Endpoint
-                : _options.Members.GetValueOrDefault(id) ?? _storage.EndpointsInLog.GetValueOrDefault(id, ""));
+    private Dictionary<MemberId, string> Endpoints(RaftCore core, bool toDial = false)
+    {
+        var byLog = toDial && IsLogAhead;
+        var byConfiguration = toDial && _seeksByConfiguration;
+        return core.Membership.All.Concat(_applier.AppliedMembership.All).Concat(_applier.Members.Wanted.Keys).Distinct().ToDictionary(id => id, EndpointOf);
+
+        string EndpointOf(MemberId id)
+        {
+            var configured = _options.Members.GetValueOrDefault(id, "");
+            var logged = _storage.EndpointsInLog.GetValueOrDefault(id, "");
+            if (byConfiguration && configured.Length > 0)
+                return configured;
+            if (byLog && logged.Length > 0)
+                return logged;
+            if (_applier.Members.Wanted.TryGetValue(id, out var wanted) && wanted.Endpoint.Length > 0)
+                return wanted.Endpoint;
+            return configured.Length > 0 ? configured : logged;
+        }
+    }
+
+    // What was read at the start is older than what was applied since, and is nothing once another leader's entries took its place.
+    private bool IsLogAhead => Core is { } core && _storage.LastChangeInLog is var (index, term) && index > core.Applied && core.Log.Holds(index, term);
 }

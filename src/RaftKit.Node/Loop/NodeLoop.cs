@@ -333,6 +333,7 @@ internal sealed partial class NodeLoop : ILoopServices
         Core?.TrimMemory(_options.KeepMemoryBytes);
         _reads.Tick();
         _formation.Tick();
+        SeekMembers();
         _forwardRefused = false;
         ResendWhatMayBeLost();
         WitnessTick();

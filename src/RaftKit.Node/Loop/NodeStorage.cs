@@ -35,6 +35,9 @@ internal sealed class NodeStorage(
     /// </summary>
     public IReadOnlyDictionary<MemberId, string> EndpointsInLog => _endpoints;
 
+    /// <summary>The last entry that changed them.</summary>
+    public (LogIndex Index, Term Term) LastChangeInLog { get; private set; }
+
     private readonly Dictionary<MemberId, string> _endpoints = [];
 
     /// <summary>What of log and snapshots was not as it was written; empty if nothing that was read.</summary>
@@ -95,6 +98,7 @@ internal sealed class NodeStorage(
             {
                 table.Apply(change, membership);
                 NoteEndpoints(table);
+                LastChangeInLog = (entry.Index, entry.Term);
             }
         }
         return new RestoredState(

@@ -74,6 +74,23 @@ public interface IQuorumMembership
     Task<QuorumMembers> ReplaceAsync(int old, int @new, string endpoint, CancellationToken cancellationToken = default);
 
     /// <summary>
+    /// Tells everybody that a member listens elsewhere from now on. Completes when that is applied here. The member stays who it is, with
+    /// its data, its life and its vote; nobody else's configuration need be changed. <para>Call this first, then stop the member, and start
+    /// it where it now is, with its directory and its new endpoint in its own <c>Members</c>. Links that are up stay up. Several members
+    /// move one after another: each is linked again before the next one goes.</para>
+    /// </summary>
+    /// <param name="member">Its number.</param>
+    /// <param name="endpoint">Where it will listen, <c>host:port</c>, as the others reach it: no wildcard, no port 0.</param>
+    /// <param name="cancellationToken">Ends the wait, not the change.</param>
+    /// <exception cref="ArgumentException">The number is none, or the endpoint is none that can be dialled.</exception>
+    /// <exception cref="MembershipChangeRefusedException">
+    /// There is no such member, or another one listens there, or a later change took this one back.
+    /// </exception>
+    /// <exception cref="NotAppliedException">It was surely not asked for.</exception>
+    /// <exception cref="OutcomeUnknownException">This node ended before it could tell.</exception>
+    Task<QuorumMembers> MoveAsync(int member, string endpoint, CancellationToken cancellationToken = default);
+
+    /// <summary>
     /// Makes exactly these the members, from whatever set they are now, in one joint change once all new ones have caught up. Completes
     /// then.
     /// </summary>

@@ -98,8 +98,8 @@ internal sealed class MemberTable
         {
             if (NetworkAddress.WhyNotDialled(endpoint) is { } why)
             {
-                return $"Member {id} is known at '{endpoint}', where nobody who is added could dial it: {why} "
-                    + $"Give member {id} its endpoint in its own Members, restart it (its data stays), and ask again.";
+                return $"Member {id} is known at '{endpoint}', where nobody who is added could dial it: {why} Give member {id} its endpoint in its own Members, "
+                    + $"restart it (its data stays), and ask again; if it is known there still, call IQuorumMembership.MoveAsync({id}, its endpoint) first.";
             }
         }
         return null;

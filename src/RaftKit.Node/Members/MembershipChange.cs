@@ -23,7 +23,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
         {
             if (wanted.TryGetValue(Id, out var known) && known.Endpoint != Endpoint)
-                return $"Member {Id} is at {known.Endpoint} already, not at {Endpoint}. Remove it first, or give the new one another id.";
+                return $"Member {Id} is at {known.Endpoint} already, not at {Endpoint}. If it moved, use MoveAsync; else give the new one another id.";
             if (wanted.FirstOrDefault(w => w.Key != Id && w.Value.Endpoint == Endpoint) is { Value: not null } taken)
                 return $"Member {taken.Key} listens at {Endpoint} already.";
             wanted[Id] = new WantedMember(Endpoint, IsVoter);
@@ -73,7 +73,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             foreach (var (id, endpoint) in Voters)
             {
                 if (wanted.TryGetValue(id, out var known) && known.Endpoint != endpoint)
-                    return $"Member {id} is at {known.Endpoint} already, not at {endpoint}. Remove it first, or give the new one another id.";
+                    return $"Member {id} is at {known.Endpoint} already, not at {endpoint}. If it moved, use MoveAsync; else give the new one another id.";
             }
             if (Voters.Values.Distinct(StringComparer.Ordinal).Count() != Voters.Count)
                 return "Two members would listen at the same endpoint.";
@@ -176,7 +176,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
         /// <summary>Why it is not the member that is known to be at this endpoint; null if it may be.</summary>
         public string? WhyAnother(string known) => known.Length == 0 || NetworkAddress.AreSame(known, Endpoint) ? null
             : $"Member {Id} is at {known} already, and this process is at {Endpoint}. If it is another one, give it a number that no member has; "
-                + $"if it is member {Id} at a new address, have an operator remove that and add it anew.";
+                + $"if it is member {Id} at a new address, call IQuorumMembership.MoveAsync({Id}, \"{Endpoint}\") on a member.";
 
         public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
         {
@@ -199,6 +199,30 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             writer.Write(Id.Value);
             writer.Write(Endpoint);
             Features.WriteTo(ref writer);
+        }
+    }
+
+    /// <summary>A member listens elsewhere from now on: the same one, with its disk and its life (KIP-853's UpdateRaftVoter).</summary>
+    public sealed record Move(IReadOnlyDictionary<MemberId, string> Known, MemberId Id, string Endpoint) : MembershipChange(Known)
+    {
+        protected override int Code => 7;
+
+        public override bool IsSound => base.IsSound && IsMember(Id) && IsEndpoint(Endpoint);
+
+        public override string? ApplyTo(SortedDictionary<MemberId, WantedMember> wanted, Membership applied)
+        {
+            if (!wanted.TryGetValue(Id, out var member))
+                return $"There is no member {Id}, only {string.Join(", ", wanted.Keys)}. Use AddAsync to take it in.";
+            if (wanted.FirstOrDefault(w => w.Key != Id && NetworkAddress.AreSame(w.Value.Endpoint, Endpoint)) is { Value: not null } taken)
+                return $"Member {taken.Key} listens at {Endpoint} already.";
+            wanted[Id] = member with { Endpoint = Endpoint };
+            return null;
+        }
+
+        protected override void WriteFields(ref MessagePackWriter writer)
+        {
+            writer.Write(Id.Value);
+            writer.Write(Endpoint);
         }
     }
 
@@ -267,6 +291,7 @@ internal abstract record MembershipChange(IReadOnlyDictionary<MemberId, string> 
             4 => new Replace(known, new MemberId(fields.ReadInt32()), new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
             5 => new Promote(known, new MemberId(fields.ReadInt32())),
             6 => new AddItself(known, new MemberId(fields.ReadInt32()), fields.ReadRequiredString(), ReadFeatures(ref fields)),
+            7 => new Move(known, new MemberId(fields.ReadInt32()), fields.ReadRequiredString()),
             _ => throw new MessagePackSerializationException(
                 $"A change of the membership has kind {code}, which this version does not know."),
         };

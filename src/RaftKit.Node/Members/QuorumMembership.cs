@@ -76,6 +76,21 @@ internal sealed class QuorumMembership(INodeInbox inbox, TaskCreationOptions com
             cancellationToken);
     }
 
+    public Task<QuorumMembers> MoveAsync(int member, string endpoint, CancellationToken cancellationToken = default)
+    {
+        var id = Checked(member, nameof(member));
+        CheckEndpoint(endpoint);
+        return AskAsync(
+            known => new MembershipChange.Move(known, id, endpoint),
+            new Goal(
+                $"Member {member} is no longer to listen at {endpoint}",
+                table => table.Wanted.TryGetValue(id, out var stays) && stays.Endpoint == endpoint,
+                // What is told then names the new endpoint: that is brought up to date a little after the change was applied. One that is
+                // to enter is not named yet.
+                _ => Current?.Members.FirstOrDefault(m => m.Id == member) is not { } named || named.Endpoint == endpoint),
+            cancellationToken);
+    }
+
     public Task<QuorumMembers> SetAsync(IReadOnlyDictionary<int, string> voters, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(voters);

@@ -10,7 +10,7 @@ namespace RaftKit.TestKit;
 /// for any other. It asks whoever is up, as an operator would, gives up on what takes too long, and sets a new machine up for whoever comes
 /// back.
 /// </summary>
-internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
+internal sealed partial class ChurnPlan(SimulatedWorld world, SafetyChecker checker, FaultPlan faults)
 {
     private const int Most = 7;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
@@ -48,6 +48,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             Next();
         if (_outdated.Chance(0.25))
             OutdateLater(_outdated.Between(TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(9)));
+        if (_moves.Chance(0.5))
+            MoveLater(_moves.Between(TimeSpan.FromSeconds(0.3), TimeSpan.FromSeconds(4)));
     }
 
     /// <summary>
@@ -163,6 +165,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
                 SetUp(member, ToldOf(member, _seeds.Pick(Door(newest).Current!.Members.Select(m => new MemberId(m.Id)).Where(
                     id => id != member.Id).Append(newest.Id).ToList())));
         }
+        SayWhereTheyAre(newest);
     }
 
     private void Next() => world.Scheduler.After(_random.Between(TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(1.5)), () =>
@@ -299,7 +302,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     private void Ask(
         SimulatedMember asker, string kind, string what, Func<Task<QuorumMembers>> change, IReadOnlyList<SimulatedMember>? wanted = null,
-        SimulatedMember? unwanted = null)
+        SimulatedMember? unwanted = null, Action? then = null)
     {
         world.Trace.Event(asker.Id, what);
         foreach (var id in (wanted ?? []).Select(m => m.Id.Value))
@@ -308,7 +311,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
             _dismissed.Remove(id);
             _openWishes[id] = _openWishes.GetValueOrDefault(id) + 1;
         }
-        asker.Run!.Process.Context.Run(() => Watch(asker, change(), kind, wanted ?? [], unwanted));
+        asker.Run!.Process.Context.Run(() => Watch(asker, change(), kind, wanted ?? [], unwanted, then));
         if (_crashes.Chance(0.3))
             world.Scheduler.After(_crashes.Between(TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(400)), CrashLeader);
         if (_joints.Chance(0.15))
@@ -370,7 +373,8 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
     }
 
     private void Watch(
-        SimulatedMember asker, Task<QuorumMembers> asked, string kind, IReadOnlyList<SimulatedMember> wanted, SimulatedMember? unwanted)
+        SimulatedMember asker, Task<QuorumMembers> asked, string kind, IReadOnlyList<SimulatedMember> wanted, SimulatedMember? unwanted,
+        Action? then)
     {
         (_asked, _askedAt) = (asked, world.Scheduler.Now);
         _ = CountAsync();
@@ -391,6 +395,7 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
                 world.Faults.Changed(kind);
                 Changed?.Invoke();
                 Close();
+                then?.Invoke();
                 if (unwanted is not null && _openWishes.GetValueOrDefault(unwanted.Id.Value) == 0 && asker.Loop?.Core is { } core)
                     _dismissed[unwanted.Id.Value] = core.Applied;
             }
@@ -438,5 +443,5 @@ internal sealed class ChurnPlan(SimulatedWorld world, SafetyChecker checker, Fau
 
     private static IQuorumMembership Door(SimulatedMember member) => ((SimulatedZnodes)member.Run!.Application).Membership;
 
-    private static string Endpoint(SimulatedMember member) => $"member-{member.Id}:1";
+    private static string Endpoint(SimulatedMember member) => member.Endpoint;
 }

@@ -56,7 +56,7 @@ internal sealed class FaultCounters
     /// <summary>Changes of the membership that came to their end, by what was asked for.</summary>
     private readonly SortedDictionary<string, long> _changes = new(StringComparer.Ordinal)
     {
-        ["add"] = 0, ["addlearner"] = 0, ["remove"] = 0, ["removeleader"] = 0, ["replace"] = 0, ["set"] = 0,
+        ["add"] = 0, ["addlearner"] = 0, ["remove"] = 0, ["removeleader"] = 0, ["replace"] = 0, ["set"] = 0, ["move"] = 0,
     };
 
     public void Changed(string kind) => _changes[kind]++;

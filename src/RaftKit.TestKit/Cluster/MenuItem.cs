@@ -163,6 +163,9 @@ internal enum MenuItem
     /// <summary>All ended at once, and none was configured with anybody any more.</summary>
     MembersFoundByTheirLogs,
 
+    /// <summary>It listens elsewhere since a restart, and heard of a commit there.</summary>
+    MemberMoved,
+
     // Builds
     /// <summary>An observer of a newer build asked for what the leader does not know, and was refused in the log.</summary>
     CommandUnknown,

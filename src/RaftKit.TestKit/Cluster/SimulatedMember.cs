@@ -31,8 +31,22 @@ internal sealed class SimulatedMember(SimulatedWorld world, MemberId id, Simulat
 
     public bool WasStarted => _starts > 0;
 
+    /// <summary>Where its next start listens.</summary>
+    public string Endpoint { get; set; } = $"member-{id}:1";
+
+    /// <summary>Whom it is configured with besides itself, where each was to listen when it was; null: the founders, where they began.</summary>
+    public IReadOnlyDictionary<MemberId, string>? Configured { get; private set; }
+
     /// <summary>Whom it is configured with besides itself; null: the founders.</summary>
-    public IReadOnlyList<MemberId>? Seeds { get; set; }
+    public IReadOnlyList<MemberId>? Seeds
+    {
+        get;
+        set
+        {
+            field = value;
+            Configured = value?.ToDictionary(seed => seed, seed => world[seed].Endpoint);
+        }
+    }
 
     /// <summary>With seeds and an empty directory, it asks them to be added, and waits for no operator.</summary>
     public bool AsksToBeAdded { get; set; }
@@ -238,7 +252,7 @@ internal sealed class SimulatedRun : INodeInbox, ILeaseClock
             IsAside = member.IsAside,
             IsObserver = member.Id.IsObserver,
         };
-        Transport = world.Network.Attach(Process, member.Id, this);
+        Transport = world.Network.Attach(Process, member.Id, member.Endpoint, this);
         LogLane = new SimulatedLane(
             world.Scheduler, Process, member.Disk, random.Split("log lane"), world.Faults, this,
             member.StoppedAtIo) { StallChance = member.StallChance, Slowness = member.Slowness };

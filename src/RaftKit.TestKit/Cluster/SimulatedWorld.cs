@@ -129,7 +129,7 @@ internal sealed class SimulatedWorld
         Members = Ids.Where(
             id => id == self || self.IsObserver || this[self].Seeds?.Contains(id) == true
             || (this[self].Seeds is null && id.Value <= Options.Founders))
-            .ToDictionary(id => id, id => $"member-{id}:1"),
+            .ToDictionary(id => id, id => id == self || self.IsObserver ? this[id].Endpoint : this[self].Configured?[id] ?? $"member-{id}:1"),
         JoinOnly = !self.IsObserver && this[self].Seeds is not null,
         AutoJoin = !self.IsObserver && this[self] is { Seeds: not null, AsksToBeAdded: true },
         Seed = seed,

@@ -43,10 +43,10 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
 
     public bool IsBlocked(MemberId from, MemberId to) => _blocked.Contains((from, to));
 
-    /// <summary>Puts a process on the network.</summary>
-    public SimulatedTransport Attach(SimulatedProcess process, MemberId self, INodeInbox inbox)
+    /// <summary>Puts a process on the network, where it listens at this endpoint and nowhere else.</summary>
+    public SimulatedTransport Attach(SimulatedProcess process, MemberId self, string endpoint, INodeInbox inbox)
     {
-        var transport = new SimulatedTransport(this, process, self, inbox);
+        var transport = new SimulatedTransport(this, process, self, endpoint, inbox);
         _transports[self] = transport;
         foreach (var other in _transports.Keys)
             ConnectLater(self, other, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(10));
@@ -225,7 +225,7 @@ internal sealed class SimulatedNetwork(SimulatedScheduler scheduler, SimulatedRa
     private void Connect((MemberId A, MemberId B) pair)
     {
         if (_links.ContainsKey(pair) || !_transports.TryGetValue(pair.A, out var a) || !_transports.TryGetValue(pair.B, out var b)
-            || (!a.Knows(pair.B) && !b.Knows(pair.A)))
+            || (!a.Finds(b) && !b.Finds(a)))
             return;
         // A stopped process accepts and never shakes hands.
         if (IsBlocked(pair.A, pair.B) || IsBlocked(pair.B, pair.A) || a.Process.IsPaused || b.Process.IsPaused

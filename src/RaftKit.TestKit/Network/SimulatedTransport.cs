@@ -5,7 +5,8 @@ using RaftKit.Node.Transport;
 namespace RaftKit.TestKit;
 
 /// <summary>One process's end of the network.</summary>
-internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProcess process, MemberId self, INodeInbox inbox) : ITransport
+internal sealed class SimulatedTransport(
+    SimulatedNetwork network, SimulatedProcess process, MemberId self, string endpoint, INodeInbox inbox) : ITransport
 {
     private readonly Dictionary<MemberId, PeerHello> _seen = [];
     private IReadOnlyDictionary<MemberId, string> _peers = new Dictionary<MemberId, string>();
@@ -24,7 +25,10 @@ internal sealed class SimulatedTransport(SimulatedNetwork network, SimulatedProc
 
     public PeerHello? Hello { get; private set; }
 
-    public bool Knows(MemberId peer) => _peers.TryGetValue(peer, out var endpoint) && endpoint.Length > 0;
+    public string Endpoint => endpoint;
+
+    /// <summary>Whether it dials this one, and where this one listens.</summary>
+    public bool Finds(SimulatedTransport other) => _peers.GetValueOrDefault(other.Self) == other.Endpoint;
 
     public PeerHello? HelloOf(MemberId peer) => _seen.GetValueOrDefault(peer);
 

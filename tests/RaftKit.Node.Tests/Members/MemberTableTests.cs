@@ -84,6 +84,26 @@ public sealed class MemberTableTests
     }
 
     [Fact]
+    public void Who_moves_stays_what_it_is_and_is_looked_for_where_it_went()
+    {
+        Replace(2, 4);
+        var read = new MembershipChange.Move(Known, new MemberId(2), "elsewhere:1");
+        Assert.True(read.IsSound);
+        Assert.False((read with { Id = new MemberId(256) }).IsSound);
+        Assert.False((read with { Endpoint = "*:1" }).IsSound);
+        Apply(read);
+        Apply(read);
+
+        var moved = _table.Wanted[new MemberId(2)];
+        Assert.Equal(("elsewhere:1", true), (moved.Endpoint, moved.IsVoter));
+        Assert.Equal([new MemberId(4)], moved.Until);
+        Assert.Equal("Member 2 listens at Elsewhere:1 already.", Refused(new MembershipChange.Move(Known, new MemberId(4), "Elsewhere:1")));
+        Assert.Equal("There is no member 9, only 1, 2, 3, 4. Use AddAsync to take it in.", Refused(new MembershipChange.Move(Known, new MemberId(9), "else:1")));
+        // Where it was is free.
+        Apply(new MembershipChange.Move(Known, new MemberId(3), Endpoint(2)));
+    }
+
+    [Fact]
     public void Who_asks_to_be_added_is_to_vote_and_asking_again_changes_nothing()
     {
         var change = AddItself(4);
@@ -117,7 +137,7 @@ public sealed class MemberTableTests
     {
         Assert.Equal(
             "Member 2 is at member-2:1 already, and this process is at elsewhere:1. If it is another one, give it a number that no member has; if it is member 2 at a new address, "
-            + "have an operator remove that and add it anew.", Refused(AddItself(2) with { Endpoint = "elsewhere:1" }));
+            + "call IQuorumMembership.MoveAsync(2, \"elsewhere:1\") on a member.", Refused(AddItself(2) with { Endpoint = "elsewhere:1" }));
         Assert.Equal(
             "Member 2 listens at member-2:1 already. Give this process an endpoint of its own.",
             Refused(AddItself(4) with { Endpoint = Endpoint(2) }));
@@ -159,6 +179,7 @@ public sealed class MemberTableTests
     [InlineData("9304939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40D0204AA6D656D6265722D343A31")]
     [InlineData("9305939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40104")]
     [InlineData("9306939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C42204AA6D656D6265722D343A319293A66F7264657273010393A7726166746B69740101")]
+    [InlineData("9307939201AA6D656D6265722D313A319202AA6D656D6265722D323A319203AA6D656D6265722D333A31C40D02AB656C736577686572653A31")]
     public void Each_kind_of_change_is_the_bytes_that_it_was(string kept)
     {
         var four = new MemberId(4);
@@ -167,6 +188,7 @@ public sealed class MemberTableTests
             new MembershipChange.Add(Known, four, Endpoint(4), IsVoter: true), new MembershipChange.Remove(Known, new MemberId(2)),
             new MembershipChange.Set(Known, new Dictionary<MemberId, string> { [new(1)] = Endpoint(1), [four] = Endpoint(4) }),
             new MembershipChange.Replace(Known, new MemberId(2), four, Endpoint(4)), new MembershipChange.Promote(Known, four), AddItself(4),
+            new MembershipChange.Move(Known, new MemberId(2), "elsewhere:1"),
         ];
         var bytes = Convert.FromHexString(kept);
         var change = all[bytes[1] - 1];
