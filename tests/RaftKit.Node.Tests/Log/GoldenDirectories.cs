@@ -1,6 +1,11 @@
 using RaftKit.Consensus;
+using RaftKit.Node.Levels;
 using RaftKit.Node.Liveness;
 using RaftKit.Node.Log;
+using RaftKit.Node.Loop;
+using RaftKit.Node.Members;
+using RaftKit.Node.Proposals;
+using RaftKit.Node.Transport;
 using static RaftKit.Node.Tests.Log.LogSamples;
 
 namespace RaftKit.Node.Tests.Log;
@@ -25,6 +30,9 @@ internal static class GoldenDirectories
         ["torn"] = WriteTorn,
         ["rotten"] = WriteRotten,
         ["witnessed"] = WriteWitnessed,
+        ["changed"] = WriteChanged,
+        ["forced"] = WriteForced,
+        ["oldcopy"] = WriteOldCopy,
     };
 
     /// <summary>The kept files.</summary>
@@ -182,6 +190,76 @@ internal static class GoldenDirectories
             file.Write(Witnesses(told: 42));
         }
         IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(1), 1, 2, Cluster, [new(1), new(2), new(3)]));
+    }
+
+    /// <summary>Every kind of change that can be asked for, in the order of their numbers.</summary>
+    public static IReadOnlyList<MembershipChange> Changes { get; } =
+    [
+        new MembershipChange.Add(Known, new(4), "host-4:7420", IsVoter: false), new MembershipChange.Remove(Known, new(3)),
+        new MembershipChange.Set(Known, new SortedDictionary<MemberId, string> { [new(1)] = "host-1:7420", [new(5)] = "host-5:7420", [new(6)] = "[::1]:7420" }),
+        new MembershipChange.Replace(Known, new(1), new(7), "host-7:7420"), new MembershipChange.Promote(Known, new(4)),
+        new MembershipChange.AddItself(Known, new(8), "host-8:7420", new FeatureRanges([new("orders", new FeatureRange(1, 3))])),
+        new MembershipChange.Move(Known, new(5), "elsewhere:7420"),
+    ];
+
+    private static SortedDictionary<MemberId, string> Known => new() { [new(1)] = "host-1:7420", [new(2)] = "", [new(3)] = "host-3:7420" };
+
+    /// <summary>Both halves with several voters each, and a learner; then the new half alone.</summary>
+    public static IReadOnlyList<Membership> Steps { get; } =
+    [
+        Founding, new([new(new(1), 1), new(new(5), 2), new(new(6), 1)], [new(new(4), 1)], [new(new(1), 1), new(new(2), 1), new(new(3), 1)]),
+        new([new(new(1), 1), new(new(5), 2), new(new(6), 1)], [new(new(4), 1)], []),
+    ];
+
+    /// <summary>A member in whose log the members were changed in every way.</summary>
+    private static void WriteChanged(ILogDirectory disk)
+    {
+        using (var log = SegmentedLog.Open(disk, Tiny, out _))
+        {
+            var index = 0;
+            foreach (var step in Steps)
+            {
+                log.Write(Batch(3, 1, new Entry(new Term(3), new LogIndex(++index), EntryKind.Membership, 2000 + index, MembershipCodec.Encode(step))));
+                foreach (var change in index == 1 ? Changes : [])
+                {
+                    log.Write(Batch(3, 1, new Entry(
+                        new Term(3), new LogIndex(++index), EntryKind.Command, 2000 + index,
+                        Envelope.Encode(new ProposerId(new(1), 1, 2), index, 1, Envelope.Name(Applier.NodeSection), change.Encode()))));
+                }
+            }
+            log.Sync();
+        }
+        IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(1), 1, 2, Cluster, [new(1), new(2), new(3)]));
+    }
+
+    /// <summary>The survivor of a quorum that was lost, and of another one after it.</summary>
+    private static void WriteForced(ILogDirectory disk)
+    {
+        using (var log = SegmentedLog.Open(disk, Tiny, out _))
+        {
+            log.Write(Batch(2, 3, new Entry(new Term(1), new LogIndex(1), EntryKind.Membership, 0, MembershipCodec.Encode(Founding))));
+            log.Sync();
+        }
+        IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(3), 1, 4, Cluster, [new(1), new(2), new(3)]));
+        for (var time = 0; time < 2; time++)
+        {
+            using var lost = LostQuorum.Open(disk, Tiny);
+            lost.Force();
+        }
+    }
+
+    /// <summary>One that others found to be an old copy, and that had promised leaders to vote for nobody else.</summary>
+    private static void WriteOldCopy(ILogDirectory disk)
+    {
+        using (var log = SegmentedLog.Open(disk, Tiny, out _))
+        {
+            log.Write(Batch(7, 2, Entry(1, 7, "one")));
+            log.Sync();
+        }
+        IdentityFile.Write(disk, new DirectoryIdentity(new MemberId(2), 3, 9, Cluster, [new(1), new(2), new(3)])
+        {
+            RunEnds = new RunEnds([new RunEnd(8, 70_000)]), RolledBack = "Member 1 was told more.", LongestPromise = TimeSpan.FromMilliseconds(750),
+        });
     }
 
     /// <summary>What <c>witnessed</c> was told: a member in its third life, after runs of its own, and one whose process is not known.</summary>
