@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.RegularExpressions;
 using Xunit;
 
 namespace HouseTests;
@@ -49,6 +50,16 @@ public sealed class SurfaceTests
         // About 600 is the rule; this is where it ends.
         var long_ = Repository.Sources(Repository.ProjectFolder(project)).Where(path => File.ReadLines(path).Count() > 600);
         Assert.Empty(long_.Select(path => Path.GetRelativePath(Repository.Root, path)));
+    }
+
+    [Fact]
+    public void A_logged_event_has_a_number_of_its_own()
+    {
+        // Whoever alerts on a number means one message; all are logged by types of one prefix, and read side by side.
+        var numbers = Repository.Projects.SelectMany(project => Repository.Sources(Repository.ProjectFolder(project)))
+            .SelectMany(path => Regex.Matches(File.ReadAllText(path), @"\[LoggerMessage\(\s*(?<number>\d+)").Select(m => m.Groups["number"].Value)).ToList();
+        Assert.True(numbers.Count > 30, $"only {numbers.Count} were found");
+        Assert.Empty(numbers.GroupBy(n => n).Where(g => g.Count() > 1).Select(g => g.Key));
     }
 
     [Theory]

@@ -105,12 +105,12 @@ internal sealed partial class NodeLoop
     private void ReadFailed(string error) => LogReadError(_ports.Logger, _options.Self.Value, error);
 
     [LoggerMessage(
-        119, LogLevel.Error,
+        122, LogLevel.Error,
         "Part of what member {Member} stored is not what was written any more. Its state has it: a snapshot of that takes its place. {Rot} Look after the disk.")]
     private static partial void LogRotMet(ILogger logger, int member, string rot);
 
     [LoggerMessage(
-        120, LogLevel.Error,
+        123, LogLevel.Error,
         "Member {Member} writes snapshot {InARow} in a row in the place of something that rotted on its disk; another one is not begun for {Seconds} s, and who needs it waits so long. "
         + "Replace the disk: stop this member, give it an empty directory on another disk, and let it join anew.")]
     private static partial void LogRotAgain(ILogger logger, int member, int inARow, double seconds);

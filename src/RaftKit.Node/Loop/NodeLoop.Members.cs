@@ -82,7 +82,7 @@ internal sealed partial class NodeLoop
         }
     }
 
-    private const int SeekTicks = 400;
+    private const int SeekTicks = 200;
     private int _ticksWithoutLeader;
     private bool _seeksByConfiguration;
 

@@ -19,8 +19,8 @@ internal sealed partial class ChurnPlan
         if (faults.IsHealed)
             return;
         var members = Idle?.All.Select(id => world[id]).ToList() ?? [];
-        // One after another, each linked again before the next one goes.
-        if (members.Count < 2 || IsHeld || !members.All(m => m is { Damage: DiskDamage.None, Disk.Failing: null, Run: { HasStarted: true, Process.IsPaused: false } }
+        // One after another, each where the others look for it, and linked again, before the next one goes.
+        if (members.Count < 2 || IsHeld || Stray() is not null || !members.All(m => m is { Damage: DiskDamage.None, Disk.Failing: null, Run: { HasStarted: true, Process.IsPaused: false } }
             && !m.Loop!.Status.Leader.IsNone))
         {
             MoveLater(TimeSpan.FromMilliseconds(20));
@@ -59,10 +59,13 @@ internal sealed partial class ChurnPlan
         }
         if (IsHeld || newest.Run is not { HasStarted: true, Process.IsPaused: false } || (_asked is { IsCompleted: false } && world.Scheduler.Now - _askedAt <= Patience))
             return;
-        if (Door(newest).Current?.Members.FirstOrDefault(m => m.Endpoint.Length > 0 && m.Endpoint != world[new MemberId(m.Id)].Endpoint) is { } stray)
+        if (Stray() is { } stray)
         {
             var endpoint = world[new MemberId(stray.Id)].Endpoint;
             Ask(newest, "move", $"says that {stray.Id} is at {endpoint}, and not at {stray.Endpoint}", () => Door(newest).MoveAsync(stray.Id, endpoint));
         }
     }
+
+    private QuorumMember? Stray() =>
+        Newest()?.Members.FirstOrDefault(m => m.Endpoint.Length > 0 && m.Endpoint != world[new MemberId(m.Id)].Endpoint);
 }

@@ -41,8 +41,8 @@ internal sealed class StalledLeader(SimulatedWorld world, Func<long> writesAckno
     }
 
     // A removal that was asked for before may have been on its way: of two voters each one's disk is needed (seed 117).
-    private bool NeedsAllOfTwo => world.Members.Any(m => m is { IsLeftBehind: false, Loop.Core.Membership: var members }
-        && (members.Voters.Count == 2 || members.Outgoing.Count == 2));
+    private bool NeedsAllOfTwo => world.Members.Where(m => m is { IsLeftBehind: false, Loop.Core: not null }).MaxBy(m => m.Loop!.Core!.MembershipIndex) is { } newest
+        && newest.Loop!.Core!.Membership is var members && (members.Voters.Count == 2 || members.Outgoing.Count == 2);
 
     /// <summary>Who leads, if without its disk a majority is left of voters that are up and have what it has committed.</summary>
     private SimulatedMember? Find() => world.Members.FirstOrDefault(m =>
