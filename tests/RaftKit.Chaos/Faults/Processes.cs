@@ -53,10 +53,21 @@ internal sealed record Syscall(string Kind, string Calls, string Injection, doub
         return $"{Injection} on {Calls} for at most {lasts.TotalSeconds:0.0} s";
     }
 
-    // -KILL would leave the process stopped; strace lets go of it when it is interrupted.
-    public static Task TraceAsync(int pid, string calls, string injection, TimeSpan lasts) => Command.TryAsync(
-        null, "timeout", "--signal=INT", FormattableString.Invariant($"{lasts.TotalSeconds:0.0}"), "strace", "-f", "-qq", "-o", "/dev/null",
-        "-e", $"trace={calls}", "-e", $"inject={calls}:{injection}", "-p", $"{pid}");
+    /// <summary>
+    /// -KILL may leave the process stopped, so strace is interrupted, and lets go of it. Once in a CI run it did not do that within 30 s,
+    /// of a process that had just ended by what it met: then it is killed, and whoever is left is told to go on.
+    /// </summary>
+    public static async Task TraceAsync(int pid, string calls, string injection, TimeSpan lasts)
+    {
+        var (code, _, _) = await Command.TryAsync(
+            null, "timeout", "--signal=INT", "--kill-after=10", FormattableString.Invariant($"{lasts.TotalSeconds:0.0}"), "strace", "-f", "-qq",
+            "-o", "/dev/null", "-e", $"trace={calls}", "-e", $"inject={calls}:{injection}", "-p", $"{pid}");
+        if (code == KilledByTimeout)
+            await Command.TryAsync(null, "kill", "-CONT", $"{pid}");
+    }
+
+    // 128 and the signal's number (coreutils, timeout).
+    private const int KilledByTimeout = 137;
 }
 
 /// <summary>
