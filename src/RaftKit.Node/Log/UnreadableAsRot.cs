@@ -25,6 +25,10 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
     // one disk.
     private readonly HashSet<(string File, long Page)> _lost = [];
 
+    // A snapshot is opened before it gets its name, and read under that for as long as it is the newest: what is lost in it is of the file
+    // that is deleted when it is replaced.
+    private readonly Dictionary<string, string> _renamed = new(StringComparer.Ordinal);
+
     public string Location => directory.Location;
 
     /// <summary>How often the disk answered a read with an error, counted up to <see cref="MostPages"/>.</summary>
@@ -68,6 +72,8 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
     public ILogFile Create(string name, long length)
     {
         Forget(name);
+        lock (_gate)
+            _renamed.Remove(name);
         return new File(this, directory.Create(name, length));
     }
 
@@ -77,6 +83,15 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
     {
         Forget(to);
         directory.Rename(from, to);
+        lock (_gate)
+        {
+            foreach (var lost in _lost.Where(lost => lost.File == from).ToArray())
+            {
+                _lost.Remove(lost);
+                _lost.Add((to, lost.Page));
+            }
+            _renamed[from] = to;
+        }
     }
 
     public void Delete(string name)
@@ -91,13 +106,24 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
     private void Forget(string name)
     {
         lock (_gate)
+        {
             _lost.RemoveWhere(lost => lost.File == name);
+            foreach (var (opened, _) in _renamed.Where(renamed => renamed.Value == name).ToArray())
+                _renamed.Remove(opened);
+        }
+    }
+
+    // What a file is called now that was opened under this name.
+    private string NameNow(string opened)
+    {
+        lock (_gate)
+            return _renamed.GetValueOrDefault(opened, opened);
     }
 
     private bool HasLost(string name)
     {
         lock (_gate)
-            return _lost.Count > 0 && _lost.Any(lost => lost.File == name);
+            return _lost.Count > 0 && NameNow(name) is var now && _lost.Any(lost => lost.File == now);
     }
 
     private void Note(string file, long page, IOException error, bool isLost)
@@ -119,7 +145,7 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
 
     private sealed class File(UnreadableAsRot owner, ILogFile file) : ILogFile
     {
-        public string Name => file.Name;
+        public string Name => owner.NameNow(file.Name);
 
         public long Length => file.Length;
 
@@ -130,7 +156,7 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
             lock (owner._gate)
             {
                 if (owner._lost.Count > 0)
-                    owner._lost.RemoveWhere(lost => lost.File == file.Name && lost.Page >= first && lost.Page <= last);
+                    owner._lost.RemoveWhere(lost => lost.File == Name && lost.Page >= first && lost.Page <= last);
             }
         }
 
@@ -169,7 +195,7 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
                 at += count;
             }
             if (error is not null && hasPassed)
-                owner.Note(file.Name, offset / PageFormat.PageSize, error, isLost: false);
+                owner.Note(Name, offset / PageFormat.PageSize, error, isLost: false);
             return length;
         }
 
@@ -177,7 +203,7 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
         {
             lock (owner._gate)
             {
-                if (owner._lost.Contains((file.Name, page)))
+                if (owner._lost.Contains((Name, page)))
                     return false;
             }
             IOException? passed = null;
@@ -187,7 +213,7 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
                 {
                     var isWhole = file.Read(offset, into) == into.Length;
                     if (passed is not null)
-                        owner.Note(file.Name, page, passed, isLost: false);
+                        owner.Note(Name, page, passed, isLost: false);
                     return isWhole;
                 }
                 catch (IOException error) when (--tries > 0)
@@ -196,7 +222,7 @@ internal sealed class UnreadableAsRot(ILogDirectory directory, Action<string>? n
                 }
                 catch (IOException error)
                 {
-                    owner.Note(file.Name, page, error, isLost: true);
+                    owner.Note(Name, page, error, isLost: true);
                     return false;
                 }
             }

@@ -29,11 +29,11 @@ internal sealed class StalledLeader(SimulatedWorld world, Func<long> writesAckno
         world.Faults.Coverage.Struck(MenuItem.LeaderDiskStands);
         world.Trace.Event(leader.Id, $"leads term {term}, and its disk stands still");
         run.LogLane.StandsStill = true;
-        if (!within(ElectionTimeouts * electionTimeout, () => NeedsAllOfTwo || world.Members.Any(
+        if (!within(ElectionTimeouts * electionTimeout, () => NeedsBothOfTwo(leader.Id) || world.Members.Any(
             m => m != leader && m.Loop?.Core is { Role: RaftRole.Leader, HasCommittedInTerm: true } core && core.Term > term)))
             return $"liveness: member {leader.Id} leads on {ElectionTimeouts} election timeouts of {electionTimeout.TotalMilliseconds:F0} ms after its disk began to stand still, though those of a quorum are well";
         var acknowledged = writesAcknowledged();
-        if (!within(Soon, () => NeedsAllOfTwo || writesAcknowledged() > acknowledged))
+        if (!within(Soon, () => NeedsBothOfTwo(leader.Id) || writesAcknowledged() > acknowledged))
             return $"liveness: no write was acknowledged within {Soon.TotalSeconds:F0} s, though only the disk of member {leader.Id} stands still, which no longer leads";
         run.LogLane.StandsStill = false;
         world.Trace.Event(leader.Id, "has a disk that goes on");
@@ -41,8 +41,11 @@ internal sealed class StalledLeader(SimulatedWorld world, Func<long> writesAckno
     }
 
     // A removal that was asked for before may have been on its way: of two voters each one's disk is needed (seed 117).
-    private bool NeedsAllOfTwo => world.Members.Where(m => m is { IsLeftBehind: false, Loop.Core: not null }).MaxBy(m => m.Loop!.Core!.MembershipIndex) is { } newest
-        && newest.Loop!.Core!.Membership is var members && (members.Voters.Count == 2 || members.Outgoing.Count == 2);
+    private bool NeedsBothOfTwo(MemberId stalled) =>
+        world.Members.Where(m => m is { IsLeftBehind: false, Loop.Core: not null }).MaxBy(m => m.Loop!.Core!.MembershipIndex) is { } newest
+        && newest.Loop!.Core!.Membership is var members && (IsOneOfTwo(members.Voters, stalled) || IsOneOfTwo(members.Outgoing, stalled));
+
+    private static bool IsOneOfTwo(IReadOnlyList<MemberIncarnation> voters, MemberId id) => voters.Count == 2 && voters.Any(v => v.Id == id);
 
     /// <summary>Who leads, if without its disk a majority is left of voters that are up and have what it has committed.</summary>
     private SimulatedMember? Find() => world.Members.FirstOrDefault(m =>

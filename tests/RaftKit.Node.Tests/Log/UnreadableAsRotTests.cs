@@ -175,6 +175,21 @@ public sealed class UnreadableAsRotTests
     }
 
     [Fact]
+    public void Pages_of_snapshots_that_were_replaced_are_no_part_of_a_disk_that_is_gone()
+    {
+        var readable = new UnreadableAsRot(_disk);
+        using var store = SnapshotStore.Open(readable);
+        for (var index = 1; index <= 2 * UnreadableAsRot.MostPages; index++)
+        {
+            var mark = TakeSnapshot(store, index, 1, bytes: 200_000);
+            // The file is open under the name that it was written with.
+            _disk.Spoil($"{index:D19}-{index}.snapshot.tmp", 1);
+            Assert.Throws<LogCorruptException>(() => store.Read(mark, 0, new byte[4096]));
+            Assert.Equal((SnapshotStore.NameOf(mark), 4096L), Assert.Single(readable.Lost));
+        }
+    }
+
+    [Fact]
     public void A_member_whose_disk_cannot_read_a_page_starts_says_so_and_does_not_lead_alone()
     {
         using (var before = Member().Lead())
